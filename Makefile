@@ -1,0 +1,78 @@
+# `make` prints what there is. Every target sets up what it needs.
+
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+READY := $(VENV)/.ready
+SOURCES := angos_trio tests
+
+LISTEN ?= 127.0.0.1:8000
+DATA_DIR ?= ./angos-data
+KILLS ?= 100
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help run test check format coverage conformance conformance-v1.1.1 crash image nightly \
+	lock clean
+
+help: ## print these commands
+	@awk -F ':.*## ' '/^[a-z][a-z0-9.-]*:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' Makefile
+
+run: $(READY) ## start a registry on http://127.0.0.1:8000 that stores in ./angos-data
+	$(VENV)/bin/angos-trio serve --listen $(LISTEN) --data-dir $(DATA_DIR)
+
+test: $(READY) ## run all tests, slow ones too (one: make test T=tests/oci/test_digest.py)
+	$(PY) -m pytest $(T)
+
+check: $(READY) ## format, lint, types, style, fast tests: under a minute
+	$(PY) -m ruff format --check $(SOURCES)
+	$(PY) -m ruff check $(SOURCES)
+	$(PY) -m mypy
+	$(PY) -m pytest -q tests/style
+	$(PY) -m pytest -q -m "not slow" --ignore=tests/style
+
+format: $(READY) ## write the sources as `make check` wants them
+	$(PY) -m ruff check --fix-only $(SOURCES)
+	$(PY) -m ruff format $(SOURCES)
+
+coverage: $(READY) ## branch coverage of the fast tests; oci/ must be at 100 %
+	$(PY) -m coverage run -m pytest -q -m "not slow"
+	$(PY) -m coverage report
+	$(PY) -m coverage report --include='angos_trio/oci/*' --fail-under=100
+
+conformance: $(READY) ## the official conformance program, everything switched on (needs Go)
+	$(PY) -m tests.conformance.run
+
+conformance-v1.1.1: $(READY) ## the older suite of tag v1.1.1 (needs Go; SUITE=DIR: a copy of it)
+	$(PY) -m tests.conformance.run_v1_1_1 $(if $(SUITE),--source $(SUITE))
+
+crash: $(READY) ## kill the server under load KILLS times, inject every fault (SEED=… replays)
+	$(PY) -m tests.crash.run --kills $(KILLS) $(if $(SEED),--seed $(SEED))
+
+image: $(READY) ## a real image in and out with skopeo and podman (root; Debian)
+	$(PY) -m tests.e2e.real_image
+
+nightly: test coverage conformance image ## everything, with ten times the kills
+	$(MAKE) crash KILLS=1000
+
+lock: ## write constraints.txt anew from the newest versions that pyproject.toml allows
+	rm -rf .cache/lock
+	$(PYTHON) -m venv .cache/lock
+	.cache/lock/bin/pip install --quiet -e '.[dev]'
+	{ echo '# Made by `make lock`: the versions that development and CI use.'; \
+	  .cache/lock/bin/pip freeze --exclude-editable; } > .cache/lock/constraints.txt
+	mv .cache/lock/constraints.txt constraints.txt
+	rm -rf .cache/lock
+
+clean: ## remove everything that these commands made, except ./angos-data
+	rm -rf $(VENV) .cache .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
+	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Installed again only when these two files change; made anew only when its Python is gone.
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "angos-trio needs Python 3.11 or newer; $(PYTHON) is" \
+	    "$$($(PYTHON) -V 2>/dev/null || echo missing). Try: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PY) -c '' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV)
+	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@

@@ -1,0 +1,1 @@
+"""The HTTP API: each handler reads a call, asks one use-case and words its answer."""

@@ -1,0 +1,57 @@
+"""`/v2/{name}/manifests/{reference}`"""
+
+from __future__ import annotations
+
+from angos_trio.api.context import Runtime
+from angos_trio.http.call import Call
+from angos_trio.http.reply import Reply
+from angos_trio.oci.conditional import entity_tag, is_not_modified
+from angos_trio.oci.names import Tag, parse_reference_to_read, parse_reference_to_write
+from angos_trio.registry import delete, pull, push_manifest
+from angos_trio.registry.push_manifest import ManifestPush
+
+
+class Manifests:
+    """Handlers of one path."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._registry = runtime.registry
+
+    async def get(self, call: Call) -> Reply:
+        """GET and HEAD: the bytes as pushed, or 304; HEAD does not read them."""
+        reference = parse_reference_to_read(call.values["reference"])
+        found = await pull.find_manifest(self._registry, call.name, reference)
+        headers = {
+            "Docker-Content-Digest": found.digest,
+            "ETag": entity_tag(found.digest),
+        }
+        if is_not_modified(call.header("If-None-Match"), found.digest):
+            return Reply(304, headers)
+        headers["Content-Type"] = found.media_type
+        if call.request.method == "HEAD":
+            headers["Content-Length"] = str(found.size)
+            return Reply(200, headers)
+        return Reply(200, headers, await pull.read_body(self._registry, found))
+
+    async def put(self, call: Call) -> Reply:
+        """PUT: store, and set the tags of the query beside a digest reference."""
+        reference = parse_reference_to_write(call.values["reference"])
+        tags = tuple(Tag(text) for text in call.query.all("tag"))
+        body = await call.body.read(self._registry.limits.manifest_bytes_max)
+        push = ManifestPush(call.name, reference, body, call.header("Content-Type"), tags)
+        outcome = await push_manifest.push_manifest(self._registry, call.caller, push)
+        headers = {
+            "Location": f"/v2/{call.name}/manifests/{reference}",
+            "Docker-Content-Digest": outcome.digest,
+        }
+        if outcome.subject is not None:
+            headers["OCI-Subject"] = outcome.subject
+        if outcome.tags:
+            headers["OCI-Tag"] = ", ".join(outcome.tags)
+        return Reply(201, headers)
+
+    async def delete(self, call: Call) -> Reply:
+        """DELETE: a tag alone, or a manifest with its tags."""
+        reference = parse_reference_to_read(call.values["reference"])
+        await delete.delete_manifest(self._registry, call.caller, call.name, reference)
+        return Reply(202)

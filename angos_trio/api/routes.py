@@ -1,0 +1,65 @@
+"""Every route with its action: the one list that the server, the gate and the docs agree on."""
+
+from __future__ import annotations
+
+from angos_trio.api.blobs import Blobs
+from angos_trio.api.context import Runtime
+from angos_trio.api.listings import Listings
+from angos_trio.api.manifests import Manifests
+from angos_trio.api.status import Status
+from angos_trio.api.uploads import Uploads
+from angos_trio.http.routing import Operation, Route, RouteTable
+from angos_trio.identity import Action
+
+
+def build_routes(runtime: Runtime) -> RouteTable:
+    """The route table over a runtime. GET answers HEAD where no HEAD is named."""
+    status, blobs, uploads = Status(runtime), Blobs(runtime), Uploads(runtime)
+    manifests, listings = Manifests(runtime), Listings(runtime)
+    return RouteTable(
+        [
+            Route("/v2/", {"GET": Operation(Action.GET_API_VERSION, status.version)}),
+            Route("/v2", {"GET": Operation(Action.GET_API_VERSION, status.version)}),
+            Route("/v2/_catalog", {"GET": Operation(Action.LIST_CATALOG, listings.catalog)}),
+            Route(
+                "/v2/{name}/blobs/{digest}",
+                {
+                    "HEAD": Operation(Action.GET_BLOB, blobs.head),
+                    "GET": Operation(Action.GET_BLOB, blobs.get),
+                    "DELETE": Operation(Action.DELETE_BLOB, blobs.delete),
+                },
+            ),
+            Route(
+                "/v2/{name}/blobs/uploads/",
+                {"POST": Operation(Action.START_UPLOAD, uploads.start)},
+            ),
+            Route(
+                "/v2/{name}/blobs/uploads/{session}",
+                {
+                    "GET": Operation(Action.GET_UPLOAD, uploads.status),
+                    "PATCH": Operation(Action.UPDATE_UPLOAD, uploads.append),
+                    "PUT": Operation(Action.COMPLETE_UPLOAD, uploads.finish),
+                    "DELETE": Operation(Action.CANCEL_UPLOAD, uploads.cancel),
+                },
+            ),
+            Route(
+                "/v2/{name}/manifests/{reference}",
+                {
+                    "GET": Operation(Action.GET_MANIFEST, manifests.get),
+                    "PUT": Operation(Action.PUT_MANIFEST, manifests.put),
+                    "DELETE": Operation(Action.DELETE_MANIFEST, manifests.delete),
+                },
+            ),
+            Route(
+                "/v2/{name}/tags/list", {"GET": Operation(Action.LIST_TAGS, listings.tags)}
+            ),
+            Route(
+                "/v2/{name}/referrers/{digest}",
+                {"GET": Operation(Action.GET_REFERRERS, listings.referrers)},
+            ),
+            Route("/health", {"GET": Operation(Action.HEALTH, status.health, is_public=True)}),
+            Route("/healthz", {"GET": Operation(Action.HEALTH, status.health, is_public=True)}),
+            Route("/readyz", {"GET": Operation(Action.READINESS, status.ready, is_public=True)}),
+            Route("/metrics", {"GET": Operation(Action.METRICS, status.metrics)}),
+        ]
+    )

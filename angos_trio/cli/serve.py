@@ -1,0 +1,34 @@
+"""`angos-trio serve`"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import trio
+
+from angos_trio.app import make_plan, run
+from angos_trio.cli.overrides import load_with_overrides
+from angos_trio.errors import OperatorError
+from angos_trio.telemetry import log
+
+
+def serve(files: Sequence[str], listen: str | None, data_dir: str | None) -> int:
+    """Serve until SIGTERM or SIGINT; 0 after a clean stop."""
+    parsed = load_with_overrides(files, listen, data_dir)
+    plan = make_plan(parsed.config)
+    log.configure(parsed.config.observability.log_level)
+    for remark in parsed.remarks:
+        log.logger("config").warning("config.remark", remark=remark)
+    try:
+        trio.run(run, plan)
+    except BaseExceptionGroup as group:
+        raise _operator_error(group) from None
+    return 0
+
+
+def _operator_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The operator's error in a group, if that is what ended the nurseries."""
+    found, _ = group.split(OperatorError)
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    return found or group

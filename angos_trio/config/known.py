@@ -1,0 +1,57 @@
+"""Keys of the original that this version does not have: refused by name, or without effect.
+
+What decides about access, or promises behaviour that is missing, is refused. What only tunes the
+original's machinery starts, and `angos-trio check` says that it changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+NOT_BUILT: Mapping[str, str] = MappingProxyType(
+    {
+        "auth": "callers cannot be authenticated by this version",
+        "cache": "there is no cache server; nothing runs beside the registry",
+        "event_webhook": "event webhooks are not sent by this version",
+        "blob_store.s3": "content is stored in files; S3 does not exist here",
+        "metadata_store.s3": "rows are stored in SQLite; S3 does not exist here",
+        "metadata_store.fs.redis": "one instance has no need of a lock server",
+        "global.authorization_webhook": "authorization webhooks are not asked by this version",
+        "global.event_webhooks": "event webhooks are not sent by this version",
+        "global.retention_policy": "retention is not applied by this version",
+        "global.trusted_proxies": "forwarded addresses are not read by this version",
+        "global.access_policy.default_allow": 'say default = "allow" or default = "deny"',
+        "server.tls": "TLS is not served by this version",
+        "server.health": "there is no second listener in this version",
+        "repository.*.access_policy": "rules are not evaluated by this version",
+        "repository.*.authorization_webhook": "authorization webhooks are not asked",
+        "repository.*.event_webhooks": "event webhooks are not sent by this version",
+        "repository.*.retention_policy": "retention is not applied by this version",
+        "repository.*.upstream": "nothing is pulled through by this version",
+        "repository.*.downstream": "nothing is replicated by this version",
+        "repository.*.namespace": "nothing is pulled through by this version",
+    }
+)
+
+WITHOUT_EFFECT: Mapping[str, str] = MappingProxyType(
+    {
+        "blob_store.fs.sync_to_disk": "what is acknowledged is always synced",
+        "metadata_store.fs.sync_to_disk": "what is acknowledged is always synced",
+        "global.max_concurrent_requests": "requests are bounded by bytes and threads instead",
+        "global.max_concurrent_cache_jobs": "there are no cache jobs",
+        "global.max_concurrent_replication_jobs": "there is no replication",
+        "global.namespace_walk_concurrency": "listings come from an index",
+        "global.atime_audit_window_secs": "pulls are not recorded",
+        "global.update_pull_time": "pulls are not recorded",
+        "global.enable_redirect": "bytes are always served from here",
+        "global.enable_blob_redirect": "bytes are always served from here",
+        "global.enable_manifest_redirect": "bytes are always served from here",
+        "global.job_queue": "there are no jobs",
+        "server.query_timeout": "a request is bounded by server.stall_timeout, not in total",
+        "server.query_timeout_grace_period": "a request is bounded by server.stall_timeout",
+        "server.handshake_timeout": "TLS is not served by this version",
+        "observability.tracing": "traces are not sent",
+        "ui": "there is no web interface in this version",
+    }
+)

@@ -1,0 +1,101 @@
+"""The configuration, every key with its default. Names are those of the original where it has one.
+
+Sizes are bytes, as a number or as text with a unit (`"5MiB"`); times are seconds.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+Size = int | str
+Seconds = Annotated[int, Meta(ge=1, le=10 * 365 * 86_400)]
+
+
+class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A table that refuses keys it does not know."""
+
+
+class Server(_Table):
+    """`[server]`"""
+
+    bind_address: str = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65_535)] = 8000
+    stall_timeout: Seconds = 60
+    drain_timeout: Annotated[int, Meta(ge=0, le=86_400)] | None = None
+    max_uploads_per_caller: Annotated[int, Meta(ge=1, le=1_000_000)] = 1000
+
+
+class AccessPolicy(_Table):
+    """`[global.access_policy]`"""
+
+    default: Literal["allow", "deny"] = "deny"
+    rules: tuple[str, ...] = ()
+
+
+class Global(_Table):
+    """`[global]`"""
+
+    max_manifest_size: Size = "5MiB"
+    max_blob_size: Size = "100GiB"
+    immutable_tags: bool = False
+    immutable_tags_exclusions: tuple[str, ...] = ()
+    immutable_tags_deletable: bool = False
+    allow_missing_manifest_references: bool = True
+    gc_grace_secs: Seconds = 86_400
+    upload_expiry_secs: Seconds = 86_400
+    shutdown_drain_secs: Annotated[int, Meta(ge=0, le=86_400)] = 30
+    access_policy: AccessPolicy | None = None
+
+
+class FileStore(_Table):
+    """`[blob_store.fs]`"""
+
+    root_dir: str = "angos-data"
+    reserve: Size = "256MiB"
+    ballast: Size = "64MiB"
+
+
+class BlobStore(_Table):
+    """`[blob_store]`"""
+
+    fs: FileStore = FileStore()
+
+
+class MetadataFileStore(_Table):
+    """`[metadata_store.fs]`"""
+
+    root_dir: str | None = None
+
+
+class MetadataStore(_Table):
+    """`[metadata_store]`"""
+
+    fs: MetadataFileStore = MetadataFileStore()
+
+
+class Repository(_Table):
+    """`[repository."<name>"]`: what is not said here is as in `[global]`."""
+
+    immutable_tags: bool | None = None
+    immutable_tags_exclusions: tuple[str, ...] | None = None
+    immutable_tags_deletable: bool | None = None
+
+
+class Observability(_Table):
+    """`[observability]`"""
+
+    log_level: Literal["debug", "info", "warning"] = "info"
+
+
+class Config(_Table, rename={"global_": "global"}):
+    """A whole configuration."""
+
+    server: Server = Server()
+    global_: Global = Global()
+    blob_store: BlobStore = BlobStore()
+    metadata_store: MetadataStore = MetadataStore()
+    repository: dict[str, Repository] = {}
+    observability: Observability = Observability()

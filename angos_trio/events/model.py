@@ -1,0 +1,48 @@
+"""Event values. A use-case appends them in the step that makes them true."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from angos_trio.oci.names import RepositoryName
+from angos_trio.storage.metadata import events as outbox
+from angos_trio.storage.transactions import Rows
+
+
+class EventKind(StrEnum):
+    """What happened."""
+
+    BLOB_PUSHED = "blob.pushed"
+    BLOB_MOUNTED = "blob.mounted"
+    BLOB_DELETED = "blob.deleted"
+    MANIFEST_PUSHED = "manifest.pushed"
+    MANIFEST_DELETED = "manifest.deleted"
+    TAG_CREATED = "tag.created"
+    TAG_UPDATED = "tag.updated"
+    TAG_DELETED = "tag.deleted"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened in a namespace: `at` in epoch seconds, `actor` who did it."""
+
+    kind: EventKind
+    namespace: RepositoryName
+    at: int
+    actor: str
+    payload: Mapping[str, object] = field(default_factory=dict)
+
+
+def record(rows: Rows, event: Event) -> None:
+    """Append the event inside the open transaction."""
+    outbox.append(
+        rows,
+        at=event.at,
+        kind=event.kind,
+        namespace=event.namespace,
+        actor=event.actor,
+        payload=json.dumps(dict(event.payload), separators=(",", ":")),
+    )

@@ -1,0 +1,1 @@
+"""Where Quart is adapted: routes with actions, the gate, bounded bodies, errors to responses."""

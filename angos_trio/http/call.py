@@ -1,0 +1,91 @@
+"""One request as a handler sees it: parsed, authenticated and let through."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from urllib.parse import parse_qsl
+
+from quart_trio.wrappers.request import TrioRequest
+
+from angos_trio.http.body import RequestBody
+from angos_trio.identity import Caller
+from angos_trio.oci.codes import Code, OciError
+from angos_trio.oci.names import RepositoryName
+from angos_trio.oci.ranges import parse_content_length
+
+FIELDS_MAX = 256
+
+
+class Query:
+    """A query string, decoded strictly. An empty value counts as absent."""
+
+    def __init__(self, raw: bytes) -> None:
+        try:
+            pairs = parse_qsl(
+                raw.decode("ascii"),
+                keep_blank_values=False,
+                errors="strict",
+                max_num_fields=FIELDS_MAX,
+            )
+        except ValueError:
+            raise OciError(Code.NAME_INVALID, message="query cannot be decoded") from None
+        self._values: dict[str, list[str]] = {}
+        for key, value in pairs:
+            self._values.setdefault(key, []).append(value)
+
+    def one(self, key: str, code: Code) -> str | None:
+        """A value that may be given once; OciError with the code (400) when it is repeated."""
+        values = self._values.get(key)
+        if values is None:
+            return None
+        if len(values) > 1:
+            raise OciError(code, status=400, message=f"{key} is given twice", detail=key)
+        return values[0]
+
+    def all(self, key: str) -> list[str]:
+        """Every value of a key that may be repeated."""
+        return self._values.get(key, [])
+
+
+@dataclass(frozen=True)
+class Call:
+    """What a handler works with. `values` are those of the route's template, decoded."""
+
+    request: TrioRequest
+    caller: Caller
+    values: Mapping[str, str]
+    request_id: str
+
+    @cached_property
+    def name(self) -> RepositoryName:
+        """The repository. Raises NAME_INVALID (400)."""
+        return RepositoryName(self.values["name"])
+
+    @cached_property
+    def query(self) -> Query:
+        """The query string. Raises NAME_INVALID (400) when it cannot be decoded."""
+        return Query(self.request.query_string)
+
+    @property
+    def body(self) -> RequestBody:
+        """The body, to be pulled."""
+        body: RequestBody = self.request.body
+        return body
+
+    def header(self, name: str) -> str | None:
+        """A header's value."""
+        value: str | None = self.request.headers.get(name)
+        return value
+
+    @property
+    def content_length(self) -> int | None:
+        """The announced length in bytes. Raises SIZE_INVALID (400)."""
+        return parse_content_length(self.header("Content-Length"))
+
+    @property
+    def has_body(self) -> bool:
+        """Whether the headers announce a body, an empty one included."""
+        headers = self.request.headers
+        return "Content-Length" in headers or "Transfer-Encoding" in headers

@@ -1,0 +1,114 @@
+"""What a handler answers: a status, headers, and bytes or a part of a file."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import trio
+
+from angos_trio.oci.codes import OciError
+
+FILE_EXTENSION: Final = "angos.file"
+"""The private ASGI extension by which the server sends a file itself."""
+READ_BYTES: Final = 256 * 1024
+
+
+@dataclass(slots=True)
+class FilePart:
+    """`length` bytes of an open file; whoever holds the part closes the descriptor."""
+
+    descriptor: int
+    offset: int
+    length: int
+
+    def close(self) -> None:
+        """Close the descriptor; twice is fine."""
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
+
+
+@dataclass(slots=True)
+class Reply:
+    """An answer. The reply owns the file of its body and closes it however sending ends."""
+
+    status: int
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes | FilePart = b""
+
+    @property
+    def length(self) -> int:
+        """Bytes of the body."""
+        return self.body.length if isinstance(self.body, FilePart) else len(self.body)
+
+    async def send(self, scope: Mapping[str, Any], send: Any) -> None:
+        """Send it as ASGI messages."""
+        try:
+            headers = self.headers
+            if self.status != 204 and self.status != 304:
+                headers.setdefault("Content-Length", str(self.length))
+            start = {
+                "type": "http.response.start",
+                "status": self.status,
+                "headers": [
+                    (name.lower().encode("latin-1"), value.encode("latin-1"))
+                    for name, value in headers.items()
+                ],
+            }
+            await send(start)
+            if isinstance(self.body, FilePart):
+                await _send_file(self.body, scope, send)
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+            else:
+                await send({"type": "http.response.body", "body": self.body, "more_body": False})
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Close what the reply owns."""
+        if isinstance(self.body, FilePart):
+            self.body.close()
+
+
+async def _send_file(part: FilePart, scope: Mapping[str, Any], send: Any) -> None:
+    if scope["method"] == "HEAD":
+        return
+    if FILE_EXTENSION in scope.get("extensions", {}):
+        await send(
+            {
+                "type": FILE_EXTENSION,
+                "fd": part.descriptor,
+                "offset": part.offset,
+                "length": part.length,
+            }
+        )
+        return
+    offset, end = part.offset, part.offset + part.length
+    while offset < end:
+        content = await trio.to_thread.run_sync(
+            os.pread, part.descriptor, min(READ_BYTES, end - offset), offset
+        )
+        if not content:
+            raise OSError("file ended before its length")
+        offset += len(content)
+        await send({"type": "http.response.body", "body": content, "more_body": True})
+
+
+def json_reply(status: int, document: object, headers: Mapping[str, str] | None = None) -> Reply:
+    """A JSON answer."""
+    content = json.dumps(document, separators=(",", ":")).encode()
+    return Reply(status, {"Content-Type": "application/json", **(headers or {})}, content)
+
+
+def error_reply(error: OciError, request_id: str) -> Reply:
+    """The error body of the distribution specification; a 5xx tells nothing but the request id."""
+    entry: dict[str, object] = {"code": error.code, "message": error.message}
+    if error.status >= 500:
+        entry["detail"] = {"request_id": request_id}
+    elif error.detail is not None:
+        entry["detail"] = error.detail
+    return json_reply(error.status, {"errors": [entry]}, error.headers)

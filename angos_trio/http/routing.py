@@ -1,0 +1,115 @@
+"""From a raw path to a route. Repository names have slashes and may contain the endpoints' words,
+so the right-most endpoint decides, and everything before it is the name."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote
+
+from angos_trio.identity import Action
+from angos_trio.oci.codes import Code, OciError
+
+if TYPE_CHECKING:
+    from angos_trio.http.call import Call
+    from angos_trio.http.reply import Reply
+
+Handler = Callable[["Call"], Awaitable["Reply"]]
+NAME: Final = "{name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What a method of a route does: the action that the gate asks about, and the handler.
+
+    `is_public` routes are outside any policy.
+    """
+
+    action: Action
+    handler: Handler
+    is_public: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A path template such as `/v2/{name}/manifests/{reference}`, and its operations by method."""
+
+    template: str
+    operations: Mapping[str, Operation]
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A route with the decoded values of its template."""
+
+    route: Route
+    values: Mapping[str, str]
+
+
+class RouteTable:
+    """Finds the route of a path."""
+
+    def __init__(self, routes: Sequence[Route]) -> None:
+        self.routes = tuple(routes)
+        self._fixed = {route.template: route for route in routes if NAME not in route.template}
+        named = [route for route in routes if NAME in route.template]
+        # The shorter tail begins further to the right; of two equal ones the more literal is meant.
+        self._named = sorted(((_tail(route), route) for route in named), key=_precedence)
+
+    def find(self, raw_path: bytes) -> Match | None:
+        """The route of a request's raw path, None when there is none.
+
+        Raises NAME_INVALID (400) for a path that cannot be decoded to plain segments.
+        """
+        segments = _segments(raw_path)
+        path = "/" + "/".join(segments)
+        fixed = self._fixed.get(path) or self._fixed.get(path.rstrip("/"))
+        if fixed is not None:
+            return Match(fixed, {})
+        if not segments or segments[0] != "v2":
+            return None
+        for tail, route in self._named:
+            values = _match(segments[1:], tail)
+            if values is not None:
+                return Match(route, values)
+        return None
+
+
+def _tail(route: Route) -> tuple[str, ...]:
+    return tuple(route.template.partition(f"/v2/{NAME}/")[2].split("/"))
+
+
+def _precedence(item: tuple[tuple[str, ...], Route]) -> tuple[int, int]:
+    tail = item[0]
+    return len([part for part in tail if part]), sum(part.startswith("{") for part in tail)
+
+
+def _match(segments: list[str], tail: tuple[str, ...]) -> Mapping[str, str] | None:
+    """Values of a template whose tail ends the path; an empty last segment may be left out."""
+    if tail[-1] == "" and segments and segments[-1] != "":
+        tail = tail[:-1]
+    if len(segments) <= len(tail):
+        return None
+    head, end = segments[: -len(tail)], segments[-len(tail) :]
+    values = {"name": "/".join(head)}
+    for part, segment in zip(tail, end, strict=True):
+        if part.startswith("{"):
+            if segment == "":
+                return None
+            values[part[1:-1]] = segment
+        elif part != segment:
+            return None
+    return values
+
+
+def _segments(raw_path: bytes) -> list[str]:
+    """The path's segments, decoded one by one, so that an encoded slash never splits."""
+    try:
+        text = raw_path.decode("ascii")
+        segments = [unquote(part, errors="strict") for part in text.split("/")[1:]]
+    except UnicodeDecodeError:
+        raise OciError(Code.NAME_INVALID, message="path is not UTF-8") from None
+    if any("/" in segment or "\x00" in segment for segment in segments):
+        raise OciError(Code.NAME_INVALID, message="path has an encoded slash or NUL")
+    return segments

@@ -1,0 +1,195 @@
+"""Manifests: what the registry must know of a body that it otherwise keeps as bytes.
+
+Image specification, manifest.md, image-index.md and descriptor.md. Unknown fields are left alone;
+known ones must have the type that the specification gives them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from angos_trio.oci.codes import Code, OciError
+from angos_trio.oci.digest import Digest
+from angos_trio.oci.media_types import (
+    IMAGE_TYPES,
+    INDEX_TYPES,
+    is_media_type,
+    without_parameters,
+)
+
+ManifestKind = Literal["image", "index"]
+ReferenceKind = Literal["config", "layer", "manifest"]
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestReference:
+    """A descriptor in a body: `size` in bytes; the kind is for display only."""
+
+    digest: Digest
+    kind: ReferenceKind
+    media_type: str
+    size: int
+    is_elsewhere: bool
+    """The descriptor has `urls` (a foreign layer) or carries its content in `data`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestFacts:
+    """What is recorded beside a body.
+
+    `artifact_type` is the effective one: the body's, else the config's media type (distribution
+    specification, "Listing Referrers"). `references` has each digest once.
+    """
+
+    media_type: str
+    kind: ManifestKind
+    artifact_type: str | None
+    subject: Digest | None
+    annotations: Mapping[str, str]
+    references: tuple[ManifestReference, ...]
+
+
+def parse_manifest(body: bytes, content_type: str | None) -> ManifestFacts:
+    """The facts of a pushed body; `content_type` is the request's header, if it had one.
+
+    Raises OciError: MANIFEST_INVALID (400), or UNSUPPORTED (415) for a type that is no manifest.
+    """
+    document = load_object(body)
+    media_type = _media_type(document, content_type)
+    if document.get("schemaVersion") != 2 or isinstance(document["schemaVersion"], bool):
+        raise _invalid("schemaVersion must be 2")
+    if media_type in IMAGE_TYPES:
+        return _image(document, media_type)
+    if media_type in INDEX_TYPES:
+        return _index(document, media_type)
+    raise OciError(
+        Code.UNSUPPORTED, status=415, message="media type is no manifest", detail=media_type
+    )
+
+
+def load_object(body: bytes) -> dict[str, object]:
+    """A JSON object without a repeated key or a non-finite number, else MANIFEST_INVALID (400)."""
+    try:
+        document = json.loads(
+            body.decode(), object_pairs_hook=_once_each, parse_constant=_no_constant
+        )
+    except (ValueError, RecursionError):
+        raise _invalid("body is not JSON, or names a key twice") from None
+    if not isinstance(document, dict):
+        raise _invalid("body is not a JSON object")
+    return document
+
+
+def _once_each(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    document = dict(pairs)
+    if len(document) != len(pairs):
+        raise ValueError("repeated key")
+    return document
+
+
+def _no_constant(text: str) -> float:
+    raise ValueError(text)
+
+
+def _invalid(detail: str) -> OciError:
+    return OciError(Code.MANIFEST_INVALID, detail=detail)
+
+
+def _media_type(document: Mapping[str, object], content_type: str | None) -> str:
+    declared = _optional_media_type(document, "mediaType")
+    sent = without_parameters(content_type) if content_type else None
+    if sent is None and declared is None:
+        raise _invalid("neither Content-Type nor mediaType says what this is")
+    if sent is not None and declared is not None and sent != declared:
+        raise _invalid(f"Content-Type {sent} is not mediaType {declared}")
+    return sent or declared or ""
+
+
+def _optional_media_type(document: Mapping[str, object], key: str) -> str | None:
+    value = document.get(key)
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str) or not is_media_type(value):
+        raise _invalid(f"{key} is not a media type")
+    return value
+
+
+def _image(document: Mapping[str, object], media_type: str) -> ManifestFacts:
+    if "manifests" in document:
+        raise _invalid("an image manifest has no manifests")
+    config = _descriptor(document.get("config"), "config")
+    references = [config]
+    references += [_descriptor(item, "layer") for item in _list(document, "layers")]
+    return ManifestFacts(
+        media_type=media_type,
+        kind="image",
+        artifact_type=_optional_media_type(document, "artifactType") or config.media_type,
+        subject=_subject(document),
+        annotations=_annotations(document),
+        references=_once(references),
+    )
+
+
+def _index(document: Mapping[str, object], media_type: str) -> ManifestFacts:
+    if "config" in document or "layers" in document:
+        raise _invalid("an index has neither config nor layers")
+    references = [_descriptor(item, "manifest") for item in _list(document, "manifests")]
+    return ManifestFacts(
+        media_type=media_type,
+        kind="index",
+        artifact_type=_optional_media_type(document, "artifactType"),
+        subject=_subject(document),
+        annotations=_annotations(document),
+        references=_once(references),
+    )
+
+
+def _once(references: list[ManifestReference]) -> tuple[ManifestReference, ...]:
+    first: dict[str, ManifestReference] = {}
+    for reference in references:
+        first.setdefault(reference.digest, reference)
+    return tuple(first.values())
+
+
+def _list(document: Mapping[str, object], key: str) -> list[object]:
+    value = document.get(key)
+    if not isinstance(value, list):
+        raise _invalid(f"{key} must be a list")
+    return value
+
+
+def _subject(document: Mapping[str, object]) -> Digest | None:
+    value = document.get("subject")
+    return None if value is None else _descriptor(value, "manifest").digest
+
+
+def _descriptor(value: object, kind: ReferenceKind) -> ManifestReference:
+    if not isinstance(value, dict):
+        raise _invalid(f"{kind} descriptor must be an object")
+    media_type = value.get("mediaType")
+    if not isinstance(media_type, str) or not is_media_type(media_type):
+        raise _invalid(f"{kind} descriptor: mediaType is not a media type")
+    digest = value.get("digest")
+    if not isinstance(digest, str):
+        raise _invalid(f"{kind} descriptor: digest must be text")
+    size = value.get("size")
+    if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size < 2**63:
+        raise _invalid(f"{kind} descriptor: size must be a count of bytes")
+    try:
+        checked = Digest(digest)
+    except OciError:
+        raise _invalid(f"{kind} descriptor: digest {digest[:80]} is not supported") from None
+    is_elsewhere = bool(value.get("urls")) or isinstance(value.get("data"), str)
+    return ManifestReference(checked, kind, media_type, size, is_elsewhere)
+
+
+def _annotations(document: Mapping[str, object]) -> Mapping[str, str]:
+    value = document.get("annotations")
+    if value is None:
+        return {}
+    if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
+        raise _invalid("annotations must map text to text")
+    return value

@@ -1,0 +1,45 @@
+"""Pages of a list (distribution specification, "Listing Tags"): `n`, `last` and `Link`.
+
+`last` is any text and compares byte-wise; a page begins strictly after it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from urllib.parse import quote, urlencode
+
+from angos_trio.oci.codes import Code, OciError
+
+_NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """`size` entries after `last`; `asked` is the `n` to repeat in a link."""
+
+    size: int
+    last: str
+
+
+def parse_page(number: str | None, last: str | None, default: int, ceiling: int) -> Page:
+    """The page that a query asks for. An absent or empty `n` is the default, a large one clamped.
+
+    Raises OciError PAGINATION_NUMBER_INVALID (400).
+    """
+    if not number:
+        return Page(default, last or "")
+    if _NUMBER.fullmatch(number) is None:
+        raise OciError(Code.PAGINATION_NUMBER_INVALID, detail=number)
+    return Page(min(int(number), ceiling), last or "")
+
+
+def cut(entries: list[str], page: Page) -> tuple[list[str], bool]:
+    """Entries read with one more than the page's size: the page, and whether another follows."""
+    return entries[: page.size], 0 < page.size < len(entries)
+
+
+def next_link(path: str, parameters: dict[str, str]) -> str:
+    """The `Link` to the page described by the parameters (RFC 8288); the URL is relative."""
+    query = urlencode(parameters, quote_via=quote, safe="")
+    return f'<{quote(path)}?{query}>; rel="next"'

@@ -1,0 +1,76 @@
+"""Deleting: visible at once. Space comes back later; what lost its last reference has a lease."""
+
+from __future__ import annotations
+
+from angos_trio.events.model import Event, EventKind, record
+from angos_trio.identity import Caller
+from angos_trio.oci.codes import Code, OciError
+from angos_trio.oci.digest import Digest
+from angos_trio.oci.names import Reference, RepositoryName, Tag
+from angos_trio.registry.context import Registry
+from angos_trio.storage.metadata import blobs, manifests, namespaces, tags
+from angos_trio.storage.transactions import Rows, Transaction
+
+
+async def delete_blob(
+    registry: Registry, caller: Caller, name: RepositoryName, digest: Digest
+) -> None:
+    """End the namespace's hold on a blob.
+
+    Raises BLOB_UNKNOWN (404), and DENIED (405) while a manifest of the namespace names it.
+    """
+    now, by = registry.now(), caller.identity.owner
+
+    def step(transaction: Transaction) -> None:
+        rows = transaction.rows
+        namespace = namespaces.find(rows, name)
+        if namespace is None or blobs.find_held(rows, name, digest) is None:
+            raise OciError(Code.BLOB_UNKNOWN, detail=digest)
+        if blobs.is_referenced(rows, namespace, digest):
+            raise OciError(
+                Code.DENIED, status=405, message="a manifest references this blob", detail=digest
+            )
+        blobs.release(rows, namespace, digest)
+        record(rows, Event(EventKind.BLOB_DELETED, name, now, by, {"digest": digest}))
+
+    await registry.storage.write(step)
+
+
+async def delete_manifest(
+    registry: Registry, caller: Caller, name: RepositoryName, reference: Reference
+) -> None:
+    """Delete a tag alone, or a manifest with every tag that points to it.
+
+    Raises MANIFEST_UNKNOWN (404) when it is not there, TAG_IMMUTABLE (409) when a tag is kept.
+    """
+    now, by, lease_until = registry.now(), caller.identity.owner, registry.lease_until()
+    rule = registry.tag_rules.rule_for(name)
+
+    def delete_tag(rows: Rows, namespace: int, tag: Tag) -> None:
+        if not rule.may_delete(tag):
+            raise OciError(Code.TAG_IMMUTABLE, detail=tag)
+        digest = tags.find(rows, namespace, tag)
+        tags.delete(rows, namespace, tag, now=now, by=by)
+        payload = {"tag": tag, "digest": digest}
+        record(rows, Event(EventKind.TAG_DELETED, name, now, by, payload))
+
+    def delete_digest(rows: Rows, namespace: int, digest: Digest) -> None:
+        for tag in tags.names_of(rows, namespace, digest):
+            delete_tag(rows, namespace, tag)
+        blobs.extend_leases_of(rows, namespace, digest, lease_until)
+        manifests.delete(rows, namespace, digest)
+        record(rows, Event(EventKind.MANIFEST_DELETED, name, now, by, {"digest": digest}))
+
+    def step(transaction: Transaction) -> None:
+        rows = transaction.rows
+        namespace = namespaces.find(rows, name)
+        if isinstance(reference, Tag):
+            if namespace is None or tags.find(rows, namespace, reference) is None:
+                raise OciError(Code.MANIFEST_UNKNOWN, detail=reference)
+            delete_tag(rows, namespace, reference)
+        else:
+            if namespace is None or not manifests.is_held(rows, namespace, reference):
+                raise OciError(Code.MANIFEST_UNKNOWN, detail=reference)
+            delete_digest(rows, namespace, reference)
+
+    await registry.storage.write(step)

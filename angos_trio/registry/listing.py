@@ -1,0 +1,126 @@
+"""Listing: tags, the catalog and referrers. A page costs a page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from angos_trio.identity import Caller
+from angos_trio.oci.codes import Code, OciError
+from angos_trio.oci.digest import Digest
+from angos_trio.oci.names import RepositoryName
+from angos_trio.oci.pagination import Page, cut
+from angos_trio.oci.referrers import (
+    Referrer,
+    cut_page,
+    fallback_tag,
+    merge,
+    parse_fallback_index,
+)
+from angos_trio.registry.context import Registry
+from angos_trio.storage.metadata import manifests, namespaces, tags
+from angos_trio.storage.transactions import Rows
+
+REFERRERS_PAGE_ENTRIES: Final = 100
+REFERRERS_PAGE_BYTES: Final = 4 * 1024 * 1024
+EXAMINED_PER_ENTRY_MAX: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A page of names; `next_after` is where the next one begins, None when there is none."""
+
+    names: list[str]
+    next_after: str | None
+
+
+async def list_tags(registry: Registry, name: RepositoryName, page: Page) -> Listing:
+    """Tags in byte order. Raises NAME_UNKNOWN (404) for a namespace that never held anything."""
+
+    def query(rows: Rows) -> list[str] | None:
+        namespace = namespaces.find(rows, name)
+        if namespace is None:
+            return None
+        return tags.list_names(rows, namespace, page.last, page.size + 1)
+
+    found = await registry.storage.read(query)
+    if found is None:
+        raise OciError(Code.NAME_UNKNOWN, detail=name)
+    names, has_more = cut(found, page)
+    return Listing(names, names[-1] if has_more else None)
+
+
+async def list_catalog(registry: Registry, caller: Caller, page: Page) -> Listing:
+    """Namespaces that hold a manifest and that the caller may see, in byte order.
+
+    At most ten names are examined for each one asked for, so a page may be short and still be
+    followed by another.
+    """
+    seen: list[str] = []
+    after, left = page.last, EXAMINED_PER_ENTRY_MAX * page.size
+    while len(seen) < page.size and left > 0:
+        wanted = min(page.size - len(seen), left)
+        found = await registry.storage.read(
+            lambda rows, after=after, wanted=wanted: namespaces.list_with_content(
+                rows, after, wanted + 1
+            )
+        )
+        examined = found[:wanted]
+        seen += [name for name in examined if caller.sees(name)]
+        if len(found) <= wanted:
+            return Listing(seen, None)
+        after, left = examined[-1], left - len(examined)
+    return Listing(seen, after if page.size else None)
+
+
+@dataclass(frozen=True, slots=True)
+class ReferrersPage:
+    """Referrers in digest order; `has_more` when another page follows the last of them."""
+
+    referrers: list[Referrer]
+    has_more: bool
+
+
+async def list_referrers(
+    registry: Registry,
+    name: RepositoryName,
+    subject: Digest,
+    artifact_type: str | None,
+    after: str,
+) -> ReferrersPage:
+    """Manifests that name the subject, with those of the fallback tag's index merged in.
+
+    The filter is applied before the page is cut. An unknown subject has no referrers.
+    """
+
+    def query(rows: Rows) -> list[Referrer]:
+        namespace = namespaces.find(rows, name)
+        if namespace is None:
+            return []
+        stored = manifests.list_referrers(
+            rows,
+            namespace,
+            subject,
+            artifact_type=artifact_type,
+            after=after,
+            limit=REFERRERS_PAGE_ENTRIES + 1,
+        )
+        fallback = _fallback(rows, namespace, subject, after)
+        return merge(stored, fallback, artifact_type)
+
+    found = await registry.storage.read(query)
+    page, has_more = cut_page(found, REFERRERS_PAGE_ENTRIES, REFERRERS_PAGE_BYTES)
+    return ReferrersPage(page, has_more)
+
+
+def _fallback(rows: Rows, namespace: int, subject: Digest, after: str) -> list[Referrer]:
+    """The fallback index's entries after a digest that the namespace still holds, a page of them."""
+    digest = tags.find(rows, namespace, fallback_tag(subject))
+    body = None if digest is None else manifests.read_body(rows, digest)
+    if body is None:
+        return []
+    following = sorted(
+        (entry for entry in parse_fallback_index(body) if entry.digest > after),
+        key=lambda entry: entry.digest,
+    )
+    return [entry for entry in following if manifests.is_held(rows, namespace, entry.digest)]

@@ -1,0 +1,101 @@
+"""Reading: manifests and blobs, through a namespace that holds them."""
+
+from __future__ import annotations
+
+from angos_trio.oci.codes import Code, OciError
+from angos_trio.oci.digest import Digest
+from angos_trio.oci.names import Reference, RepositoryName
+from angos_trio.registry.context import Registry
+from angos_trio.storage.metadata import blobs, manifests, namespaces
+from angos_trio.storage.metadata.blobs import HeldBlob
+from angos_trio.storage.metadata.manifests import StoredManifest
+from angos_trio.storage.store import OpenBlob
+from angos_trio.storage.transactions import Rows, Transaction
+from angos_trio.telemetry.log import logger
+
+_log = logger("registry.pull")
+
+
+async def find_manifest(
+    registry: Registry, name: RepositoryName, reference: Reference
+) -> StoredManifest:
+    """What a tag or digest names here, without its body. Raises MANIFEST_UNKNOWN (404)."""
+
+    def query(rows: Rows) -> StoredManifest | None:
+        if isinstance(reference, Digest):
+            return manifests.find_by_digest(rows, name, reference)
+        return manifests.find_by_tag(rows, name, reference)
+
+    found = await registry.storage.read_point(query)
+    if found is None:
+        raise OciError(Code.MANIFEST_UNKNOWN, detail=reference)
+    return found
+
+
+async def read_body(registry: Registry, found: StoredManifest) -> bytes:
+    """The bytes of a manifest that was found. Raises MANIFEST_UNKNOWN when it went meanwhile."""
+    bodies = registry.storage.bodies
+    body = bodies.get(found.digest)
+    if body is None:
+        body = await registry.storage.read(lambda rows: manifests.read_body(rows, found.digest))
+        if body is None:
+            raise OciError(Code.MANIFEST_UNKNOWN, detail=found.digest)
+        bodies.put(found.digest, body)
+    return body
+
+
+async def find_blob(registry: Registry, name: RepositoryName, digest: Digest) -> HeldBlob:
+    """A blob that the namespace holds. Raises BLOB_UNKNOWN (404)."""
+    held = await registry.storage.read_point(lambda rows: blobs.find_held(rows, name, digest))
+    if held is None:
+        raise OciError(Code.BLOB_UNKNOWN, detail=digest)
+    return held
+
+
+async def promise_blob(registry: Registry, name: RepositoryName, digest: Digest) -> HeldBlob:
+    """As `find_blob`, for a client that will rely on the answer.
+
+    A blob that no manifest names yet has its lease renewed before the answer, when less than half
+    of it is left.
+    """
+    held = await find_blob(registry, name, digest)
+    if held.lease_until - registry.now() >= registry.limits.lease_secs // 2:
+        return held
+
+    def query(rows: Rows) -> bool:
+        namespace = namespaces.find(rows, name)
+        return namespace is not None and blobs.is_referenced(rows, namespace, digest)
+
+    if not await registry.storage.read_point(query):
+        await _renew_lease(registry, name, digest)
+    return held
+
+
+async def _renew_lease(registry: Registry, name: RepositoryName, digest: Digest) -> None:
+    lease_until = registry.lease_until()
+
+    def step(transaction: Transaction) -> None:
+        rows = transaction.rows
+        namespace = namespaces.find(rows, name)
+        if namespace is None or blobs.find_held(rows, name, digest) is None:
+            raise OciError(Code.BLOB_UNKNOWN, detail=digest)
+        blobs.hold(rows, namespace, digest, lease_until)
+
+    await registry.storage.write(step)
+
+
+async def open_blob(registry: Registry, name: RepositoryName, digest: Digest) -> OpenBlob:
+    """The bytes of a blob that the namespace holds; the caller closes the descriptor.
+
+    Raises BLOB_UNKNOWN (404). A row without a file, or with one of another length, is damage:
+    it is reported, and answered with UNAVAILABLE (503).
+    """
+    held = await find_blob(registry, name, digest)
+    opened = await registry.storage.open_blob(digest)
+    if opened is not None and opened.size == held.size:
+        return opened
+    if opened is not None:
+        opened.close()
+    await find_blob(registry, name, digest)
+    _log.error("blob.damaged", namespace=name, digest=digest, size=held.size)
+    raise OciError(Code.UNAVAILABLE, status=503, message="blob cannot be read", detail=digest)

@@ -1,0 +1,275 @@
+"""Blob uploads: start, append, finish, cancel. One step makes a finished blob visible."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from angos_trio.events.model import Event, EventKind, record
+from angos_trio.identity import Caller
+from angos_trio.oci.codes import Code, OciError
+from angos_trio.oci.digest import Digest, new_hash
+from angos_trio.oci.names import RepositoryName, SessionId
+from angos_trio.oci.ranges import ByteRange, upload_range
+from angos_trio.registry.context import Registry
+from angos_trio.storage.metadata import blobs, namespaces
+from angos_trio.storage.sessions import UploadSession
+from angos_trio.storage.transactions import StagedBlob, Step, Transaction
+from angos_trio.storage.uploads import Upload
+
+_WORTHLESS_STATUSES = frozenset({400, 413})
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A request's body: `length` and `window` as the headers announce them, in bytes."""
+
+    source: AsyncIterator[bytes]
+    length: int | None = None
+    window: ByteRange | None = None
+
+
+def upload_location(name: RepositoryName, session: SessionId) -> str:
+    """Where a session is spoken to."""
+    return f"/v2/{name}/blobs/uploads/{session}"
+
+
+async def start_upload(
+    registry: Registry, caller: Caller, name: RepositoryName, algorithm: str
+) -> UploadSession:
+    """Open a session. Raises UNAVAILABLE (507) without space, TOOMANYREQUESTS (429) above the
+    bound of open uploads."""
+    session = _new_session(registry, caller, name, algorithm)
+    await registry.storage.sessions.create(session)
+    return session
+
+
+def _new_session(
+    registry: Registry, caller: Caller, name: RepositoryName, algorithm: str
+) -> UploadSession:
+    registry.storage.require_space()
+    sessions, key = registry.storage.sessions, caller.identity.limit_key
+    if sessions.count_of(key) >= registry.limits.uploads_per_caller_max:
+        raise OciError(
+            Code.TOOMANYREQUESTS,
+            message="too many uploads are open",
+            detail=registry.limits.uploads_per_caller_max,
+            headers={"Retry-After": "60"},
+        )
+    return sessions.new(name, caller.identity.owner, key, algorithm, registry.now())
+
+
+def find_upload(
+    registry: Registry, caller: Caller, name: RepositoryName, session: SessionId
+) -> UploadSession:
+    """The caller's own session in this namespace, else BLOB_UPLOAD_UNKNOWN (404)."""
+    found = registry.storage.sessions.find(session, name)
+    if found.owner != caller.identity.owner:
+        raise OciError(Code.BLOB_UPLOAD_UNKNOWN, detail=session)
+    return found
+
+
+async def upload_offset(registry: Registry, name: RepositoryName, session: SessionId) -> int:
+    """How many bytes a session holds: what a client resumes at. Any caller may ask who may act
+    on the namespace."""
+    registry.storage.sessions.find(session, name)
+    return await registry.storage.committed_offset(session)
+
+
+async def cancel_upload(registry: Registry, name: RepositoryName, session: SessionId) -> None:
+    """Drop a session and what it holds; a request that writes to it is stopped."""
+    registry.storage.sessions.find(session, name)
+    await registry.storage.sessions.discard(session)
+
+
+async def append_chunk(
+    registry: Registry, caller: Caller, name: RepositoryName, session: SessionId, content: Content
+) -> int:
+    """Append a body to a session; returns the offset after it.
+
+    Raises BLOB_UPLOAD_INVALID (416) when the announced window does not begin at the committed
+    offset, is not as long as the body, or is not filled by it: then nothing of the body is kept.
+    A body that breaks off otherwise is kept as far as it came.
+    """
+    found = find_upload(registry, caller, name, session)
+    upload = await _begin(registry, found, content)
+    try:
+        begun_at = upload.offset
+        await upload.append(content.source, registry.limits.blob_bytes_max)
+        if content.window is not None and upload.offset - begun_at != content.window.length:
+            await upload.cut_back(begun_at)
+            raise _out_of_place(found, begun_at, "body does not fill Content-Range")
+        return upload.offset
+    except OciError as error:
+        await _discard_if_worthless(registry, upload, error)
+        raise
+    finally:
+        await upload.close()
+
+
+async def _begin(registry: Registry, session: UploadSession, content: Content) -> Upload:
+    """Hold the session at its committed offset, if that is where the body belongs."""
+    window = content.window
+    if window is not None and content.length is not None and window.length != content.length:
+        offset = await registry.storage.committed_offset(session.id)
+        raise _out_of_place(session, offset, "Content-Range and Content-Length differ")
+    upload = await registry.storage.receiver.begin(session, may_take_over=window is not None)
+    try:
+        await upload.open()
+        if window is not None and window.offset != upload.offset:
+            raise _out_of_place(session, upload.offset, "Content-Range is not what comes next")
+    except BaseException:
+        await upload.close()
+        raise
+    return upload
+
+
+def _out_of_place(session: UploadSession, offset: int, message: str) -> OciError:
+    return OciError(
+        Code.BLOB_UPLOAD_INVALID,
+        status=416,
+        message=message,
+        detail={"offset": offset},
+        headers={
+            "Location": upload_location(session.namespace, session.id),
+            "Range": upload_range(offset),
+        },
+    )
+
+
+async def _discard_if_worthless(registry: Registry, upload: Upload, error: OciError) -> None:
+    """Too large, or other content than the digest says: nothing can become of the session."""
+    if error.status in _WORTHLESS_STATUSES:
+        await upload.close()
+        await registry.storage.sessions.discard(upload.session.id)
+
+
+async def push_blob(
+    registry: Registry, caller: Caller, name: RepositoryName, digest: Digest, content: Content
+) -> None:
+    """A blob in one request. Nothing remains of one that fails."""
+    session = _new_session(registry, caller, name, digest.algorithm)
+    registry.storage.sessions.adopt(session)
+    try:
+        upload = await registry.storage.receiver.begin(session)
+        await _finish(registry, caller, upload, digest, content)
+    except BaseException:
+        await registry.storage.sessions.discard_shielded(session.id)
+        raise
+
+
+async def finish_upload(
+    registry: Registry,
+    caller: Caller,
+    name: RepositoryName,
+    session: SessionId,
+    digest: Digest,
+    content: Content,
+) -> None:
+    """Complete a session, with a last chunk or without; the blob is durable when this returns.
+
+    Raises DIGEST_INVALID (400) for other content, and BLOB_UPLOAD_UNKNOWN (404) for a session
+    that is not open, unless the namespace holds the digest already and the body, if any, is it:
+    then the client only missed the first answer.
+    """
+    try:
+        found = find_upload(registry, caller, name, session)
+    except OciError:
+        if await _was_finished(registry, name, digest, content.source):
+            return
+        raise
+    upload = await _begin(registry, found, content)
+    await _finish(registry, caller, upload, digest, content)
+
+
+async def _was_finished(
+    registry: Registry, name: RepositoryName, digest: Digest, source: AsyncIterator[bytes]
+) -> bool:
+    held = await registry.storage.read_point(lambda rows: blobs.find_held(rows, name, digest))
+    if held is None:
+        return False
+    hasher, size = new_hash(digest.algorithm), 0
+    async for part in source:
+        hasher.update(part)
+        size += len(part)
+        if size > held.size:
+            return False
+    return size == 0 or hasher.hexdigest() == digest.hex
+
+
+async def _finish(
+    registry: Registry, caller: Caller, upload: Upload, digest: Digest, content: Content
+) -> None:
+    """Receive, verify, publish. Closes the upload."""
+    session, sessions = upload.session, registry.storage.sessions
+    staged: StagedBlob | None = None
+    try:
+        staged = await upload.finish(content.source, registry.limits.blob_bytes_max, digest)
+        await registry.storage.write(
+            publish_step(registry, session.namespace, staged, caller.identity.owner)
+        )
+    except OciError as error:
+        if staged is not None and staged.is_published:
+            # The bytes have left the session, and the rows were refused: it cannot be resumed.
+            await upload.close()
+            await sessions.discard(session.id)
+        await _discard_if_worthless(registry, upload, error)
+        raise
+    finally:
+        await upload.close()
+    sessions.forget(session.id)
+
+
+def publish_step(
+    registry: Registry, name: RepositoryName, staged: StagedBlob, actor: str
+) -> Step[None]:
+    """The one clause by which a blob becomes visible: bytes, rows, lease and event together."""
+    now, lease_until = registry.now(), registry.lease_until()
+
+    def step(transaction: Transaction) -> None:
+        transaction.publish(staged)
+        record_blob(transaction, name, staged, now=now, lease_until=lease_until)
+        record(
+            transaction.rows,
+            Event(
+                EventKind.BLOB_PUSHED,
+                name,
+                now,
+                actor,
+                {"digest": staged.digest, "size": staged.size},
+            ),
+        )
+
+    return step
+
+
+def record_blob(
+    transaction: Transaction,
+    name: RepositoryName,
+    staged: StagedBlob,
+    *,
+    now: int,
+    lease_until: int,
+) -> None:
+    """The rows of a blob whose bytes are published."""
+    namespace = namespaces.ensure(transaction.rows, name, now)
+    blobs.put(transaction.rows, staged.digest, staged.size, now)
+    blobs.hold(transaction.rows, namespace, staged.digest, lease_until)
+
+
+async def complete_interrupted(registry: Registry) -> int:
+    """Finish what a crash left between publishing and committing; returns how many there were."""
+    storage = registry.storage
+    for session in storage.interrupted:
+        digest = session.finishing
+        size = None if digest is None else storage.published_size(digest)
+        if digest is not None and size is not None:
+            name = session.namespace
+            held = await storage.read_point(
+                lambda rows, name=name, digest=digest: blobs.find_held(rows, name, digest)
+            )
+            if held is None:
+                staged = StagedBlob(digest, size, path="", is_published=True)
+                await storage.write(publish_step(registry, name, staged, session.owner))
+        await storage.sessions.discard(session.id)
+    return len(storage.interrupted)

@@ -1,0 +1,127 @@
+"""Pushing a manifest: body, references, tags, history and events are one transaction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import trio
+
+from angos_trio.events.model import Event, EventKind, record
+from angos_trio.identity import Caller
+from angos_trio.oci.codes import Code, OciError
+from angos_trio.oci.digest import Digest, digest_of
+from angos_trio.oci.manifest import ManifestFacts, parse_manifest
+from angos_trio.oci.names import Reference, RepositoryName, Tag
+from angos_trio.policy.immutability import TagRule
+from angos_trio.registry.context import Registry
+from angos_trio.storage.metadata import manifests, namespaces, tags
+from angos_trio.storage.metadata.manifests import PushedManifest
+from angos_trio.storage.transactions import Rows, Transaction
+
+PARSE_IN_THREAD_BYTES: Final = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestPush:
+    """A push as the request puts it: `tags` are those of the query, beside a digest reference."""
+
+    name: RepositoryName
+    reference: Reference
+    body: bytes
+    content_type: str | None
+    tags: tuple[Tag, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PushOutcome:
+    """What the answer tells: the digest, the subject and the tags of the query that were set."""
+
+    digest: Digest
+    subject: Digest | None
+    tags: tuple[Tag, ...]
+
+
+async def push_manifest(registry: Registry, caller: Caller, push: ManifestPush) -> PushOutcome:
+    """Store a manifest and point its tags to it, all or nothing.
+
+    Raises MANIFEST_INVALID, DIGEST_INVALID (400), UNSUPPORTED (415), TAG_IMMUTABLE (409),
+    MANIFEST_BLOB_UNKNOWN (404) where missing references are refused, UNAVAILABLE (507).
+    """
+    registry.storage.require_space()
+    if len(push.body) > PARSE_IN_THREAD_BYTES:
+        facts, digest = await trio.to_thread.run_sync(_examine, push)
+    else:
+        facts, digest = _examine(push)
+    is_by_tag = isinstance(push.reference, Tag)
+    wanted = (push.reference,) if isinstance(push.reference, Tag) else tuple(dict.fromkeys(push.tags))
+    now = registry.now()
+    pushed = PushedManifest(
+        digest=digest,
+        body=push.body,
+        facts=facts,
+        pushed_at=now,
+        pushed_by=caller.identity.owner,
+        lease_until=registry.lease_until(),
+    )
+    rule = registry.tag_rules.rule_for(push.name)
+
+    def step(transaction: Transaction) -> None:
+        rows = transaction.rows
+        namespace = namespaces.ensure(rows, push.name, now)
+        if not registry.allows_missing_references:
+            _require_references(rows, namespace, facts)
+        is_new = manifests.put(rows, namespace, pushed)
+        if is_new:
+            record(rows, _event(EventKind.MANIFEST_PUSHED, push.name, pushed))
+        for tag in wanted:
+            _point_tag(rows, namespace, tag, push.name, pushed, rule)
+
+    await registry.storage.write(step)
+    registry.storage.bodies.put(digest, push.body)
+    return PushOutcome(digest, facts.subject, () if is_by_tag else wanted)
+
+
+def _examine(push: ManifestPush) -> tuple[ManifestFacts, Digest]:
+    """Facts and digest of the body; a digest reference must be that of the body."""
+    facts = parse_manifest(push.body, push.content_type)
+    if isinstance(push.reference, Tag):
+        return facts, digest_of(push.body)
+    digest = digest_of(push.body, push.reference.algorithm)
+    if digest != push.reference:
+        raise OciError(
+            Code.DIGEST_INVALID,
+            message="content is not that of the digest",
+            detail={"expected": push.reference, "received": digest},
+        )
+    return facts, digest
+
+
+def _require_references(rows: Rows, namespace: int, facts: ManifestFacts) -> None:
+    missing = manifests.missing_references(rows, namespace, facts)
+    if missing is not None:
+        raise OciError(Code.MANIFEST_BLOB_UNKNOWN, detail=missing)
+
+
+def _point_tag(
+    rows: Rows,
+    namespace: int,
+    tag: Tag,
+    name: RepositoryName,
+    pushed: PushedManifest,
+    rule: TagRule,
+) -> None:
+    current = tags.find(rows, namespace, tag)
+    if not rule.may_point(tag, current, pushed.digest):
+        raise OciError(Code.TAG_IMMUTABLE, detail=tag)
+    tags.point(rows, namespace, tag, pushed.digest, now=pushed.pushed_at, by=pushed.pushed_by)
+    if current != pushed.digest:
+        kind = EventKind.TAG_CREATED if current is None else EventKind.TAG_UPDATED
+        record(rows, _event(kind, name, pushed, tag=tag, previous=current))
+
+
+def _event(
+    kind: EventKind, name: RepositoryName, pushed: PushedManifest, **more: object
+) -> Event:
+    payload = {"digest": pushed.digest, "media_type": pushed.facts.media_type, **more}
+    return Event(kind, name, pushed.pushed_at, pushed.pushed_by, payload)

@@ -1,0 +1,327 @@
+"""One HTTP/1.1 connection: requests in turn, each handled in the connection's own task.
+
+h11 holds the protocol's rules and Hypercorn's HTTP stream those of ASGI. Differences from
+Hypercorn's own connection, and why: bodies are pulled by the application, so nothing piles up and
+`100 Continue` goes out at the first read; every send has a deadline; an answer given before the
+end of a body takes in a little more and then closes, and leaves no task behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import h11
+import trio
+from hypercorn.config import Config as HypercornConfig
+from hypercorn.protocol.events import Body, EndBody, Event, Request, Response, StreamClosed
+from hypercorn.protocol.http_stream import ASGIHTTPState, HTTPStream
+from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.typing import ConnectionState
+
+from angos_trio.server.transport import (
+    LINGER_BYTES_MAX,
+    LINGER_SECS_MAX,
+    StalledError,
+    Transport,
+)
+from angos_trio.telemetry.log import logger
+
+_log = logger("server")
+STREAM_ID: Final = 1
+IDLE_SECS_MAX: Final = 90.0
+HEADER_SECS_MAX: Final = 30.0
+HEADER_BYTES_MAX: Final = 64 * 1024
+FILE_EXTENSION: Final = "angos.file"
+
+AsgiApp = Callable[..., Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """What every connection of a listener shares."""
+
+    app: AsgiApp
+    config: HypercornConfig
+    context: WorkerContext
+    stall_secs: float
+
+
+def hypercorn_config() -> HypercornConfig:
+    """Hypercorn's configuration as its streams want it: no logs, no server name."""
+    config = HypercornConfig()
+    config.accesslog = None
+    config.errorlog = None
+    config.include_server_header = False
+    config.h11_max_incomplete_size = HEADER_BYTES_MAX
+    return config
+
+
+class _FileSlice:
+    """Stands for bytes of a file while h11 counts them."""
+
+    def __init__(self, length: int) -> None:
+        self._length = length
+
+    def __len__(self) -> int:
+        return self._length
+
+
+class _FileStream(HTTPStream):
+    """Hypercorn's stream with the private extension by which a file is sent."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.send_file: Callable[[int, int, int], Awaitable[None]]
+
+    async def app_send(self, message: Any) -> None:
+        if message is not None and message["type"] == FILE_EXTENSION:
+            if self.state != ASGIHTTPState.RESPONSE:
+                raise RuntimeError("a file is sent before the response has started")
+            await self.send_file(message["fd"], message["offset"], message["length"])
+            return
+        await super().app_send(message)
+
+
+class Connection:
+    """Serves one connection from its first byte to its close."""
+
+    def __init__(self, transport: Transport, settings: ServerSettings) -> None:
+        self._transport = transport
+        self._settings = settings
+        self._protocol = h11.Connection(
+            h11.SERVER, max_incomplete_event_size=HEADER_BYTES_MAX
+        )
+        self._unsent = b""
+        self._scope: Any = None
+        self._app_send: Callable[[Any], Awaitable[None]]
+        self._idle_scope: trio.CancelScope | None = None
+        self._is_draining = False
+
+    async def serve(self) -> None:
+        """Handle requests until the peer, an error or a drain ends the connection."""
+        try:
+            while await self._cycle():
+                self._protocol.start_next_cycle()
+            await self._say_goodbye()
+        except (StalledError, OSError):
+            self._transport.abort()
+        except Exception:
+            _log.exception("connection.crashed")
+            self._transport.abort()
+        finally:
+            self._transport.close()
+
+    def drain(self) -> None:
+        """End the connection now if it is idle, else after the request at hand."""
+        self._is_draining = True
+        if self._idle_scope is not None:
+            self._idle_scope.cancel()
+
+    async def _cycle(self) -> bool:
+        """One request and its answer; whether another may follow."""
+        request = await self._next_request()
+        if request is None:
+            return False
+        stream = self._new_stream()
+        await stream.handle(
+            Request(
+                stream_id=STREAM_ID,
+                headers=list(request.headers),
+                http_version=request.http_version.decode(),
+                method=request.method.decode("ascii").upper(),
+                raw_path=request.target,
+                state=ConnectionState({}),
+            )
+        )
+        self._scope["extensions"][FILE_EXTENSION] = {}
+        try:
+            await self._settings.app(self._scope, self._receive, stream.app_send)
+        except (StalledError, OSError, trio.Cancelled):
+            raise
+        except Exception:
+            _log.exception("application.crashed")
+        await stream.app_send(None)
+        await self._flush()
+        return await self._settle()
+
+    def _new_stream(self) -> _FileStream:
+        settings, transport = self._settings, self._transport
+        stream = _FileStream(
+            settings.app,
+            settings.config,
+            settings.context,
+            self,
+            transport.is_secure,
+            transport.peer(),
+            transport.local(),
+            self._stream_send,
+            STREAM_ID,
+        )
+        stream.send_file = self._send_file
+        return stream
+
+    async def spawn_app(
+        self, app: AsgiApp, config: HypercornConfig, scope: Any, send: Any
+    ) -> Callable[[Any], Awaitable[None]]:
+        """What Hypercorn's stream calls to start the application; here it only keeps the scope."""
+        self._scope = scope
+        return _put_nothing
+
+    async def _next_request(self) -> h11.Request | None:
+        """The next request's head; None when there is none, or it was refused."""
+        within_secs = IDLE_SECS_MAX
+        while True:
+            try:
+                event = self._protocol.next_event()
+            except h11.RemoteProtocolError as error:
+                await self._refuse(error.error_status_hint)
+                return None
+            if isinstance(event, h11.Request):
+                if _has_two_lengths(event):
+                    await self._refuse(400)
+                    return None
+                return event
+            if event is not h11.NEED_DATA:
+                return None
+            content = await self._receive_head(within_secs)
+            if content is None:
+                return None
+            self._protocol.receive_data(content)
+            within_secs = HEADER_SECS_MAX
+
+    async def _receive_head(self, within_secs: float) -> bytes | None:
+        if self._is_draining and not self._protocol.trailing_data[0]:
+            return None
+        with trio.CancelScope() as scope:
+            self._idle_scope = scope
+            try:
+                return await self._transport.receive(within_secs)
+            except StalledError:
+                if self._protocol.trailing_data[0]:
+                    await self._refuse(408)
+            finally:
+                self._idle_scope = None
+        return None
+
+    async def _refuse(self, status: int) -> None:
+        """Answer what is not HTTP, or breaks its rules, with a bare status, and close."""
+        if self._protocol.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
+            return
+        headers = [("content-length", "0"), ("connection", "close")]
+        try:
+            await self._send_event(h11.Response(status_code=status, headers=headers))
+            await self._send_event(h11.EndOfMessage())
+            await self._flush()
+        except (h11.LocalProtocolError, OSError, StalledError):
+            return
+
+    async def _receive(self) -> dict[str, Any]:
+        """The application's `receive`: the next part of the body, pulled from the socket."""
+        while True:
+            if self._protocol.their_state in (h11.DONE, h11.MUST_CLOSE, h11.CLOSED):
+                return {"type": "http.disconnect"}
+            if self._protocol.they_are_waiting_for_100_continue:
+                head = h11.InformationalResponse(status_code=100, headers=[])
+                await self._send_event(head)
+                await self._flush()
+            try:
+                event = self._protocol.next_event()
+            except h11.RemoteProtocolError:
+                return {"type": "http.disconnect"}
+            if isinstance(event, h11.Data):
+                return {"type": "http.request", "body": bytes(event.data), "more_body": True}
+            if isinstance(event, h11.EndOfMessage):
+                return {"type": "http.request", "body": b"", "more_body": False}
+            if event is not h11.NEED_DATA:
+                return {"type": "http.disconnect"}
+            try:
+                content = await self._transport.receive(self._settings.stall_secs)
+            except StalledError:
+                return {"type": "http.disconnect"}
+            self._protocol.receive_data(content)
+
+    async def _stream_send(self, event: Event) -> None:
+        """What Hypercorn's stream sends, as h11 events. A head waits for the first of its body."""
+        if isinstance(event, Response):
+            headers = [*event.headers, *self._settings.config.response_headers("h11")]
+            if self._must_close():
+                headers.append((b"connection", b"close"))
+            await self._send_event(h11.Response(status_code=event.status_code, headers=headers))
+        elif isinstance(event, Body):
+            await self._send_event(h11.Data(data=event.data))
+            await self._flush()
+        elif isinstance(event, EndBody):
+            await self._send_event(h11.EndOfMessage())
+            await self._flush()
+        elif isinstance(event, StreamClosed):
+            return
+
+    def _must_close(self) -> bool:
+        return self._is_draining or self._protocol.they_are_waiting_for_100_continue
+
+    async def _send_event(self, event: h11.Event) -> None:
+        content = self._protocol.send(event)
+        self._unsent += content or b""
+
+    async def _flush(self) -> None:
+        content, self._unsent = self._unsent, b""
+        if content:
+            await self._transport.send(content)
+
+    async def _send_file(self, descriptor: int, offset: int, length: int) -> None:
+        await self._flush()
+        if length == 0:
+            return
+        parts = self._protocol.send_with_data_passthrough(
+            h11.Data(data=_FileSlice(length))  # type: ignore[arg-type]
+        )
+        for part in parts or []:
+            if isinstance(part, _FileSlice):
+                await self._transport.send_file(descriptor, offset, length)
+            else:
+                await self._transport.send(part)
+
+    async def _settle(self) -> bool:
+        """After an answer: whether the connection can be used again."""
+        protocol = self._protocol
+        if protocol.our_state is h11.SEND_BODY:
+            # The application ended in the middle of its answer: the peer must see a broken one.
+            self._transport.abort()
+            raise OSError("answer is incomplete")
+        if protocol.our_state is not h11.DONE:
+            return False
+        if protocol.their_state is h11.SEND_BODY and not await self._discard_body():
+            return False
+        return protocol.their_state is h11.DONE and not self._is_draining
+
+    async def _discard_body(self) -> bool:
+        """Take in the rest of a refused body, up to a bound; whether it has ended."""
+        if self._protocol.they_are_waiting_for_100_continue:
+            return False
+        taken = 0
+        with trio.move_on_after(LINGER_SECS_MAX):
+            while taken < LINGER_BYTES_MAX:
+                message = await self._receive()
+                if message["type"] == "http.disconnect":
+                    return False
+                taken += len(message["body"])
+                if not message["more_body"]:
+                    return True
+        return False
+
+    async def _say_goodbye(self) -> None:
+        """Close so that the last answer arrives even if the peer is still sending."""
+        if self._protocol.their_state in (h11.SEND_BODY, h11.ERROR):
+            await self._transport.linger()
+
+
+async def _put_nothing(message: Any) -> None:
+    """Hypercorn's stream tells the application of a disconnect; `receive` does that here."""
+
+
+def _has_two_lengths(request: h11.Request) -> bool:
+    """`Content-Length` beside `Transfer-Encoding`: the two readings of it smuggle requests."""
+    names = {name for name, _ in request.headers}
+    return b"content-length" in names and b"transfer-encoding" in names

@@ -1,0 +1,79 @@
+"""Listening, accepting and draining."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+import trio
+from hypercorn.trio.worker_context import WorkerContext
+
+from angos_trio.errors import OperatorError
+from angos_trio.server.connection import (
+    AsgiApp,
+    Connection,
+    ServerSettings,
+    hypercorn_config,
+)
+from angos_trio.server.transport import Transport
+
+BACKLOG: Final = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ServeOptions:
+    """Times in seconds: how long a peer may stall, and how long requests may go on at the end."""
+
+    stall_secs: float
+    drain_secs: float
+
+
+async def listen(host: str, port: int) -> list[trio.SocketListener]:
+    """Sockets bound to a host and port. Raises OperatorError with the reason."""
+    try:
+        return await trio.open_tcp_listeners(port, host=host, backlog=BACKLOG)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OperatorError(f"cannot listen on {host} port {port}: {reason}") from error
+
+
+async def serve(
+    app: AsgiApp,
+    listeners: list[trio.SocketListener],
+    options: ServeOptions,
+    wait_for_stop: Callable[[], Awaitable[object]],
+) -> None:
+    """Serve until `wait_for_stop` returns, then drain.
+
+    Draining stops accepting, ends idle connections and lets requests go on for `drain_secs`.
+    """
+    settings = ServerSettings(app, hypercorn_config(), WorkerContext(None), options.stall_secs)
+    connections: set[Connection] = set()
+
+    async def handle(stream: trio.SocketStream) -> None:
+        connection = Connection(Transport(stream, options.stall_secs), settings)
+        connections.add(connection)
+        try:
+            await connection.serve()
+        finally:
+            connections.discard(connection)
+
+    async with trio.open_nursery() as handlers:
+        async with trio.open_nursery() as accepting:
+            for listener in listeners:
+                accepting.start_soon(_accept, listener, handle, handlers)
+            await wait_for_stop()
+            accepting.cancel_scope.cancel()
+        handlers.cancel_scope.deadline = trio.current_time() + options.drain_secs
+        for connection in list(connections):
+            connection.drain()
+
+
+async def _accept(
+    listener: trio.SocketListener,
+    handle: Callable[[trio.SocketStream], Awaitable[None]],
+    handlers: trio.Nursery,
+) -> None:
+    """Accept until cancelled; running out of descriptors is waited out, not fatal."""
+    await trio.serve_listeners(handle, [listener], handler_nursery=handlers)

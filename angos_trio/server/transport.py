@@ -1,0 +1,139 @@
+"""A connection's bytes, with a deadline on every wait.
+
+What bounds a transfer is stall: no progress for some seconds. A slow peer that takes or brings one
+byte now and then is served for as long as it likes, and costs one task and one buffer.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+from typing import Final
+
+import trio
+
+RECEIVE_BYTES: Final = 64 * 1024
+SEND_BYTES: Final = 256 * 1024
+FILE_SLICE_BYTES: Final = 1024 * 1024
+LINGER_BYTES_MAX: Final = 1024 * 1024
+LINGER_SECS_MAX: Final = 1.0
+
+
+class StalledError(Exception):
+    """The peer made no progress within the deadline."""
+
+
+class Transport:
+    """A plain TCP or Unix connection."""
+
+    is_secure = False
+
+    def __init__(self, stream: trio.SocketStream, stall_secs: float) -> None:
+        self._stream = stream
+        self._socket = stream.socket
+        self.stall_secs = stall_secs
+
+    def peer(self) -> tuple[str, int] | None:
+        """The client's address and port; None on a Unix socket."""
+        return _address(self._socket.getpeername())
+
+    def local(self) -> tuple[str, int] | None:
+        """Our address and port; None on a Unix socket."""
+        return _address(self._socket.getsockname())
+
+    async def receive(self, within_secs: float) -> bytes:
+        """What the peer brings next, empty when it has ended. Raises StalledError."""
+        with trio.move_on_after(within_secs):
+            try:
+                return await self._socket.recv(RECEIVE_BYTES)
+            except ConnectionError:
+                return b""
+        raise StalledError
+
+    async def send(self, content: bytes) -> None:
+        """Send all of it. Raises StalledError, or OSError when the peer is gone."""
+        view = memoryview(content)
+        while view:
+            with trio.move_on_after(self.stall_secs) as scope:
+                sent = await self._socket.send(view[:SEND_BYTES])
+            if scope.cancelled_caught:
+                raise StalledError
+            view = view[sent:]
+
+    async def send_file(self, descriptor: int, offset: int, length: int) -> None:
+        """Send a part of a file from the page cache; cold pages are read in a thread first."""
+        end = offset + length
+        while offset < end:
+            size = min(FILE_SLICE_BYTES, end - offset)
+            if not _is_cached(descriptor, offset, size):
+                await trio.to_thread.run_sync(_warm, descriptor, offset, size)
+            offset += await self._send_slice(descriptor, offset, size)
+
+    async def _send_slice(self, descriptor: int, offset: int, size: int) -> int:
+        await trio.lowlevel.checkpoint()
+        target = self._socket.fileno()
+        while True:
+            try:
+                sent = os.sendfile(target, descriptor, offset, size)
+            except BlockingIOError:
+                await self._wait_writable()
+                continue
+            if sent == 0:
+                raise OSError(errno.EIO, "file ended before its length")
+            return sent
+
+    async def _wait_writable(self) -> None:
+        with trio.move_on_after(self.stall_secs) as scope:
+            await trio.lowlevel.wait_writable(self._socket)
+        if scope.cancelled_caught:
+            raise StalledError
+
+    async def linger(self) -> None:
+        """End our side and read a little, so that the peer sees the answer and not a reset."""
+        taken = 0
+        with trio.move_on_after(LINGER_SECS_MAX):
+            try:
+                self._socket.shutdown(socket.SHUT_WR)
+                while taken < LINGER_BYTES_MAX:
+                    content = await self._socket.recv(RECEIVE_BYTES)
+                    if not content:
+                        return
+                    taken += len(content)
+            except OSError:
+                return
+
+    def abort(self) -> None:
+        """Make the close a reset, so that a cut answer is never taken for a whole one."""
+        try:
+            self._socket.setsockopt(
+                socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+            )
+        except OSError:
+            return
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
+
+
+def _address(name: object) -> tuple[str, int] | None:
+    return (name[0], name[1]) if isinstance(name, tuple) else None
+
+
+def _is_cached(descriptor: int, offset: int, size: int) -> bool:
+    """Whether the ends of a slice are in the page cache; where that cannot be asked, assume so."""
+    probe = bytearray(1)
+    try:
+        for position in (offset, offset + size - 1):
+            os.preadv(descriptor, [probe], position, os.RWF_NOWAIT)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _warm(descriptor: int, offset: int, size: int) -> None:
+    os.pread(descriptor, size, offset)

@@ -1,0 +1,103 @@
+"""SQLite connections: how they are opened, and what their errors mean to the floors above."""
+
+from __future__ import annotations
+
+import sqlite3
+from importlib import resources
+from pathlib import Path
+from typing import Final
+
+from angos_trio.errors import OperatorError
+from angos_trio.oci.codes import Code, OciError
+
+_FULL: Final = frozenset({sqlite3.SQLITE_FULL})
+_BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+_PRIMARY: Final = 0xFF
+_STATEMENTS: Final = 256
+
+
+def open_writer(path: Path) -> sqlite3.Connection:
+    """The one connection that writes: commits are synced before they are acknowledged."""
+    rows = _open(path, timeout_secs=5.0)
+    rows.execute("PRAGMA journal_mode = WAL")
+    rows.execute("PRAGMA synchronous = FULL")
+    rows.execute("PRAGMA foreign_keys = ON")
+    rows.execute("PRAGMA wal_autocheckpoint = 0")
+    return rows
+
+
+def open_reader(path: Path, *, timeout_secs: float) -> sqlite3.Connection:
+    """A connection that cannot write; a timeout of 0 fails at once where it would wait."""
+    rows = _open(path, timeout_secs=timeout_secs)
+    rows.execute("PRAGMA query_only = ON")
+    return rows
+
+
+def _open(path: Path, *, timeout_secs: float) -> sqlite3.Connection:
+    return sqlite3.connect(
+        path,
+        timeout=timeout_secs,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=_STATEMENTS,
+    )
+
+
+def migrate(rows: sqlite3.Connection, path: Path) -> None:
+    """Apply the numbered SQL files that this database has not seen, after copying it.
+
+    Runs under the write lock. Raises OperatorError for a database of a later version.
+    """
+    found = rows.execute("PRAGMA user_version").fetchone()[0]
+    known = _migrations()
+    if found > len(known):
+        raise OperatorError(
+            f"{path}: schema version {found}; this version knows {len(known)}. "
+            "Start the version that wrote it, or restore a copy made before the upgrade."
+        )
+    if 0 < found < len(known):
+        _copy(rows, path.with_name(f"{path.name}.before-{len(known)}"))
+    for number, text in enumerate(known[found:], start=found + 1):
+        rows.executescript(f"BEGIN IMMEDIATE;\n{text}\nPRAGMA user_version = {number};\nCOMMIT;")
+
+
+def _migrations() -> list[str]:
+    folder = resources.files("angos_trio.storage.schema")
+    names = sorted(item.name for item in folder.iterdir() if item.name.endswith(".sql"))
+    return [(folder / name).read_text(encoding="utf-8") for name in names]
+
+
+def _copy(rows: sqlite3.Connection, target: Path) -> None:
+    copy = sqlite3.connect(target)
+    try:
+        rows.backup(copy)
+    finally:
+        copy.close()
+
+
+def is_full(error: sqlite3.Error) -> bool:
+    """Whether the disk has no room for the change."""
+    return _primary(error) in _FULL
+
+
+def is_busy(error: sqlite3.Error) -> bool:
+    """Whether another connection was in the way."""
+    return _primary(error) in _BUSY
+
+
+def _primary(error: sqlite3.Error) -> int:
+    return int(getattr(error, "sqlite_errorcode", 0)) & _PRIMARY
+
+
+def unavailable(error: Exception) -> OciError:
+    """The answer to a failed change: 507 when the disk is full, else 503; nothing was changed."""
+    if isinstance(error, sqlite3.Error) and is_full(error):
+        return disk_full()
+    refusal = OciError(Code.UNAVAILABLE, status=503, message="storage cannot be written")
+    refusal.__cause__ = error
+    return refusal
+
+
+def disk_full() -> OciError:
+    """The answer when there is no room."""
+    return OciError(Code.UNAVAILABLE, status=507, message="storage is full")

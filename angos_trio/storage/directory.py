@@ -1,0 +1,123 @@
+"""The data directory: its paths, its format and the lock that makes it one instance's."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from angos_trio.errors import OperatorError
+from angos_trio.oci.digest import ALGORITHMS, Digest
+from angos_trio.oci.names import SessionId
+from angos_trio.storage.files import Files
+
+FORMAT: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class DataDirectory:
+    """Where things are. Nothing outside `storage` sees these paths."""
+
+    root: Path
+
+    @property
+    def format_file(self) -> Path:
+        """Format version and instance id."""
+        return self.root / "format.json"
+
+    @property
+    def instance_lock(self) -> Path:
+        """Held by the one instance that serves this directory."""
+        return self.root / "instance.lock"
+
+    @property
+    def write_lock(self) -> Path:
+        """Held by whoever writes to the database or publishes a blob."""
+        return self.root / "write.lock"
+
+    @property
+    def database(self) -> Path:
+        """Opened by SQLite and nothing else."""
+        return self.root / "metadata.db"
+
+    @property
+    def uploads(self) -> Path:
+        """Open sessions: `<uuid>.json` and `<uuid>.data`."""
+        return self.root / "uploads"
+
+    @property
+    def ballast(self) -> Path:
+        """Space to give up when the disk is full."""
+        return self.root / "ballast"
+
+    def blob_directory(self, digest: Digest) -> str:
+        """The directory of a blob's file."""
+        return f"{self.root}/blobs/{digest.algorithm}/{digest.hex[:2]}"
+
+    def blob(self, digest: Digest) -> str:
+        """A blob's file."""
+        return f"{self.blob_directory(digest)}/{digest.hex}"
+
+    def session_record(self, session: SessionId) -> str:
+        """What is known of an upload session."""
+        return f"{self.root}/uploads/{session}.json"
+
+    def session_content(self, session: SessionId) -> str:
+        """The bytes that a session has received."""
+        return f"{self.root}/uploads/{session}.data"
+
+
+def take_instance_lock(directory: DataDirectory) -> int:
+    """The descriptor whose lock makes the directory ours; closing it gives the lock back.
+
+    Raises OperatorError when another instance holds it or the directory cannot be used.
+    """
+    try:
+        directory.root.mkdir(mode=0o750, parents=True, exist_ok=True)
+        descriptor = os.open(directory.instance_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise OperatorError(f"{directory.root}: {error.strerror}") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise OperatorError(
+            f"{directory.root}: another angos-trio serves this directory"
+        ) from error
+    return descriptor
+
+
+def prepare(directory: DataDirectory, files: Files) -> None:
+    """Make what a new directory lacks, synced; refuse one of a later format.
+
+    The 256 directories of each algorithm are made here, so that publishing a blob never has to.
+    """
+    if directory.format_file.exists():
+        _check_format(directory)
+        return
+    for name in ("uploads", "trash", "quarantine"):
+        files.make_directory(directory.root / name)
+    for algorithm in ALGORITHMS:
+        parent = directory.root / "blobs" / algorithm
+        for number in range(256):
+            files.make_directory(parent / f"{number:02x}")
+        files.sync_directory(parent)
+    files.sync_directory(directory.root / "blobs")
+    record = {"format": FORMAT, "instance": str(uuid.uuid4())}
+    files.replace(directory.format_file, json.dumps(record).encode(), sync=True)
+
+
+def _check_format(directory: DataDirectory) -> None:
+    try:
+        record = json.loads(directory.format_file.read_bytes())
+        found = record["format"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise OperatorError(f"{directory.format_file}: not a format file of angos-trio") from error
+    if found != FORMAT:
+        raise OperatorError(
+            f"{directory.root}: written in format {found}; this version reads format {FORMAT}"
+        )

@@ -1,0 +1,174 @@
+"""Manifests, their bodies (once per digest) and what they refer to."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from angos_trio.oci.digest import Digest
+from angos_trio.oci.manifest import ManifestFacts
+from angos_trio.oci.names import RepositoryName, Tag
+from angos_trio.oci.referrers import Referrer
+from angos_trio.storage.transactions import Rows
+
+
+@dataclass(frozen=True, slots=True)
+class StoredManifest:
+    """A manifest that a namespace holds: size in bytes."""
+
+    digest: Digest
+    media_type: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class PushedManifest:
+    """What is written for one push: times are epoch seconds."""
+
+    digest: Digest
+    body: bytes
+    facts: ManifestFacts
+    pushed_at: int
+    pushed_by: str
+    lease_until: int
+
+
+def put(rows: Rows, namespace: int, pushed: PushedManifest) -> bool:
+    """Record a manifest with its body and references; False when it was there already.
+
+    One that was there keeps its time of push; its lease is renewed.
+    """
+    facts = pushed.facts
+    rows.execute(
+        "INSERT INTO manifest_bodies (digest, body) VALUES (?, ?) ON CONFLICT (digest) DO NOTHING",
+        (pushed.digest, pushed.body),
+    )
+    cursor = rows.execute(
+        "INSERT INTO manifests (namespace, digest, media_type, kind, artifact_type, subject, "
+        "size, annotations, pushed_at, pushed_by, lease_until) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (namespace, digest) DO NOTHING",
+        (
+            namespace,
+            pushed.digest,
+            facts.media_type,
+            facts.kind,
+            facts.artifact_type,
+            facts.subject,
+            len(pushed.body),
+            json.dumps(dict(facts.annotations)),
+            pushed.pushed_at,
+            pushed.pushed_by,
+            pushed.lease_until,
+        ),
+    )
+    if cursor.rowcount == 0:
+        _push_again(rows, namespace, pushed)
+        return False
+    rows.executemany(
+        "INSERT INTO manifest_references (namespace, manifest, digest, kind) VALUES (?, ?, ?, ?)",
+        [(namespace, pushed.digest, item.digest, item.kind) for item in facts.references],
+    )
+    return True
+
+
+def _push_again(rows: Rows, namespace: int, pushed: PushedManifest) -> None:
+    """The same bytes may come with another Content-Type; the last one is served."""
+    rows.execute(
+        "UPDATE manifests SET media_type = ?, lease_until = max(lease_until, ?) "
+        "WHERE namespace = ? AND digest = ?",
+        (pushed.facts.media_type, pushed.lease_until, namespace, pushed.digest),
+    )
+
+
+def find_by_digest(rows: Rows, name: RepositoryName, digest: Digest) -> StoredManifest | None:
+    """The manifest, if the namespace holds it."""
+    row = rows.execute(
+        "SELECT m.media_type, m.size FROM namespaces n "
+        "JOIN manifests m ON m.namespace = n.id AND m.digest = ? WHERE n.name = ?",
+        (digest, name),
+    ).fetchone()
+    return None if row is None else StoredManifest(digest, row[0], row[1])
+
+
+def find_by_tag(rows: Rows, name: RepositoryName, tag: Tag) -> StoredManifest | None:
+    """The manifest that a tag points to."""
+    row = rows.execute(
+        "SELECT m.digest, m.media_type, m.size FROM namespaces n "
+        "JOIN tags t ON t.namespace = n.id AND t.name = ? "
+        "JOIN manifests m ON m.namespace = n.id AND m.digest = t.digest WHERE n.name = ?",
+        (tag, name),
+    ).fetchone()
+    return None if row is None else StoredManifest(Digest(row[0]), row[1], row[2])
+
+
+def read_body(rows: Rows, digest: Digest) -> bytes | None:
+    """The bytes as pushed. Whether the caller may have them is decided before."""
+    row = rows.execute("SELECT body FROM manifest_bodies WHERE digest = ?", (digest,)).fetchone()
+    return None if row is None else bytes(row[0])
+
+
+def delete(rows: Rows, namespace: int, digest: Digest) -> bool:
+    """Remove a manifest and its references; its tags must be gone. False when it was not there."""
+    rows.execute(
+        "DELETE FROM manifest_references WHERE namespace = ? AND manifest = ?", (namespace, digest)
+    )
+    cursor = rows.execute(
+        "DELETE FROM manifests WHERE namespace = ? AND digest = ?", (namespace, digest)
+    )
+    if cursor.rowcount == 0:
+        return False
+    rows.execute(
+        "DELETE FROM manifest_bodies WHERE digest = ? "
+        "AND NOT EXISTS (SELECT 1 FROM manifests WHERE digest = ?)",
+        (digest, digest),
+    )
+    return True
+
+
+def missing_references(rows: Rows, namespace: int, facts: ManifestFacts) -> Digest | None:
+    """The first reference that the namespace does not hold, as a blob or as a manifest."""
+    for reference in facts.references:
+        if reference.is_elsewhere:
+            continue
+        row = rows.execute(
+            "SELECT EXISTS (SELECT 1 FROM namespace_blobs h "
+            "JOIN blobs b ON b.digest = h.digest AND b.state = 'present' "
+            "WHERE h.namespace = ? AND h.digest = ?) "
+            "OR EXISTS (SELECT 1 FROM manifests WHERE namespace = ? AND digest = ?)",
+            (namespace, reference.digest, namespace, reference.digest),
+        ).fetchone()
+        if not row[0]:
+            return reference.digest
+    return None
+
+
+def list_referrers(
+    rows: Rows,
+    namespace: int,
+    subject: Digest,
+    *,
+    artifact_type: str | None,
+    after: str,
+    limit: int,
+) -> list[Referrer]:
+    """Manifests that name the subject, in digest order, strictly after a digest."""
+    condition = "" if artifact_type is None else "AND artifact_type = ? "
+    parameters: list[object] = [namespace, subject, after, limit]
+    if artifact_type is not None:
+        parameters.insert(2, artifact_type)
+    found = rows.execute(
+        "SELECT digest, media_type, size, artifact_type, annotations FROM manifests "
+        f"WHERE namespace = ? AND subject = ? {condition}AND digest > ? ORDER BY digest LIMIT ?",
+        parameters,
+    )
+    return [
+        Referrer(Digest(row[0]), row[1], row[2], row[3], json.loads(row[4])) for row in found
+    ]
+
+
+def is_held(rows: Rows, namespace: int, digest: Digest) -> bool:
+    """Whether the namespace holds a manifest of this digest."""
+    row = rows.execute(
+        "SELECT 1 FROM manifests WHERE namespace = ? AND digest = ?", (namespace, digest)
+    ).fetchone()
+    return row is not None

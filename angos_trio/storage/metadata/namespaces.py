@@ -1,0 +1,30 @@
+"""Namespaces: full repository names, and the number that other rows know them by."""
+
+from __future__ import annotations
+
+from angos_trio.oci.names import RepositoryName
+from angos_trio.storage.transactions import Rows
+
+
+def find(rows: Rows, name: RepositoryName) -> int | None:
+    """The namespace's number; None when nothing was ever put there."""
+    row = rows.execute("SELECT id FROM namespaces WHERE name = ?", (name,)).fetchone()
+    return None if row is None else int(row[0])
+
+
+def ensure(rows: Rows, name: RepositoryName, now: int) -> int:
+    """The namespace's number, made if need be."""
+    found = find(rows, name)
+    if found is not None:
+        return found
+    cursor = rows.execute("INSERT INTO namespaces (name, created_at) VALUES (?, ?)", (name, now))
+    return int(cursor.lastrowid or 0)
+
+
+def list_with_content(rows: Rows, after: str, limit: int) -> list[str]:
+    """Names of namespaces that hold a manifest, in byte order, strictly after a text."""
+    found = rows.execute(
+        "SELECT name FROM namespaces WHERE manifest_count > 0 AND name > ? ORDER BY name LIMIT ?",
+        (after, limit),
+    )
+    return [row[0] for row in found]

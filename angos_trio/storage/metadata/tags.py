@@ -1,0 +1,77 @@
+"""Tags and their history. Listings are keyset pages in byte order."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from angos_trio.oci.digest import Digest
+from angos_trio.oci.names import Tag
+from angos_trio.storage.transactions import Rows
+
+HISTORY_ENTRIES_MAX: Final = 100
+
+
+def find(rows: Rows, namespace: int, tag: Tag) -> Digest | None:
+    """What the tag points to."""
+    row = rows.execute(
+        "SELECT digest FROM tags WHERE namespace = ? AND name = ?", (namespace, tag)
+    ).fetchone()
+    return None if row is None else Digest(row[0])
+
+
+def point(rows: Rows, namespace: int, tag: Tag, digest: Digest, *, now: int, by: str) -> None:
+    """Create or move the tag; a move enters its history, a push of the same digest does not."""
+    is_same = find(rows, namespace, tag) == digest
+    rows.execute(
+        "INSERT INTO tags (namespace, name, digest, updated_at, updated_by) VALUES (?, ?, ?, ?, ?) "
+        "ON CONFLICT (namespace, name) DO UPDATE SET digest = excluded.digest, "
+        "updated_at = excluded.updated_at, updated_by = excluded.updated_by",
+        (namespace, tag, digest, now, by),
+    )
+    if not is_same:
+        _enter_history(rows, namespace, tag, digest, now=now, by=by)
+
+
+def delete(rows: Rows, namespace: int, tag: Tag, *, now: int, by: str) -> bool:
+    """Remove the tag alone; False when it was not there."""
+    cursor = rows.execute(
+        "DELETE FROM tags WHERE namespace = ? AND name = ?", (namespace, tag)
+    )
+    if cursor.rowcount == 0:
+        return False
+    _enter_history(rows, namespace, tag, None, now=now, by=by)
+    return True
+
+
+def _enter_history(
+    rows: Rows, namespace: int, tag: Tag, digest: Digest | None, *, now: int, by: str
+) -> None:
+    rows.execute(
+        "INSERT INTO tag_history (namespace, name, digest, changed_at, changed_by) "
+        "VALUES (?, ?, ?, ?, ?)",
+        (namespace, tag, digest, now, by),
+    )
+    rows.execute(
+        "DELETE FROM tag_history WHERE namespace = ? AND name = ? AND id <= ("
+        "SELECT id FROM tag_history WHERE namespace = ? AND name = ? "
+        "ORDER BY id DESC LIMIT 1 OFFSET ?)",
+        (namespace, tag, namespace, tag, HISTORY_ENTRIES_MAX),
+    )
+
+
+def names_of(rows: Rows, namespace: int, digest: Digest) -> list[Tag]:
+    """The tags that point to a manifest, in byte order."""
+    found = rows.execute(
+        "SELECT name FROM tags WHERE namespace = ? AND digest = ? ORDER BY name",
+        (namespace, digest),
+    )
+    return [Tag(row[0]) for row in found]
+
+
+def list_names(rows: Rows, namespace: int, after: str, limit: int) -> list[str]:
+    """Tags in byte order, strictly after a text."""
+    found = rows.execute(
+        "SELECT name FROM tags WHERE namespace = ? AND name > ? ORDER BY name LIMIT ?",
+        (namespace, after, limit),
+    )
+    return [row[0] for row in found]

@@ -1,0 +1,1 @@
+"""Numbered SQL files; `migrations.py` applies those that a database has not seen, in order."""

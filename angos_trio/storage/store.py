@@ -1,0 +1,212 @@
+"""The storage of one instance: opened once, closed once, handed to the use-cases."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from angos_trio.errors import OperatorError
+from angos_trio.oci.digest import Digest
+from angos_trio.oci.names import SessionId
+from angos_trio.storage import recovery
+from angos_trio.storage.ballast import Ballast
+from angos_trio.storage.bodies import BodyCache
+from angos_trio.storage.connections import disk_full, is_busy, open_reader, unavailable
+from angos_trio.storage.directory import DataDirectory, prepare, take_instance_lock
+from angos_trio.storage.files import Files
+from angos_trio.storage.sessions import Sessions, UploadSession
+from angos_trio.storage.transactions import Outcome, Query, Step
+from angos_trio.storage.uploads import Receiver
+from angos_trio.storage.writer import Writer
+
+READER_THREADS: Final = 4
+READER_WAIT_SECS: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class StorageSettings:
+    """Where the data directory is and how much space is kept free, in bytes."""
+
+    root: Path
+    reserve_bytes: int
+    ballast_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class OpenBlob:
+    """A descriptor that its owner closes, and the size of what it reads, in bytes."""
+
+    descriptor: int
+    size: int
+
+    def close(self) -> None:
+        """Close the descriptor."""
+        os.close(self.descriptor)
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """Free bytes now, and what must stay free for new content to be taken in."""
+
+    free_bytes: int
+    reserve_bytes: int
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether new content is taken in."""
+        return self.free_bytes >= self.reserve_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """Bytes and rows behind a few verbs. Made by `open_storage` only."""
+
+    settings: StorageSettings
+    receiver: Receiver
+    bodies: BodyCache
+    ballast: Ballast
+    interrupted: tuple[UploadSession, ...]
+    """Sessions whose bytes took their final name, but whose rows were not committed."""
+    _writer: Writer
+    _point_reader: sqlite3.Connection
+    _readers: list[sqlite3.Connection]
+    _reader_threads: trio.CapacityLimiter = field(
+        default_factory=lambda: trio.CapacityLimiter(READER_THREADS)
+    )
+
+    @property
+    def sessions(self) -> Sessions:
+        """The open upload sessions."""
+        return self.receiver.sessions
+
+    async def write(self, step: Step[Outcome]) -> Outcome:
+        """Run a step in the writer; returns when it is durable. See `Writer.write`."""
+        return await self._writer.write(step)
+
+    async def read(self, query: Query[Outcome]) -> Outcome:
+        """Run a query in a reader thread. Raises UNAVAILABLE (503) when SQLite fails."""
+        try:
+            return await trio.to_thread.run_sync(
+                self._read_blocking, query, limiter=self._reader_threads
+            )
+        except sqlite3.Error as error:
+            raise unavailable(error) from error
+
+    def _read_blocking(self, query: Query[Outcome]) -> Outcome:
+        rows = self._readers.pop()
+        try:
+            return query(rows)
+        finally:
+            self._readers.append(rows)
+
+    async def read_point(self, query: Query[Outcome]) -> Outcome:
+        """Run up to three point queries at once, on the loop; in a thread when they would wait."""
+        try:
+            return query(self._point_reader)
+        except sqlite3.Error as error:
+            if not is_busy(error):
+                raise unavailable(error) from error
+        return await self.read(query)
+
+    async def open_blob(self, digest: Digest) -> OpenBlob | None:
+        """A blob's file, open; None when there is none. Raises UNAVAILABLE (503) on I/O errors."""
+        try:
+            return await trio.to_thread.run_sync(self._open_blob_blocking, digest)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise unavailable(error) from error
+
+    def _open_blob_blocking(self, digest: Digest) -> OpenBlob:
+        receiver = self.receiver
+        descriptor = receiver.files.open_to_read(receiver.directory.blob(digest))
+        return OpenBlob(descriptor, os.fstat(descriptor).st_size)
+
+    async def committed_offset(self, session: SessionId) -> int:
+        """How many bytes an upload session holds."""
+        return await trio.to_thread.run_sync(self.sessions.committed_offset, session)
+
+    def published_size(self, digest: Digest) -> int | None:
+        """The size of the blob's file, if there is one; blocks for one look."""
+        return self.receiver.files.regular_size(self.receiver.directory.blob(digest))
+
+    def space(self) -> Space:
+        """Free space now; blocks for one look at the file system."""
+        files, directory = self.receiver.files, self.receiver.directory
+        return Space(files.free_bytes(directory.root), self.settings.reserve_bytes)
+
+    def require_space(self) -> None:
+        """Raise UNAVAILABLE (507) when the disk is below the reserve."""
+        if not self.space().is_enough:
+            raise disk_full()
+
+    @property
+    def broken(self) -> str | None:
+        """Why nothing can be written until a restart, if that is so."""
+        return self._writer.broken
+
+    @property
+    def waiting_steps(self) -> int:
+        """Steps that wait for the writer."""
+        return self._writer.waiting
+
+    def database_bytes(self) -> int:
+        """Size of the database with its log; blocks for two looks at the file system."""
+        files, path = self.receiver.files, self.receiver.directory.database
+        return sum(files.regular_size(name) or 0 for name in (path, f"{path}-wal"))
+
+
+@asynccontextmanager
+async def open_storage(
+    settings: StorageSettings, files: Files | None = None
+) -> AsyncIterator[Storage]:
+    """The storage in a data directory, made where it is not there yet.
+
+    Raises OperatorError when the directory is another instance's, of a later format, or unusable.
+    """
+    files = files or Files()
+    directory = DataDirectory(settings.root)
+    lock = await trio.to_thread.run_sync(take_instance_lock, directory)
+    ballast = Ballast(files, directory.ballast, settings.ballast_bytes)
+    writer = Writer(directory, files, ballast)
+    readers: list[sqlite3.Connection] = []
+    try:
+        try:
+            await trio.to_thread.run_sync(prepare, directory, files)
+            await trio.to_thread.run_sync(writer.start)
+        except OSError as error:
+            raise OperatorError(f"{settings.root}: {error}") from error
+        for _ in range(READER_THREADS):
+            readers.append(open_reader(directory.database, timeout_secs=READER_WAIT_SECS))
+        readers.append(open_reader(directory.database, timeout_secs=0))
+        sessions = Sessions(directory, files)
+        found = await trio.to_thread.run_sync(recovery.scan_sessions, directory, files)
+        for session in found.resumable:
+            sessions.adopt(session)
+        await trio.to_thread.run_sync(ballast.restore, settings.reserve_bytes)
+        yield Storage(
+            settings=settings,
+            receiver=Receiver(directory, files, sessions, settings.reserve_bytes),
+            bodies=BodyCache(),
+            ballast=ballast,
+            interrupted=found.interrupted,
+            _writer=writer,
+            _point_reader=readers[-1],
+            _readers=readers[:-1],
+        )
+    finally:
+        with trio.CancelScope(shield=True) as scope:
+            scope.deadline = trio.current_time() + 30
+            await trio.to_thread.run_sync(writer.stop)
+        for rows in readers:
+            rows.close()
+        os.close(lock)
+
+

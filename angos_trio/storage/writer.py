@@ -1,0 +1,240 @@
+"""The one writer: steps that have gathered run in one transaction and are committed once.
+
+Group commit costs one sync for many callers. Each step has a savepoint of its own, so that a
+refusal (an OciError) undoes that step alone. A caller who stops waiting gets no answer, but the
+step completes; that is why a step is a plain function that knows nothing of its caller.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import queue
+import sqlite3
+import threading
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import trio
+
+from angos_trio.errors import OperatorError
+from angos_trio.oci.codes import Code, OciError
+from angos_trio.storage.ballast import Ballast
+from angos_trio.storage.connections import is_full, migrate, open_writer, unavailable
+from angos_trio.storage.directory import DataDirectory
+from angos_trio.storage.files import Files
+from angos_trio.storage.transactions import Outcome, Step, Transaction
+
+BATCH_STEPS_MAX: Final = 256
+WAITING_STEPS_MAX: Final = 4096
+WAIT_SECS_MAX: Final = 30.0
+STOP_SECS_MAX: Final = 20.0
+WAL_BYTES_MAX: Final = 64 * 1024 * 1024
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    """A step and the place where its caller waits for what came of it."""
+
+    step: Step[Any]
+    token: trio.lowlevel.TrioToken
+    done: trio.Event = field(default_factory=trio.Event)
+    outcome: Any = None
+    error: BaseException | None = None
+
+
+class Writer:
+    """Owns the writing connection, the write lock's descriptor and the thread that uses them."""
+
+    def __init__(self, directory: DataDirectory, files: Files, ballast: Ballast) -> None:
+        self._directory = directory
+        self._files = files
+        self._ballast = ballast
+        self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
+        self._lock = -1
+        self._rows: sqlite3.Connection | None = None
+        self.broken: str | None = None
+        """Why nothing is written until a restart; None while all is well."""
+
+    def start(self) -> None:
+        """Open the database, bring its schema up to date and begin to take steps."""
+        path = self._directory.database
+        self._lock = os.open(
+            self._directory.write_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
+        )
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            self._rows = open_writer(path)
+            migrate(self._rows, path)
+        except sqlite3.Error as error:
+            raise OperatorError(f"{path}: {error}") from error
+        finally:
+            fcntl.flock(self._lock, fcntl.LOCK_UN)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Let the thread finish what is queued, then close; blocks for 20 s at most."""
+        if self._thread.is_alive():
+            self._queue.put(None)
+            self._thread.join(STOP_SECS_MAX)
+        if self._rows is not None and not self._thread.is_alive():
+            self._rows.close()
+        if self._lock >= 0:
+            os.close(self._lock)
+
+    @property
+    def waiting(self) -> int:
+        """How many steps wait to be run."""
+        return self._queue.qsize()
+
+    async def write(self, step: Step[Outcome]) -> Outcome:
+        """Run the step and return its outcome once it is durable.
+
+        Raises what the step raised; OciError UNAVAILABLE when it could not be committed, or when
+        30 s have passed: then the outcome is unknown and must not be reported as undone.
+        """
+        if self.broken is not None:
+            raise OciError(Code.UNAVAILABLE, status=503, message="storage is read-only")
+        if self._queue.qsize() >= WAITING_STEPS_MAX:
+            raise OciError(Code.UNAVAILABLE, status=503, message="too many changes are waiting")
+        waiting = _Waiting(step, trio.lowlevel.current_trio_token())
+        self._queue.put(waiting)
+        with trio.move_on_after(WAIT_SECS_MAX):
+            await waiting.done.wait()
+        if not waiting.done.is_set():
+            raise OciError(
+                Code.UNAVAILABLE, status=503, message="the change is taking long; ask again"
+            )
+        if waiting.error is not None:
+            raise waiting.error
+        outcome: Outcome = waiting.outcome
+        return outcome
+
+    def _run(self) -> None:
+        while (batch := self._gather()) is not None:
+            self._commit(batch)
+            _deliver(batch)
+
+    def _gather(self) -> list[_Waiting] | None:
+        first = self._queue.get()
+        if first is None:
+            return None
+        batch = [first]
+        while len(batch) < BATCH_STEPS_MAX:
+            try:
+                following = self._queue.get_nowait()
+            except queue.Empty:
+                break
+            if following is None:
+                self._queue.put(None)
+                break
+            batch.append(following)
+        return batch
+
+    def _commit(self, batch: list[_Waiting]) -> None:
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        try:
+            if self._attempt(batch):
+                self._truncate_wal()
+                return
+            self._ballast.release()
+            for waiting in batch:
+                waiting.error = None
+                self._attempt([waiting])
+        finally:
+            fcntl.flock(self._lock, fcntl.LOCK_UN)
+
+    def _attempt(self, batch: list[_Waiting]) -> bool:
+        """Run and commit; False when a full disk undid it all, and each may be tried alone."""
+        rows = self._rows
+        if rows is None or self.broken is not None:
+            _refuse(batch, PermissionError("read-only"))
+            return True
+        transaction = Transaction(rows, self._directory, self._files)
+        try:
+            rows.execute("BEGIN IMMEDIATE")
+            for waiting in batch:
+                _run_step(transaction, waiting)
+            transaction.sync_directories()
+            self._files.reached("commit.before")
+            rows.execute("COMMIT")
+        except (sqlite3.Error, OSError) as error:
+            self._undo(rows, error)
+            _refuse(batch, error)
+            return not (isinstance(error, sqlite3.Error) and is_full(error))
+        self._files.reached("commit.after")
+        transaction.remove_leftovers()
+        return True
+
+    def _undo(self, rows: sqlite3.Connection, error: Exception) -> None:
+        """Leave no transaction open; an I/O error on the way makes the process read-only."""
+        code = int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
+        if code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            self.broken = f"{type(error).__name__}: {error}"
+        if rows.in_transaction:
+            try:
+                rows.execute("ROLLBACK")
+            except sqlite3.Error as second:
+                self.broken = f"rollback failed: {second}"
+
+    def _truncate_wal(self) -> None:
+        """Under the lock: fold the log into the database when it has grown past 64 MiB."""
+        log = f"{self._directory.database}-wal"
+        if self._rows is None or (self._files.regular_size(log) or 0) <= WAL_BYTES_MAX:
+            return
+        try:
+            self._rows.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        except sqlite3.Error:
+            # Everything is committed; the log is folded in after a later batch.
+            return
+
+
+def _run_step(transaction: Transaction, waiting: _Waiting) -> None:
+    """Run one step in a savepoint; a refusal undoes that step, an error of SQLite ends the batch."""
+    rows = transaction.rows
+    rows.execute("SAVEPOINT step")
+    kept = len(transaction.leftovers)
+    try:
+        waiting.outcome = waiting.step(transaction)
+    except sqlite3.Error as error:
+        if not rows.in_transaction or not isinstance(error, sqlite3.IntegrityError):
+            raise
+        _undo_step(transaction, kept)
+        waiting.error = error
+    except OSError as error:
+        _undo_step(transaction, kept)
+        waiting.error = unavailable(error)
+    except Exception as error:
+        _undo_step(transaction, kept)
+        waiting.error = error
+    else:
+        rows.execute("RELEASE step")
+
+
+def _undo_step(transaction: Transaction, kept: int) -> None:
+    transaction.rows.execute("ROLLBACK TO step")
+    transaction.rows.execute("RELEASE step")
+    del transaction.leftovers[kept:]
+
+
+def _refuse(batch: list[_Waiting], error: Exception) -> None:
+    for waiting in batch:
+        waiting.error = unavailable(error)
+
+
+def _deliver(batch: list[_Waiting]) -> None:
+    """Wake the callers with one call into each loop that waits."""
+    by_token: dict[trio.lowlevel.TrioToken, list[_Waiting]] = {}
+    for waiting in batch:
+        by_token.setdefault(waiting.token, []).append(waiting)
+    for token, group in by_token.items():
+        try:
+            token.run_sync_soon(_wake, group)
+        except trio.RunFinishedError:
+            continue
+
+
+def _wake(group: list[_Waiting]) -> None:
+    for waiting in group:
+        waiting.done.set()

@@ -1,0 +1,1 @@
+"""What the registry tells its operator: logs, metrics and health."""

@@ -1,0 +1,206 @@
+"""The official conformance program against a registry in its default configuration.
+
+Everything that the program can test is switched on. It passes when no check failed, broke, was
+skipped or was disabled, and when there were as many checks as tests/pins.toml expects. Only the
+standard library is used; started by `make conformance`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.conformance.suite import CACHE, give_up, go, pin, require_go
+from tests.running import RegistryDidNotStart, RunningRegistry, running_registry
+
+RUN_SECS_MAX = 600
+
+# Every switch of the program's config.go. One that a later version adds keeps its default; when
+# that is off, `switched_off` finds it.
+APIS = (
+    "PING",
+    "PULL",
+    "PUSH",
+    "BLOBS_ATOMIC",
+    "BLOBS_DELETE",
+    "BLOBS_DIGEST_HEADER",
+    "BLOBS_MOUNT_ANONYMOUS",
+    "BLOBS_UPLOAD_CANCEL",
+    "MANIFESTS_ATOMIC",
+    "MANIFESTS_DELETE",
+    "MANIFESTS_DIGEST_HEADER",
+    "MANIFESTS_TAG_PARAM",
+    "TAGS_ATOMIC",
+    "TAGS_DELETE",
+    "TAGS_LIST",
+    "REFERRER",
+)
+DATA = (
+    "IMAGE",
+    "INDEX",
+    "INDEX_LIST",
+    "SPARSE",
+    "ARTIFACT",
+    "SUBJECT",
+    "SUBJECT_MISSING",
+    "ARTIFACT_LIST",
+    "SUBJECT_LIST",
+    "DATA_FIELD",
+    "NONDISTRIBUTABLE",
+    "CUSTOM_FIELDS",
+    "NO_LAYERS",
+    "EMPTY_BLOB",
+    "SHA512",
+)
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check that did not pass."""
+
+    name: str
+    status: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Results:
+    """What the program counted, and the checks that did not pass."""
+
+    passed: int
+    failed: int
+    errors: int
+    skipped: int
+    disabled: int
+    not_passed: list[Check]
+
+    def is_good(self, checks_min: int) -> bool:
+        """Everything ran, and everything passed."""
+        faults = self.failed + self.errors + self.skipped + self.disabled
+        return faults == 0 and not self.not_passed and self.passed >= checks_min
+
+
+def install(module: str, version: str) -> Path:
+    """The program at its pin, built once."""
+    program = CACHE / version / "conformance"
+    if program.exists():
+        return program
+    program.parent.mkdir(parents=True, exist_ok=True)
+    print(f"installing {module}@{version}", flush=True)
+    built = go("install", f"{module}@{version}", environment={"GOBIN": str(program.parent)})
+    if built.returncode != 0 or not program.exists():
+        give_up(f"go could not install {module}@{version}:\n{built.stderr}")
+    return program
+
+
+def settings(registry: RunningRegistry, oci_version: str, results: Path) -> dict[str, str]:
+    """The environment of the program: nothing inherited that could switch something off."""
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith("OCI_")}
+    return {
+        **inherited,
+        **{f"OCI_API_{name}": "true" for name in APIS},
+        **{f"OCI_DATA_{name}": "true" for name in DATA},
+        "OCI_REGISTRY": registry.address,
+        "OCI_TLS": "disabled",
+        "OCI_VERSION": oci_version,
+        "OCI_RESULTS_DIR": str(results),
+    }
+
+
+def read_results(junit: Path) -> Results:
+    """The counts of the suite and the names of its leaves, from the program's junit.xml."""
+    suite = ET.parse(junit).getroot().find("testsuite")
+    if suite is None:
+        raise ValueError(f"{junit} holds no test suite")
+    count = {name: int(suite.get(name, "0")) for name in _COUNTS}
+    not_passed = [
+        Check(case.get("name", ""), case.get("status", ""), _message(case))
+        for case in suite.findall("testcase")
+        if case.get("status") != "passed"
+    ]
+    faults = sum(count[name] for name in _COUNTS if name != "tests")
+    return Results(
+        passed=count["tests"] - faults,
+        failed=count["failures"],
+        errors=count["errors"],
+        skipped=count["skipped"],
+        disabled=count["disabled"],
+        not_passed=not_passed,
+    )
+
+
+_COUNTS = ("tests", "failures", "errors", "skipped", "disabled")
+
+
+def _message(case: ET.Element) -> str:
+    return (case.findtext("system-out") or "").strip()
+
+
+def switched_off(report: Path) -> list[str]:
+    """The switches that results.yaml, which begins with the configuration, shows as off."""
+    configuration = report.read_text(encoding="utf-8").partition("\napis:")[0]
+    return re.findall(r"^ +(\w+): false$", configuration, re.MULTILINE)
+
+
+def show(results: Results, seconds: float) -> None:
+    """Name every check that did not pass, and count."""
+    for check in results.not_passed:
+        print(f"{check.status}: {check.name}")
+        for line in check.message.splitlines():
+            print(f"    {line}")
+    print(
+        f"{results.passed} passed, {results.failed} failed, {results.errors} errors, "
+        f"{results.skipped} skipped, {results.disabled} disabled in {seconds:.1f} s"
+    )
+
+
+def run(program: Path, oci_version: str) -> Results:
+    """Start a registry on an empty directory and test it; the reports stay in the cache."""
+    results = CACHE / "results"
+    shutil.rmtree(results, ignore_errors=True)
+    results.mkdir(parents=True)
+    with running_registry() as registry, (results / "output.txt").open("wb") as output:
+        subprocess.run(
+            [str(program)],
+            cwd=results,
+            env=settings(registry, oci_version, results),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            timeout=RUN_SECS_MAX,
+            check=False,  # 1 for any check that did not pass: the report says which
+        )
+        (results / "registry.log").write_text(registry.log, encoding="utf-8")
+    if not (results / "junit.xml").exists():
+        give_up("the program made no report:\n" + (results / "output.txt").read_text())
+    if missing := switched_off(results / "results.yaml"):
+        give_up(f"not everything was switched on: {', '.join(missing)}")
+    return read_results(results / "junit.xml")
+
+
+def main() -> int:
+    """Run the suite; 0 when everything passed."""
+    require_go()
+    pinned = pin("conformance")
+    CACHE.mkdir(parents=True, exist_ok=True)
+    program = install(pinned["module"], pinned["version"])
+    started = time.monotonic()
+    try:
+        results = run(program, pinned["oci_version"])
+    except RegistryDidNotStart as error:
+        give_up(str(error))
+    show(results, time.monotonic() - started)
+    if results.passed < pinned["checks_min"]:
+        print(f"expected at least {pinned['checks_min']} passed checks")
+    return 0 if results.is_good(pinned["checks_min"]) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,158 @@
+"""A registry in a process of its own, for tests and for the outside suites.
+
+Only the standard library is used. What is started here is stopped here, by its process id.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+HOST = "127.0.0.1"
+START_SECS_MAX = 20.0
+STOP_SECS_MAX = 30.0
+POLL_SECS = 0.02
+
+
+class RegistryDidNotStart(Exception):
+    """The process ended, or was not ready in time; the message holds its log."""
+
+
+class RegistryDidNotStop(Exception):
+    """The process outlived SIGTERM and was killed; the message holds its log."""
+
+
+@dataclass(frozen=True)
+class RunningRegistry:
+    """A started registry: `base_url` without a slash at its end, `address` as HOST:PORT."""
+
+    address: str
+    data_dir: Path
+    log_file: Path
+    process: subprocess.Popen[bytes]
+
+    @property
+    def base_url(self) -> str:
+        return f"http://{self.address}"
+
+    @property
+    def log(self) -> str:
+        """Everything that the process has written so far."""
+        return self.log_file.read_text(encoding="utf-8", errors="replace")
+
+    def kill(self) -> None:
+        """End the process at once, as a power cut would, and wait until it is gone."""
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> int:
+        """Ask the process to end and return its exit code; nothing happens when it has ended."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.process.wait(STOP_SECS_MAX)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise RegistryDidNotStop(self.log) from None
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on at this moment."""
+    with socket.socket() as listener:
+        listener.bind((HOST, 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def program() -> list[str]:
+    """The command installed beside this Python, or else the module."""
+    installed = Path(sys.executable).parent / "angos-trio"
+    return [str(installed)] if installed.exists() else [sys.executable, "-m", "angos_trio"]
+
+
+def start_registry(
+    data_dir: Path,
+    log_file: Path,
+    *,
+    port: int | None = None,
+    arguments: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+) -> RunningRegistry:
+    """Start a registry and return when it is ready; the caller stops it.
+
+    The log is appended to, so that a restart on the same files keeps it.
+    """
+    address = f"{HOST}:{port or free_port()}"
+    command = [*program(), "serve", "--listen", address, "--data-dir", str(data_dir), *arguments]
+    with log_file.open("ab") as log:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **(environment or {})},
+        )
+    registry = RunningRegistry(address, data_dir, log_file, process)
+    try:
+        _wait_until_ready(registry)
+    except BaseException:
+        registry.kill()
+        raise
+    return registry
+
+
+@contextmanager
+def running_registry(
+    data_dir: Path | None = None,
+    *,
+    port: int | None = None,
+    arguments: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[RunningRegistry]:
+    """A registry for the length of a `with` block, by default on an empty data directory."""
+    with tempfile.TemporaryDirectory(prefix="angos-trio-") as scratch:
+        registry = start_registry(
+            data_dir or Path(scratch) / "data",
+            Path(scratch) / "registry.log",
+            port=port,
+            arguments=arguments,
+            environment=environment,
+        )
+        try:
+            yield registry
+        finally:
+            registry.stop()
+
+
+def _wait_until_ready(registry: RunningRegistry) -> None:
+    deadline = time.monotonic() + START_SECS_MAX
+    while not _is_ready(registry.address):
+        code = registry.process.poll()
+        if code is not None:
+            raise RegistryDidNotStart(f"the registry ended with code {code}:\n{registry.log}")
+        if time.monotonic() > deadline:
+            raise RegistryDidNotStart(
+                f"the registry was not ready after {START_SECS_MAX:.0f} s:\n{registry.log}"
+            )
+        time.sleep(POLL_SECS)
+
+
+def _is_ready(address: str) -> bool:
+    connection = http.client.HTTPConnection(address, timeout=2)
+    try:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
