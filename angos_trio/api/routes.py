@@ -50,9 +50,7 @@ def build_routes(runtime: Runtime) -> RouteTable:
                     "DELETE": Operation(Action.DELETE_MANIFEST, manifests.delete),
                 },
             ),
-            Route(
-                "/v2/{name}/tags/list", {"GET": Operation(Action.LIST_TAGS, listings.tags)}
-            ),
+            Route("/v2/{name}/tags/list", {"GET": Operation(Action.LIST_TAGS, listings.tags)}),
             Route(
                 "/v2/{name}/referrers/{digest}",
                 {"GET": Operation(Action.GET_REFERRERS, listings.referrers)},

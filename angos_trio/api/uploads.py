@@ -94,9 +94,7 @@ def _content(call: Call) -> Content:
 
 
 def _created(name: RepositoryName, digest: Digest) -> Reply:
-    return Reply(
-        201, {"Location": f"/v2/{name}/blobs/{digest}", "Docker-Content-Digest": digest}
-    )
+    return Reply(201, {"Location": f"/v2/{name}/blobs/{digest}", "Docker-Content-Digest": digest})
 
 
 def _session_reply(status: int, name: RepositoryName, session: SessionId, offset: int) -> Reply:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from angos_trio.app import make_plan
-from angos_trio.cli.overrides import load_with_overrides
+from angos_trio.config.overrides import load_with_overrides
 
 
 def check(files: Sequence[str], listen: str | None, data_dir: str | None) -> int:

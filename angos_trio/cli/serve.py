@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import trio
 
 from angos_trio.app import make_plan, run
-from angos_trio.cli.overrides import load_with_overrides
+from angos_trio.config.overrides import load_with_overrides
 from angos_trio.errors import OperatorError
 from angos_trio.telemetry import log
 
@@ -28,7 +28,7 @@ def serve(files: Sequence[str], listen: str | None, data_dir: str | None) -> int
 
 def _operator_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """The operator's error in a group, if that is what ended the nurseries."""
-    found, _ = group.split(OperatorError)
-    while isinstance(found, BaseExceptionGroup):
-        found = found.exceptions[0]
-    return found or group
+    first: BaseException | None = group.subgroup(OperatorError)
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    return first or group

@@ -18,7 +18,7 @@ class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """A table that refuses keys it does not know."""
 
 
-class Server(_Table):
+class Server(_Table, frozen=True):
     """`[server]`"""
 
     bind_address: str = "127.0.0.1"
@@ -28,14 +28,14 @@ class Server(_Table):
     max_uploads_per_caller: Annotated[int, Meta(ge=1, le=1_000_000)] = 1000
 
 
-class AccessPolicy(_Table):
+class AccessPolicy(_Table, frozen=True):
     """`[global.access_policy]`"""
 
     default: Literal["allow", "deny"] = "deny"
     rules: tuple[str, ...] = ()
 
 
-class Global(_Table):
+class Global(_Table, frozen=True):
     """`[global]`"""
 
     max_manifest_size: Size = "5MiB"
@@ -50,7 +50,7 @@ class Global(_Table):
     access_policy: AccessPolicy | None = None
 
 
-class FileStore(_Table):
+class FileStore(_Table, frozen=True):
     """`[blob_store.fs]`"""
 
     root_dir: str = "angos-data"
@@ -58,25 +58,25 @@ class FileStore(_Table):
     ballast: Size = "64MiB"
 
 
-class BlobStore(_Table):
+class BlobStore(_Table, frozen=True):
     """`[blob_store]`"""
 
     fs: FileStore = FileStore()
 
 
-class MetadataFileStore(_Table):
+class MetadataFileStore(_Table, frozen=True):
     """`[metadata_store.fs]`"""
 
     root_dir: str | None = None
 
 
-class MetadataStore(_Table):
+class MetadataStore(_Table, frozen=True):
     """`[metadata_store]`"""
 
     fs: MetadataFileStore = MetadataFileStore()
 
 
-class Repository(_Table):
+class Repository(_Table, frozen=True):
     """`[repository."<name>"]`: what is not said here is as in `[global]`."""
 
     immutable_tags: bool | None = None
@@ -84,13 +84,13 @@ class Repository(_Table):
     immutable_tags_deletable: bool | None = None
 
 
-class Observability(_Table):
+class Observability(_Table, frozen=True):
     """`[observability]`"""
 
     log_level: Literal["debug", "info", "warning"] = "info"
 
 
-class Config(_Table, rename={"global_": "global"}):
+class Config(_Table, frozen=True, rename={"global_": "global"}):
     """A whole configuration."""
 
     server: Server = Server()

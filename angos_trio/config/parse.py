@@ -17,7 +17,7 @@ from angos_trio.config.model import AccessPolicy, Config, Repository
 from angos_trio.errors import OperatorError
 
 _SIZE = re.compile(r"([0-9]{1,18})[ ]?(B|KiB|MiB|GiB|TiB|KB|MB|GB|TB)?", re.ASCII)
-_UNITS: Final = {
+_UNITS: Final[dict[str, int]] = {
     **{name: 1024**power for power, name in enumerate(("B", "KiB", "MiB", "GiB", "TiB"))},
     **{name: 1000**power for power, name in enumerate(("KB", "MB", "GB", "TB"), start=1)},
 }

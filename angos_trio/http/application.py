@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from typing import Any
+from typing import Any, cast
 
 import trio
 from quart_trio import QuartTrio
@@ -35,8 +35,8 @@ class _Connection(TrioASGIHTTPConnection):
 
     async def __call__(self, receive: Any, send: Any) -> None:
         request = self._create_request_from_scope(send)
-        request.body.attach(receive)
-        await self.app.answer(request, send)
+        cast(RequestBody, request.body).attach(receive)
+        await cast(Application, self.app).answer(cast(TrioRequest, request), send)
 
 
 class Application(QuartTrio):
@@ -89,11 +89,12 @@ class Application(QuartTrio):
             return await self._handle(request, match, operation, request_id), route
         except OciError as error:
             if error.status >= 500:
-                _log.error("request.failed", request_id=request_id, error=str(error.__cause__ or error))
+                reason = str(error.__cause__ or error)
+                _log.error("request.failed", request_id=request_id, error=reason)
             return error_reply(error, request_id), route
         except BodyTooLargeError:
-            error = OciError(Code.MANIFEST_INVALID, status=413, message="manifest is too large")
-            return error_reply(error, request_id), route
+            too_large = OciError(Code.MANIFEST_INVALID, status=413, message="manifest is too large")
+            return error_reply(too_large, request_id), route
         except (ClientGoneError, trio.Cancelled):
             raise
         except Exception:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import cast
 from urllib.parse import parse_qsl
 
 from quart_trio.wrappers.request import TrioRequest
@@ -71,8 +72,7 @@ class Call:
     @property
     def body(self) -> RequestBody:
         """The body, to be pulled."""
-        body: RequestBody = self.request.body
-        return body
+        return cast(RequestBody, self.request.body)
 
     def header(self, name: str) -> str | None:
         """A header's value."""

@@ -1,4 +1,4 @@
-"""The referrers index (distribution specification, "Listing Referrers" and "Referrers Tag Schema")."""
+"""The referrers index (distribution specification, "Listing Referrers", "Referrers Tag Schema")."""
 
 from __future__ import annotations
 

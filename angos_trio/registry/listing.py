@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from angos_trio.identity import Caller
@@ -61,9 +62,7 @@ async def list_catalog(registry: Registry, caller: Caller, page: Page) -> Listin
     while len(seen) < page.size and left > 0:
         wanted = min(page.size - len(seen), left)
         found = await registry.storage.read(
-            lambda rows, after=after, wanted=wanted: namespaces.list_with_content(
-                rows, after, wanted + 1
-            )
+            partial(namespaces.list_with_content, after=after, limit=wanted + 1)
         )
         examined = found[:wanted]
         seen += [name for name in examined if caller.sees(name)]
@@ -114,7 +113,7 @@ async def list_referrers(
 
 
 def _fallback(rows: Rows, namespace: int, subject: Digest, after: str) -> list[Referrer]:
-    """The fallback index's entries after a digest that the namespace still holds, a page of them."""
+    """The fallback index's entries after a digest, as far as the namespace still holds them."""
     digest = tags.find(rows, namespace, fallback_tag(subject))
     body = None if digest is None else manifests.read_body(rows, digest)
     if body is None:

@@ -50,7 +50,10 @@ async def _mount_from(
     source: RepositoryName,
 ) -> bool:
     """Grant what was authorized and nothing else: the source is looked at again in the step."""
-    if await registry.storage.read_point(lambda rows: blobs.find_held(rows, source, digest)) is None:
+    if (
+        await registry.storage.read_point(lambda rows: blobs.find_held(rows, source, digest))
+        is None
+    ):
         return False
     now, lease_until = registry.now(), registry.lease_until()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import partial
 
 from angos_trio.events.model import Event, EventKind, record
 from angos_trio.identity import Caller
@@ -265,10 +266,7 @@ async def complete_interrupted(registry: Registry) -> int:
         size = None if digest is None else storage.published_size(digest)
         if digest is not None and size is not None:
             name = session.namespace
-            held = await storage.read_point(
-                lambda rows, name=name, digest=digest: blobs.find_held(rows, name, digest)
-            )
-            if held is None:
+            if await storage.read_point(partial(blobs.find_held, name=name, digest=digest)) is None:
                 staged = StagedBlob(digest, size, path="", is_published=True)
                 await storage.write(publish_step(registry, name, staged, session.owner))
         await storage.sessions.discard(session.id)

@@ -54,7 +54,9 @@ async def push_manifest(registry: Registry, caller: Caller, push: ManifestPush) 
     else:
         facts, digest = _examine(push)
     is_by_tag = isinstance(push.reference, Tag)
-    wanted = (push.reference,) if isinstance(push.reference, Tag) else tuple(dict.fromkeys(push.tags))
+    wanted = tuple(dict.fromkeys(push.tags))
+    if isinstance(push.reference, Tag):
+        wanted = (push.reference,)
     now = registry.now()
     pushed = PushedManifest(
         digest=digest,
@@ -120,8 +122,6 @@ def _point_tag(
         record(rows, _event(kind, name, pushed, tag=tag, previous=current))
 
 
-def _event(
-    kind: EventKind, name: RepositoryName, pushed: PushedManifest, **more: object
-) -> Event:
+def _event(kind: EventKind, name: RepositoryName, pushed: PushedManifest, **more: object) -> Event:
     payload = {"digest": pushed.digest, "media_type": pushed.facts.media_type, **more}
     return Event(kind, name, pushed.pushed_at, pushed.pushed_by, payload)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, Final
 
 import h11
@@ -34,6 +35,7 @@ IDLE_SECS_MAX: Final = 90.0
 HEADER_SECS_MAX: Final = 30.0
 HEADER_BYTES_MAX: Final = 64 * 1024
 FILE_EXTENSION: Final = "angos.file"
+_REASONS: Final = {status.value: status.phrase.encode() for status in HTTPStatus}
 
 AsgiApp = Callable[..., Awaitable[None]]
 
@@ -90,9 +92,7 @@ class Connection:
     def __init__(self, transport: Transport, settings: ServerSettings) -> None:
         self._transport = transport
         self._settings = settings
-        self._protocol = h11.Connection(
-            h11.SERVER, max_incomplete_event_size=HEADER_BYTES_MAX
-        )
+        self._protocol = h11.Connection(h11.SERVER, max_incomplete_event_size=HEADER_BYTES_MAX)
         self._unsent = b""
         self._scope: Any = None
         self._app_send: Callable[[Any], Awaitable[None]]
@@ -248,7 +248,10 @@ class Connection:
             headers = [*event.headers, *self._settings.config.response_headers("h11")]
             if self._must_close():
                 headers.append((b"connection", b"close"))
-            await self._send_event(h11.Response(status_code=event.status_code, headers=headers))
+            reason = _REASONS.get(event.status_code, b"")
+            await self._send_event(
+                h11.Response(status_code=event.status_code, headers=headers, reason=reason)
+            )
         elif isinstance(event, Body):
             await self._send_event(h11.Data(data=event.data))
             await self._flush()

@@ -107,9 +107,7 @@ class Transport:
     def abort(self) -> None:
         """Make the close a reset, so that a cut answer is never taken for a whole one."""
         try:
-            self._socket.setsockopt(
-                socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
-            )
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         except OSError:
             return
 

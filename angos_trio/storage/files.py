@@ -6,6 +6,7 @@ at a chosen verb.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -98,10 +99,8 @@ class Files:
 
     def remove(self, path: str | Path) -> None:
         """Remove a file; one that is gone already is fine."""
-        try:
+        with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
-        except FileNotFoundError:
-            pass
 
     def allocate(self, path: str | Path, size: int) -> None:
         """A file that really occupies the size, or none: what was begun is removed."""

@@ -183,9 +183,8 @@ async def open_storage(
             await trio.to_thread.run_sync(writer.start)
         except OSError as error:
             raise OperatorError(f"{settings.root}: {error}") from error
-        for _ in range(READER_THREADS):
-            readers.append(open_reader(directory.database, timeout_secs=READER_WAIT_SECS))
-        readers.append(open_reader(directory.database, timeout_secs=0))
+        waits = [READER_WAIT_SECS] * READER_THREADS
+        readers += [open_reader(directory.database, timeout_secs=secs) for secs in (*waits, 0)]
         sessions = Sessions(directory, files)
         found = await trio.to_thread.run_sync(recovery.scan_sessions, directory, files)
         for session in found.resumable:
@@ -208,5 +207,3 @@ async def open_storage(
         for rows in readers:
             rows.close()
         os.close(lock)
-
-

@@ -191,7 +191,7 @@ class Writer:
 
 
 def _run_step(transaction: Transaction, waiting: _Waiting) -> None:
-    """Run one step in a savepoint; a refusal undoes that step, an error of SQLite ends the batch."""
+    """Run one step in a savepoint; a refusal undoes that step, SQLite's ends the batch."""
     rows = transaction.rows
     rows.execute("SAVEPOINT step")
     kept = len(transaction.leftovers)

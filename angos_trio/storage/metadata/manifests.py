@@ -161,9 +161,7 @@ def list_referrers(
         f"WHERE namespace = ? AND subject = ? {condition}AND digest > ? ORDER BY digest LIMIT ?",
         parameters,
     )
-    return [
-        Referrer(Digest(row[0]), row[1], row[2], row[3], json.loads(row[4])) for row in found
-    ]
+    return [Referrer(Digest(row[0]), row[1], row[2], row[3], json.loads(row[4])) for row in found]
 
 
 def is_held(rows: Rows, namespace: int, digest: Digest) -> bool:

@@ -34,9 +34,7 @@ def point(rows: Rows, namespace: int, tag: Tag, digest: Digest, *, now: int, by:
 
 def delete(rows: Rows, namespace: int, tag: Tag, *, now: int, by: str) -> bool:
     """Remove the tag alone; False when it was not there."""
-    cursor = rows.execute(
-        "DELETE FROM tags WHERE namespace = ? AND name = ?", (namespace, tag)
-    )
+    cursor = rows.execute("DELETE FROM tags WHERE namespace = ? AND name = ?", (namespace, tag))
     if cursor.rowcount == 0:
         return False
     _enter_history(rows, namespace, tag, None, now=now, by=by)
