@@ -21,6 +21,7 @@ from angos_trio.config.parse import compile_exclusions, parse_size
 from angos_trio.errors import OperatorError
 from angos_trio.http.application import Application
 from angos_trio.http.gate import Gate
+from angos_trio.limits import SWEEP_SECS
 from angos_trio.policy.immutability import TagRule, TagRules
 from angos_trio.registry.context import Limits, Registry
 from angos_trio.registry.push_blob import complete_interrupted
@@ -31,7 +32,6 @@ from angos_trio.telemetry import log
 from angos_trio.telemetry.health import Readiness
 from angos_trio.telemetry.metrics import Metrics, StorageGauges
 
-SWEEP_SECS: Final = 60.0
 SWITCH_SECS: Final = 0.0005
 """Python's thread switch interval: with one busy thread a 5 µs read took 6 ms at the default."""
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-CERTIFICATE_SCOPE_KEY: Final = "angos.certificate"
-"""Where `server` leaves the client certificate in a request's scope for `http`."""
+FILE_EXTENSION: Final = "angos.file"
+"""The private ASGI extension that `server` offers and `http` uses: the server sends a file."""
 
 
 class Action(StrEnum):

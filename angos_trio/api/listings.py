@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from angos_trio.api.context import Runtime
 from angos_trio.http.call import Call
 from angos_trio.http.reply import Reply, json_reply
+from angos_trio.limits import PAGE_ENTRIES_DEFAULT, PAGE_ENTRIES_MAX
 from angos_trio.oci.codes import Code
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.media_types import OCI_INDEX
@@ -14,9 +13,6 @@ from angos_trio.oci.pagination import Page, next_link, parse_page
 from angos_trio.oci.referrers import parse_artifact_type, render_index
 from angos_trio.registry import listing
 from angos_trio.registry.listing import Listing
-
-PAGE_ENTRIES_DEFAULT: Final = 1000
-PAGE_ENTRIES_MAX: Final = 10_000
 
 
 class Listings:

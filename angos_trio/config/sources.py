@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
 from angos_trio.config.parse import ParsedConfig, parse
 from angos_trio.errors import OperatorError
-
-FILE_BYTES_MAX: Final = 4 * 1024 * 1024
+from angos_trio.limits import CONFIG_FILE_BYTES_MAX
 
 
 def load(paths: Sequence[str]) -> ParsedConfig:
@@ -22,9 +20,9 @@ def load(paths: Sequence[str]) -> ParsedConfig:
 
 def _read(path: str) -> str:
     try:
-        content = Path(path).read_bytes()[: FILE_BYTES_MAX + 1]
-        if len(content) > FILE_BYTES_MAX:
-            raise OperatorError(f"{path}: larger than {FILE_BYTES_MAX} bytes")
+        content = Path(path).read_bytes()[: CONFIG_FILE_BYTES_MAX + 1]
+        if len(content) > CONFIG_FILE_BYTES_MAX:
+            raise OperatorError(f"{path}: larger than {CONFIG_FILE_BYTES_MAX} bytes")
         return content.decode()
     except OSError as error:
         raise OperatorError(f"{path}: {error.strerror}") from error

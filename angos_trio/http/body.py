@@ -7,11 +7,11 @@ is asked for, so what is in flight is one message, and `100 Continue` goes out a
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator
-from typing import Any, Final
+from typing import Any
 
 from quart_trio.wrappers.request import TrioBody
 
-SMALL_BODY_BYTES_MAX: Final = 64 * 1024
+from angos_trio.limits import SMALL_BODY_BYTES_MAX
 
 
 class ClientGoneError(Exception):

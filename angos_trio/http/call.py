@@ -12,11 +12,10 @@ from quart_trio.wrappers.request import TrioRequest
 
 from angos_trio.http.body import RequestBody
 from angos_trio.identity import Caller
+from angos_trio.limits import QUERY_FIELDS_MAX
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.names import RepositoryName
 from angos_trio.oci.ranges import parse_content_length
-
-FIELDS_MAX = 256
 
 
 class Query:
@@ -28,7 +27,7 @@ class Query:
                 raw.decode("ascii"),
                 keep_blank_values=False,
                 errors="strict",
-                max_num_fields=FIELDS_MAX,
+                max_num_fields=QUERY_FIELDS_MAX,
             )
         except ValueError:
             raise OciError(Code.NAME_INVALID, message="query cannot be decoded") from None

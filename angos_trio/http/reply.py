@@ -6,15 +6,13 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 import trio
 
+from angos_trio.identity import FILE_EXTENSION
+from angos_trio.limits import FILE_READ_BYTES
 from angos_trio.oci.codes import OciError
-
-FILE_EXTENSION: Final = "angos.file"
-"""The private ASGI extension by which the server sends a file itself."""
-READ_BYTES: Final = 256 * 1024
 
 
 @dataclass(slots=True)
@@ -90,7 +88,7 @@ async def _send_file(part: FilePart, scope: Mapping[str, Any], send: Any) -> Non
     offset, end = part.offset, part.offset + part.length
     while offset < end:
         content = await trio.to_thread.run_sync(
-            os.pread, part.descriptor, min(READ_BYTES, end - offset), offset
+            os.pread, part.descriptor, min(FILE_READ_BYTES, end - offset), offset
         )
         if not content:
             raise OSError("file ended before its length")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
 
 from angos_trio.identity import Caller
+from angos_trio.limits import EXAMINED_PER_ENTRY_MAX, REFERRERS_PAGE_BYTES, REFERRERS_PAGE_ENTRIES
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import RepositoryName
@@ -21,10 +21,6 @@ from angos_trio.oci.referrers import (
 from angos_trio.registry.context import Registry
 from angos_trio.storage.metadata import manifests, namespaces, tags
 from angos_trio.storage.transactions import Rows
-
-REFERRERS_PAGE_ENTRIES: Final = 100
-REFERRERS_PAGE_BYTES: Final = 4 * 1024 * 1024
-EXAMINED_PER_ENTRY_MAX: Final = 10
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from angos_trio.events.model import Event, EventKind, record
 from angos_trio.identity import Action, Caller
+from angos_trio.limits import MOUNT_CANDIDATES_MAX
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import RepositoryName
 from angos_trio.registry.context import Registry
 from angos_trio.storage.metadata import blobs, namespaces
 from angos_trio.storage.transactions import Transaction
-
-CANDIDATES_MAX: Final = 32
 
 
 async def mount_blob(
@@ -39,7 +36,9 @@ async def mount_blob(
 
 
 async def _holders(registry: Registry, digest: Digest) -> list[RepositoryName]:
-    return await registry.storage.read(lambda rows: blobs.holders(rows, digest, CANDIDATES_MAX))
+    return await registry.storage.read(
+        lambda rows: blobs.holders(rows, digest, MOUNT_CANDIDATES_MAX)
+    )
 
 
 async def _mount_from(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 import trio
 
 from angos_trio.events.model import Event, EventKind, record
 from angos_trio.identity import Caller
+from angos_trio.limits import PARSE_ON_LOOP_BYTES_MAX
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.digest import Digest, digest_of
 from angos_trio.oci.manifest import ManifestFacts, parse_manifest
@@ -18,8 +18,6 @@ from angos_trio.registry.context import Registry
 from angos_trio.storage.metadata import manifests, namespaces, tags
 from angos_trio.storage.metadata.manifests import PushedManifest
 from angos_trio.storage.transactions import Rows, Transaction
-
-PARSE_IN_THREAD_BYTES: Final = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +47,7 @@ async def push_manifest(registry: Registry, caller: Caller, push: ManifestPush) 
     MANIFEST_BLOB_UNKNOWN (404) where missing references are refused, UNAVAILABLE (507).
     """
     registry.storage.require_space()
-    if len(push.body) > PARSE_IN_THREAD_BYTES:
+    if len(push.body) > PARSE_ON_LOOP_BYTES_MAX:
         facts, digest = await trio.to_thread.run_sync(_examine, push)
     else:
         facts, digest = _examine(push)

@@ -21,20 +21,19 @@ from hypercorn.protocol.http_stream import ASGIHTTPState, HTTPStream
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ConnectionState
 
-from angos_trio.server.transport import (
+from angos_trio.identity import FILE_EXTENSION
+from angos_trio.limits import (
+    HEADER_BYTES_MAX,
+    HEADER_SECS_MAX,
+    IDLE_SECS_MAX,
     LINGER_BYTES_MAX,
     LINGER_SECS_MAX,
-    StalledError,
-    Transport,
 )
+from angos_trio.server.transport import StalledError, Transport
 from angos_trio.telemetry.log import logger
 
 _log = logger("server")
 STREAM_ID: Final = 1
-IDLE_SECS_MAX: Final = 90.0
-HEADER_SECS_MAX: Final = 30.0
-HEADER_BYTES_MAX: Final = 64 * 1024
-FILE_EXTENSION: Final = "angos.file"
 _REASONS: Final = {status.value: status.phrase.encode() for status in HTTPStatus}
 
 AsgiApp = Callable[..., Awaitable[None]]

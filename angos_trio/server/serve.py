@@ -4,21 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final
 
 import trio
 from hypercorn.trio.worker_context import WorkerContext
 
 from angos_trio.errors import OperatorError
-from angos_trio.server.connection import (
-    AsgiApp,
-    Connection,
-    ServerSettings,
-    hypercorn_config,
-)
+from angos_trio.limits import BACKLOG
+from angos_trio.server.connection import AsgiApp, Connection, ServerSettings, hypercorn_config
 from angos_trio.server.transport import Transport
-
-BACKLOG: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,15 +10,16 @@ import errno
 import os
 import socket
 import struct
-from typing import Final
 
 import trio
 
-RECEIVE_BYTES: Final = 64 * 1024
-SEND_BYTES: Final = 256 * 1024
-FILE_SLICE_BYTES: Final = 1024 * 1024
-LINGER_BYTES_MAX: Final = 1024 * 1024
-LINGER_SECS_MAX: Final = 1.0
+from angos_trio.limits import (
+    FILE_SLICE_BYTES_MAX,
+    LINGER_BYTES_MAX,
+    LINGER_SECS_MAX,
+    RECEIVE_BYTES,
+    SEND_BYTES_MAX,
+)
 
 
 class StalledError(Exception):
@@ -57,7 +58,7 @@ class Transport:
         view = memoryview(content)
         while view:
             with trio.move_on_after(self.stall_secs) as scope:
-                sent = await self._socket.send(view[:SEND_BYTES])
+                sent = await self._socket.send(view[:SEND_BYTES_MAX])
             if scope.cancelled_caught:
                 raise StalledError
             view = view[sent:]
@@ -66,7 +67,7 @@ class Transport:
         """Send a part of a file from the page cache; cold pages are read in a thread first."""
         end = offset + length
         while offset < end:
-            size = min(FILE_SLICE_BYTES, end - offset)
+            size = min(FILE_SLICE_BYTES_MAX, end - offset)
             if not _is_cached(descriptor, offset, size):
                 await trio.to_thread.run_sync(_warm, descriptor, offset, size)
             offset += await self._send_slice(descriptor, offset, size)

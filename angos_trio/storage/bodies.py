@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Final
 
+from angos_trio.limits import BODY_CACHE_BYTES_MAX
 from angos_trio.oci.digest import Digest
-
-CACHE_BYTES_MAX: Final = 16 * 1024 * 1024
 
 
 class BodyCache:
     """Bodies by digest; the one used longest ago goes first."""
 
-    def __init__(self, bytes_max: int = CACHE_BYTES_MAX) -> None:
+    def __init__(self, bytes_max: int = BODY_CACHE_BYTES_MAX) -> None:
         self._bodies: OrderedDict[Digest, bytes] = OrderedDict()
         self._bytes_max = bytes_max
         self._bytes = 0

@@ -10,10 +10,16 @@ import json
 import os
 import uuid
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import trio
 
+from angos_trio.limits import (
+    CLEANUP_SECS_MAX,
+    RUNNING_HASHES_MAX,
+    TAKEOVER_IDLE_SECS,
+    TAKEOVER_WAIT_SECS,
+)
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.digest import ALGORITHMS, Digest
 from angos_trio.oci.names import RepositoryName, SessionId
@@ -22,11 +28,6 @@ from angos_trio.storage.files import Files
 
 if TYPE_CHECKING:
     from hashlib import _Hash
-
-TAKEOVER_IDLE_SECS: Final = 5.0
-TAKEOVER_WAIT_SECS: Final = 5.0
-CLEANUP_SECS_MAX: Final = 20.0
-RUNNING_HASHES_MAX: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
 
 import trio
 
 from angos_trio.errors import OperatorError
+from angos_trio.limits import READER_BUSY_SECS_MAX, READER_THREADS
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import SessionId
 from angos_trio.storage import recovery
@@ -25,9 +25,6 @@ from angos_trio.storage.sessions import Sessions, UploadSession
 from angos_trio.storage.transactions import Outcome, Query, Step
 from angos_trio.storage.uploads import Receiver
 from angos_trio.storage.writer import Writer
-
-READER_THREADS: Final = 4
-READER_WAIT_SECS: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +180,7 @@ async def open_storage(
             await trio.to_thread.run_sync(writer.start)
         except OSError as error:
             raise OperatorError(f"{settings.root}: {error}") from error
-        waits = [READER_WAIT_SECS] * READER_THREADS
+        waits = [READER_BUSY_SECS_MAX] * READER_THREADS
         readers += [open_reader(directory.database, timeout_secs=secs) for secs in (*waits, 0)]
         sessions = Sessions(directory, files)
         found = await trio.to_thread.run_sync(recovery.scan_sessions, directory, files)

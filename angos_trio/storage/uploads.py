@@ -10,31 +10,27 @@ import fcntl
 import os
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from typing import Final, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 import trio
 
+from angos_trio.limits import (
+    CHUNK_BYTES_MAX,
+    CHUNK_BYTES_MIN,
+    CHUNKS_HELD_MAX,
+    CLEANUP_SECS_MAX,
+    GATHER_SECS_MAX,
+    UPLOAD_BUDGET_BYTES,
+    UPLOAD_FLUSH_BYTES,
+    UPLOAD_THREADS,
+)
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.digest import Digest, new_hash
 from angos_trio.storage.connections import disk_full, unavailable
 from angos_trio.storage.directory import DataDirectory
 from angos_trio.storage.files import Files, is_disk_full
-from angos_trio.storage.sessions import (
-    CLEANUP_SECS_MAX,
-    RunningHash,
-    Sessions,
-    UploadSession,
-    busy,
-)
+from angos_trio.storage.sessions import RunningHash, Sessions, UploadSession, busy
 from angos_trio.storage.transactions import StagedBlob
-
-CHUNK_BYTES_MAX: Final = 1024 * 1024
-CHUNK_BYTES_MIN: Final = 64 * 1024
-BUDGET_BYTES: Final = 64 * 1024 * 1024
-CHUNKS_HELD_MAX: Final = 4
-FLUSH_BYTES: Final = 16 * 1024 * 1024
-GATHER_SECS_MAX: Final = 1.0
-THREADS: Final = 16
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -49,7 +45,9 @@ class Receiver:
     sessions: Sessions
     reserve_bytes: int
     """Below this much free space nothing is taken in (507)."""
-    threads: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(THREADS))
+    threads: trio.CapacityLimiter = field(
+        default_factory=lambda: trio.CapacityLimiter(UPLOAD_THREADS)
+    )
     active: int = 0
 
     def chunk_bytes(self) -> int:
@@ -58,7 +56,7 @@ class Receiver:
         An upload holds at most four chunks, so all uploads together stay within the budget (or
         64 KiB a chunk where there are very many), and a slow one never holds what another needs.
         """
-        share = BUDGET_BYTES // (CHUNKS_HELD_MAX * max(self.active, 1))
+        share = UPLOAD_BUDGET_BYTES // (CHUNKS_HELD_MAX * max(self.active, 1))
         return max(CHUNK_BYTES_MIN, min(CHUNK_BYTES_MAX, share))
 
     async def begin(self, session: UploadSession, *, may_take_over: bool = False) -> Upload:
@@ -194,7 +192,7 @@ class Upload:
         flushed_to = self.offset
         async for chunk in chunks:
             await self._in_thread(self._write_blocking, chunk)
-            if self.offset - flushed_to >= FLUSH_BYTES:
+            if self.offset - flushed_to >= UPLOAD_FLUSH_BYTES:
                 flushed_to = self.offset
                 workers.start_soon(self._flush)
 

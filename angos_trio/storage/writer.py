@@ -13,23 +13,24 @@ import queue
 import sqlite3
 import threading
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 import trio
 
 from angos_trio.errors import OperatorError
+from angos_trio.limits import (
+    BATCH_STEPS_MAX,
+    WAITING_STEPS_MAX,
+    WAL_BYTES_MAX,
+    WRITE_SECS_MAX,
+    WRITER_STOP_SECS_MAX,
+)
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.storage.ballast import Ballast
 from angos_trio.storage.connections import is_full, migrate, open_writer, unavailable
 from angos_trio.storage.directory import DataDirectory
 from angos_trio.storage.files import Files
 from angos_trio.storage.transactions import Outcome, Step, Transaction
-
-BATCH_STEPS_MAX: Final = 256
-WAITING_STEPS_MAX: Final = 4096
-WAIT_SECS_MAX: Final = 30.0
-STOP_SECS_MAX: Final = 20.0
-WAL_BYTES_MAX: Final = 64 * 1024 * 1024
 
 
 @dataclass(slots=True, eq=False)
@@ -77,7 +78,7 @@ class Writer:
         """Let the thread finish what is queued, then close; blocks for 20 s at most."""
         if self._thread.is_alive():
             self._queue.put(None)
-            self._thread.join(STOP_SECS_MAX)
+            self._thread.join(WRITER_STOP_SECS_MAX)
         if self._rows is not None and not self._thread.is_alive():
             self._rows.close()
         if self._lock >= 0:
@@ -100,7 +101,7 @@ class Writer:
             raise OciError(Code.UNAVAILABLE, status=503, message="too many changes are waiting")
         waiting = _Waiting(step, trio.lowlevel.current_trio_token())
         self._queue.put(waiting)
-        with trio.move_on_after(WAIT_SECS_MAX):
+        with trio.move_on_after(WRITE_SECS_MAX):
             await waiting.done.wait()
         if not waiting.done.is_set():
             raise OciError(

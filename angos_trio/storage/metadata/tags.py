@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
-
+from angos_trio.limits import TAG_HISTORY_ENTRIES_MAX
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import Tag
 from angos_trio.storage.transactions import Rows
-
-HISTORY_ENTRIES_MAX: Final = 100
 
 
 def find(rows: Rows, namespace: int, tag: Tag) -> Digest | None:
@@ -53,7 +50,7 @@ def _enter_history(
         "DELETE FROM tag_history WHERE namespace = ? AND name = ? AND id <= ("
         "SELECT id FROM tag_history WHERE namespace = ? AND name = ? "
         "ORDER BY id DESC LIMIT 1 OFFSET ?)",
-        (namespace, tag, namespace, tag, HISTORY_ENTRIES_MAX),
+        (namespace, tag, namespace, tag, TAG_HISTORY_ENTRIES_MAX),
     )
 
 

@@ -1,0 +1,95 @@
+"""Every hard bound with its unit. What the operator may set is a key of the configuration."""
+
+from __future__ import annotations
+
+from typing import Final
+
+# Connections (`server`)
+RECEIVE_BYTES: Final = 64 * 1024
+"""Asked of a socket at once."""
+SEND_BYTES_MAX: Final = 256 * 1024
+"""Given to a socket at once."""
+FILE_SLICE_BYTES_MAX: Final = 1024 * 1024
+"""Given to `sendfile` at once; a slice never holds the loop for long."""
+LINGER_BYTES_MAX: Final = 1024 * 1024
+"""Of a refused body taken in, so that the connection can be used again."""
+LINGER_SECS_MAX: Final = 1.0
+IDLE_SECS_MAX: Final = 90.0
+"""Between two requests of a connection."""
+HEADER_SECS_MAX: Final = 30.0
+"""From one part of a request's head to the next."""
+HEADER_BYTES_MAX: Final = 64 * 1024
+"""A request's head; more is 431."""
+BACKLOG: Final = 1024
+"""Connections that wait to be accepted."""
+
+# Requests (`http`, `api`)
+SMALL_BODY_BYTES_MAX: Final = 64 * 1024
+"""A body that is read whole without a bound of its own."""
+QUERY_FIELDS_MAX: Final = 256
+"""Fields of a query string."""
+FILE_READ_BYTES: Final = 256 * 1024
+"""Read of a file at once where the server cannot send it itself."""
+PAGE_ENTRIES_DEFAULT: Final = 1000
+"""A page of tags or of the catalog without `n`."""
+PAGE_ENTRIES_MAX: Final = 10_000
+"""A larger `n` is clamped to this."""
+
+# Use-cases (`registry`)
+MOUNT_CANDIDATES_MAX: Final = 32
+"""Namespaces tried for a mount that names no source."""
+REFERRERS_PAGE_ENTRIES: Final = 100
+REFERRERS_PAGE_BYTES: Final = 4 * 1024 * 1024
+EXAMINED_PER_ENTRY_MAX: Final = 10
+"""Rows that a filtered page looks at for each entry asked for."""
+PARSE_ON_LOOP_BYTES_MAX: Final = 64 * 1024
+"""A larger manifest is parsed and hashed in a thread."""
+
+# Storage (`storage`)
+CHUNK_BYTES_MAX: Final = 1024 * 1024
+"""An upload gathers this much before it writes,"""
+CHUNK_BYTES_MIN: Final = 64 * 1024
+"""or less where many share the budget, but never less than this."""
+CHUNKS_HELD_MAX: Final = 4
+"""Chunks in memory for one upload."""
+UPLOAD_BUDGET_BYTES: Final = 64 * 1024 * 1024
+"""Chunks in memory for all uploads."""
+UPLOAD_FLUSH_BYTES: Final = 16 * 1024 * 1024
+"""Written before the disk is asked to catch up."""
+GATHER_SECS_MAX: Final = 1.0
+"""What a slow client brought is written after this long."""
+UPLOAD_THREADS: Final = 16
+TAKEOVER_IDLE_SECS: Final = 5.0
+"""A writer that brought nothing for this long gives way to another."""
+TAKEOVER_WAIT_SECS: Final = 5.0
+CLEANUP_SECS_MAX: Final = 20.0
+"""A shielded clean-up."""
+RUNNING_HASHES_MAX: Final = 1024
+"""Hashes kept between the requests of sessions."""
+BATCH_STEPS_MAX: Final = 256
+"""Steps of one commit."""
+WAITING_STEPS_MAX: Final = 4096
+"""Steps that wait for the writer; one more is 503."""
+WRITE_SECS_MAX: Final = 30.0
+"""A caller waits for its step; then the outcome is unknown to it."""
+WRITER_STOP_SECS_MAX: Final = 20.0
+WAL_BYTES_MAX: Final = 64 * 1024 * 1024
+"""A longer log is folded into the database."""
+BODY_CACHE_BYTES_MAX: Final = 16 * 1024 * 1024
+"""Manifest bodies in memory."""
+READER_THREADS: Final = 4
+READER_BUSY_SECS_MAX: Final = 5.0
+"""A reader waits for SQLite."""
+TAG_HISTORY_ENTRIES_MAX: Final = 100
+"""For each tag."""
+
+# The process (`app`, `config`)
+CONFIG_FILE_BYTES_MAX: Final = 4 * 1024 * 1024
+SWEEP_SECS: Final = 60.0
+"""Between two looks at idle upload sessions and the ballast."""
+
+# How they depend on each other.
+assert CHUNK_BYTES_MIN <= CHUNK_BYTES_MAX
+assert CHUNKS_HELD_MAX * CHUNK_BYTES_MAX <= UPLOAD_BUDGET_BYTES
+assert PAGE_ENTRIES_DEFAULT <= PAGE_ENTRIES_MAX
+assert BATCH_STEPS_MAX <= WAITING_STEPS_MAX
