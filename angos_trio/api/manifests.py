@@ -37,7 +37,7 @@ class Manifests:
         """PUT: store, and set the tags of the query beside a digest reference."""
         reference = parse_reference_to_write(call.values["reference"])
         tags = tuple(Tag(text) for text in call.query.all("tag"))
-        body = await call.body.read(self._registry.limits.manifest_bytes_max)
+        body = await call.read_body(self._registry.limits.manifest_bytes_max)
         push = ManifestPush(call.name, reference, body, call.header("Content-Type"), tags)
         outcome = await push_manifest.push_manifest(self._registry, call.caller, push)
         headers = {

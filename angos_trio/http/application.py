@@ -6,7 +6,6 @@ import secrets
 import time
 from typing import Any, cast
 
-import trio
 from quart_trio import QuartTrio
 from quart_trio.asgi import TrioASGIHTTPConnection
 from quart_trio.wrappers.request import TrioRequest
@@ -22,8 +21,8 @@ from angos_trio.telemetry.metrics import Metrics
 
 _log = logger("http")
 _CHANGING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
-CLIENT_GONE_STATUS = 499
-"""Stands in logs and metrics for a request whose client left before the answer; never sent."""
+CANCELLED_STATUS = 499
+"""Stands in logs and metrics for a request that was cancelled before its answer; never sent."""
 
 
 class _Request(TrioRequest):
@@ -56,14 +55,12 @@ class Application(QuartTrio):
         request_id = secrets.token_hex(8)
         begun_at = time.perf_counter()
         self._metrics.request_begins()
-        status, route = CLIENT_GONE_STATUS, "unknown"
+        status, route = CANCELLED_STATUS, "unknown"
         try:
             reply, route = await self._reply(request, request_id)
             reply.headers["X-Request-Id"] = request_id
             status = reply.status
             await reply.send(request.scope, send)
-        except ClientGoneError:
-            status = CLIENT_GONE_STATUS
         finally:
             duration_ms = (time.perf_counter() - begun_at) * 1000
             self._metrics.request_ends(request.method, route, status, duration_ms)
@@ -95,8 +92,9 @@ class Application(QuartTrio):
         except BodyTooLargeError:
             too_large = OciError(Code.MANIFEST_INVALID, status=413, message="manifest is too large")
             return error_reply(too_large, request_id), route
-        except (ClientGoneError, trio.Cancelled):
-            raise
+        except ClientGoneError:
+            broken_off = OciError(Code.SIZE_INVALID, message="the body broke off")
+            return error_reply(broken_off, request_id), route
         except Exception:
             _log.exception("request.crashed", request_id=request_id)
             return error_reply(OciError(Code.UNKNOWN), request_id), route

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 
 from quart_trio.wrappers.request import TrioRequest
 
-from angos_trio.http.body import RequestBody
+from angos_trio.http.body import BodyTooLargeError, RequestBody
 from angos_trio.identity import Caller
 from angos_trio.limits import QUERY_FIELDS_MAX
 from angos_trio.oci.codes import Code, OciError
@@ -82,6 +82,12 @@ class Call:
     def content_length(self) -> int | None:
         """The announced length in bytes. Raises SIZE_INVALID (400)."""
         return parse_content_length(self.header("Content-Length"))
+
+    async def read_body(self, bytes_max: int) -> bytes:
+        """The whole body. Raises BodyTooLargeError, before a byte of it if its length is told."""
+        if (self.content_length or 0) > bytes_max:
+            raise BodyTooLargeError
+        return await self.body.read(bytes_max)
 
     @property
     def has_body(self) -> bool:

@@ -16,7 +16,7 @@ from angos_trio.registry.context import Registry
 from angos_trio.storage.metadata import blobs, namespaces
 from angos_trio.storage.sessions import UploadSession
 from angos_trio.storage.transactions import StagedBlob, Step, Transaction
-from angos_trio.storage.uploads import Upload
+from angos_trio.storage.uploads import Upload, too_large
 
 _WORTHLESS_STATUSES = frozenset({400, 413})
 
@@ -108,9 +108,19 @@ async def append_chunk(
         await upload.close()
 
 
+def _is_too_long(registry: Registry, content: Content) -> bool:
+    return (content.length or 0) > registry.limits.blob_bytes_max
+
+
 async def _begin(registry: Registry, session: UploadSession, content: Content) -> Upload:
-    """Hold the session at its committed offset, if that is where the body belongs."""
+    """Hold the session at its committed offset, if that is where the body belongs.
+
+    A body whose announced length alone is too much is refused before a byte of it is read.
+    """
     window = content.window
+    if _is_too_long(registry, content):
+        await registry.storage.sessions.discard(session.id)
+        raise too_large()
     if window is not None and content.length is not None and window.length != content.length:
         offset = await registry.storage.committed_offset(session.id)
         raise _out_of_place(session, offset, "Content-Range and Content-Length differ")
@@ -149,6 +159,8 @@ async def push_blob(
     registry: Registry, caller: Caller, name: RepositoryName, digest: Digest, content: Content
 ) -> None:
     """A blob in one request. Nothing remains of one that fails."""
+    if _is_too_long(registry, content):
+        raise too_large()
     session = _new_session(registry, caller, name, digest.algorithm)
     registry.storage.sessions.adopt(session)
     try:
@@ -180,7 +192,13 @@ async def finish_upload(
             return
         raise
     upload = await _begin(registry, found, content)
-    await _finish(registry, caller, upload, digest, content)
+    try:
+        await _finish(registry, caller, upload, digest, content)
+    except OciError:
+        # Nothing was in the session: an earlier PUT, whose answer was lost, may have taken it.
+        if upload.offset == 0 and await _was_finished(registry, name, digest, content.source):
+            return
+        raise
 
 
 async def _was_finished(

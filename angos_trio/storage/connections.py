@@ -9,6 +9,7 @@ from typing import Final
 
 from angos_trio.errors import OperatorError
 from angos_trio.oci.codes import Code, OciError
+from angos_trio.storage.files import is_disk_full
 
 _FULL: Final = frozenset({sqlite3.SQLITE_FULL})
 _BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
@@ -92,6 +93,8 @@ def _primary(error: sqlite3.Error) -> int:
 def unavailable(error: Exception) -> OciError:
     """The answer to a failed change: 507 when the disk is full, else 503; nothing was changed."""
     if isinstance(error, sqlite3.Error) and is_full(error):
+        return disk_full()
+    if isinstance(error, OSError) and is_disk_full(error):
         return disk_full()
     refusal = OciError(Code.UNAVAILABLE, status=503, message="storage cannot be written")
     refusal.__cause__ = error

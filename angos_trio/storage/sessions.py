@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import uuid
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -102,17 +103,19 @@ class Sessions:
         self._writing: dict[SessionId, _Writing] = {}
         self._hashes: dict[SessionId, RunningHash] = {}
         self._active_at: dict[SessionId, float] = {}
+        self._counts: Counter[str] = Counter()
 
     def __len__(self) -> int:
         return len(self._open)
 
     def count_of(self, limit_key: str) -> int:
         """How many sessions one caller has open."""
-        return sum(1 for session in self._open.values() if session.limit_key == limit_key)
+        return self._counts[limit_key]
 
     def adopt(self, session: UploadSession) -> None:
         """Take over a session that an earlier process left."""
         self._open[session.id] = session
+        self._counts[session.limit_key] += 1
         self._active_at[session.id] = trio.current_time()
 
     def new(
@@ -193,7 +196,11 @@ class Sessions:
 
     def forget(self, session: SessionId) -> None:
         """The session is no more; its files are somebody else's business."""
-        self._open.pop(session, None)
+        found = self._open.pop(session, None)
+        if found is not None:
+            self._counts[found.limit_key] -= 1
+            if not self._counts[found.limit_key]:
+                del self._counts[found.limit_key]
         self._hashes.pop(session, None)
         self._active_at.pop(session, None)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import trio
 
 from angos_trio.errors import OperatorError
-from angos_trio.limits import READER_BUSY_SECS_MAX, READER_THREADS
+from angos_trio.limits import READER_BUSY_SECS_MAX, READER_THREADS, WRITER_STOP_SECS_MAX
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import SessionId
 from angos_trio.storage import recovery
@@ -198,9 +198,10 @@ async def open_storage(
             _readers=readers[:-1],
         )
     finally:
-        with trio.CancelScope(shield=True) as scope:
-            scope.deadline = trio.current_time() + 30
-            await trio.to_thread.run_sync(writer.stop)
+        # The writer is the last to close, since that folds the log into the database.
         for rows in readers:
             rows.close()
+        with trio.CancelScope(shield=True) as scope:
+            scope.deadline = trio.current_time() + 2 * WRITER_STOP_SECS_MAX
+            await trio.to_thread.run_sync(writer.stop)
         os.close(lock)

@@ -28,7 +28,7 @@ from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.digest import Digest, new_hash
 from angos_trio.storage.connections import disk_full, unavailable
 from angos_trio.storage.directory import DataDirectory
-from angos_trio.storage.files import Files, is_disk_full
+from angos_trio.storage.files import Files
 from angos_trio.storage.sessions import RunningHash, Sessions, UploadSession, busy
 from angos_trio.storage.transactions import StagedBlob
 
@@ -284,7 +284,7 @@ class Upload:
         except BlockingIOError as error:
             raise busy(self.session.id) from error
         except OSError as error:
-            raise (disk_full() if is_disk_full(error) else unavailable(error)) from error
+            raise unavailable(error) from error
 
 
 class _Gathered:

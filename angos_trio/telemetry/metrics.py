@@ -75,7 +75,7 @@ class Metrics:
         self._in_flight.inc()
 
     def request_ends(self, method: str, route: str, status: int, duration_ms: float) -> None:
-        """Count an answer; `status` 499 stands for a client that left before it."""
+        """Count an answer; `status` 499 stands for one that was cancelled."""
         known = method if method in _METHODS else "OTHER"
         self._in_flight.dec()
         self._requests.labels(known, route, str(status)).inc()
