@@ -14,10 +14,13 @@ from angos_trio.oci.names import RepositoryName, SessionId
 from angos_trio.oci.ranges import ByteRange, upload_range
 from angos_trio.registry.context import Registry
 from angos_trio.storage.metadata import blobs, namespaces
+from angos_trio.storage.metadata import events as outbox
 from angos_trio.storage.sessions import UploadSession
 from angos_trio.storage.transactions import StagedBlob, Step, Transaction
 from angos_trio.storage.uploads import Upload, too_large
+from angos_trio.telemetry.log import logger
 
+_log = logger("registry.push_blob")
 _WORTHLESS_STATUSES = frozenset({400, 413})
 
 
@@ -80,7 +83,8 @@ async def upload_offset(registry: Registry, name: RepositoryName, session: Sessi
 async def cancel_upload(registry: Registry, name: RepositoryName, session: SessionId) -> None:
     """Drop a session and what it holds; a request that writes to it is stopped."""
     registry.storage.sessions.find(session, name)
-    await registry.storage.sessions.discard(session)
+    if not await registry.storage.sessions.discard(session):
+        raise OciError(Code.UNAVAILABLE, status=503, message="the upload could not be removed")
 
 
 async def append_chunk(
@@ -149,8 +153,8 @@ def _out_of_place(session: UploadSession, offset: int, message: str) -> OciError
 
 
 async def _discard_if_worthless(registry: Registry, upload: Upload, error: OciError) -> None:
-    """Too large, or other content than the digest says: nothing can become of the session."""
-    if error.status in _WORTHLESS_STATUSES:
+    """Too large, other content than the digest says, or not synced: nothing can become of it."""
+    if upload.is_worthless or error.status in _WORTHLESS_STATUSES:
         await upload.close()
         await registry.storage.sessions.discard(upload.session.id)
 
@@ -224,9 +228,7 @@ async def _finish(
     staged: StagedBlob | None = None
     try:
         staged = await upload.finish(content.source, registry.limits.blob_bytes_max, digest)
-        await registry.storage.write(
-            publish_step(registry, session.namespace, staged, caller.identity.owner)
-        )
+        await registry.storage.write(publish_step(registry, session, staged, caller.identity.owner))
     except OciError as error:
         if staged is not None and staged.is_published:
             # The bytes have left the session, and the rows were refused: it cannot be resumed.
@@ -240,10 +242,13 @@ async def _finish(
 
 
 def publish_step(
-    registry: Registry, name: RepositoryName, staged: StagedBlob, actor: str
+    registry: Registry, session: UploadSession, staged: StagedBlob, actor: str
 ) -> Step[None]:
-    """The one clause by which a blob becomes visible: bytes, rows, lease and event together."""
-    now, lease_until = registry.now(), registry.lease_until()
+    """The one clause by which a blob becomes visible: bytes, rows, lease and event together.
+
+    The event names the session, so that a start after a crash can tell that it was finished.
+    """
+    name, now, lease_until = session.namespace, registry.now(), registry.lease_until()
 
     def step(transaction: Transaction) -> None:
         transaction.publish(staged)
@@ -255,7 +260,7 @@ def publish_step(
                 name,
                 now,
                 actor,
-                {"digest": staged.digest, "size": staged.size},
+                {"digest": staged.digest, "size": staged.size, "session": session.id},
             ),
         )
 
@@ -277,15 +282,29 @@ def record_blob(
 
 
 async def complete_interrupted(registry: Registry) -> int:
-    """Finish what a crash left between publishing and committing; returns how many there were."""
-    storage = registry.storage
+    """Finish what a crash left between publishing and committing; returns how many there were.
+
+    What cannot be written now is left for a later start.
+    """
+    storage, completed = registry.storage, 0
     for session in storage.interrupted:
-        digest = session.finishing
-        size = None if digest is None else storage.published_size(digest)
-        if digest is not None and size is not None:
-            name = session.namespace
-            if await storage.read_point(partial(blobs.find_held, name=name, digest=digest)) is None:
-                staged = StagedBlob(digest, size, path="", is_published=True)
-                await storage.write(publish_step(registry, name, staged, session.owner))
+        try:
+            completed += await _complete(registry, session)
+        except OciError as error:
+            _log.warning("upload.unfinished", session=session.id, error=str(error))
+            continue
         await storage.sessions.discard(session.id)
-    return len(storage.interrupted)
+    return completed
+
+
+async def _complete(registry: Registry, session: UploadSession) -> bool:
+    """Write the rows of an interrupted session, unless they are written or there are no bytes."""
+    storage, digest = registry.storage, session.finishing
+    size = None if digest is None else storage.published_size(digest)
+    if digest is None or size is None:
+        return False
+    if await storage.read(partial(outbox.tells_of_session, session=session.id)):
+        return False
+    staged = StagedBlob(digest, size, path="", is_published=True)
+    await storage.write(publish_step(registry, session, staged, session.owner))
+    return True

@@ -76,9 +76,11 @@ def _copy(rows: sqlite3.Connection, target: Path) -> None:
         copy.close()
 
 
-def is_full(error: sqlite3.Error) -> bool:
+def is_full(error: Exception) -> bool:
     """Whether the disk has no room for the change."""
-    return _primary(error) in _FULL
+    if isinstance(error, OSError):
+        return is_disk_full(error)
+    return isinstance(error, sqlite3.Error) and _primary(error) in _FULL
 
 
 def is_busy(error: sqlite3.Error) -> bool:
@@ -92,9 +94,7 @@ def _primary(error: sqlite3.Error) -> int:
 
 def unavailable(error: Exception) -> OciError:
     """The answer to a failed change: 507 when the disk is full, else 503; nothing was changed."""
-    if isinstance(error, sqlite3.Error) and is_full(error):
-        return disk_full()
-    if isinstance(error, OSError) and is_disk_full(error):
+    if is_full(error):
         return disk_full()
     refusal = OciError(Code.UNAVAILABLE, status=503, message="storage cannot be written")
     refusal.__cause__ = error

@@ -35,10 +35,13 @@ class Files:
         path.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
 
     def write_new(self, path: str | Path, content: bytes) -> None:
-        """Write a small file that must not exist yet; not synced."""
+        """Write a small file that must not exist yet, whole or not at all; not synced."""
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE_MODE)
         try:
             self.write_at(descriptor, content, 0)
+        except OSError:
+            os.unlink(path)
+            raise
         finally:
             os.close(descriptor)
 
@@ -93,9 +96,13 @@ class Files:
             os.close(descriptor)
 
     def publish(self, staged: str | Path, target: str | Path) -> None:
-        """Move a synced file to its final name, over whatever stands there, read-only from then."""
-        os.chmod(staged, _BLOB_MODE)
+        """Move a synced file to its final name, over whatever stands there, read-only from then.
+
+        The mode comes second: a file that kept its name must stay writable, to be resumed.
+        """
         os.rename(staged, target)
+        with contextlib.suppress(OSError):
+            os.chmod(target, _BLOB_MODE)
 
     def remove(self, path: str | Path) -> None:
         """Remove a file; one that is gone already is fine."""

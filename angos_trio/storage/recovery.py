@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass, replace
 
@@ -21,28 +22,28 @@ class FoundSessions:
 def scan_sessions(directory: DataDirectory, files: Files) -> FoundSessions:
     """Read every session's record; remove what belongs to no session and what cannot be read.
 
-    A record that was finishing and still has its bytes did not get as far as publishing, and is
-    resumable again.
+    Only names that are ours are touched, and a disk that refuses a change stops nothing. A record
+    that was finishing and still has its bytes did not get as far as publishing: it is resumable.
     """
     resumable: list[UploadSession] = []
     interrupted: list[UploadSession] = []
-    for name in os.listdir(directory.uploads):
-        if name.endswith(".tmp"):
-            files.remove(directory.uploads / name)
+    ours = [name for name in os.listdir(directory.uploads) if session_of_file(name) is not None]
+    for name in ours:
         if not name.endswith(".json"):
             continue
         session = _read(directory, name)
         if session is None:
-            files.remove(directory.uploads / name)
+            _remove(directory, files, name)
         elif session.finishing is None:
             resumable.append(session)
         elif os.path.exists(directory.session_content(session.id)):
-            again = replace(session, finishing=None)
-            files.replace(directory.session_record(session.id), again.encode(), sync=False)
-            resumable.append(again)
+            resumable.append(_resume(directory, files, session))
         else:
             interrupted.append(session)
-    _sweep_contents(directory, files, {session.id for session in resumable})
+    kept = {f"{session.id}.data" for session in resumable}
+    for name in ours:
+        if not name.endswith(".json") and name not in kept:
+            _remove(directory, files, name)
     return FoundSessions(tuple(resumable), tuple(interrupted))
 
 
@@ -50,15 +51,19 @@ def _read(directory: DataDirectory, name: str) -> UploadSession | None:
     identifier = session_of_file(name)
     if identifier is None:
         return None
-    content = (directory.uploads / name).read_bytes()
     try:
-        return decode_session(identifier, content)
-    except ValueError:
+        return decode_session(identifier, (directory.uploads / name).read_bytes())
+    except (ValueError, IsADirectoryError):
         return None
 
 
-def _sweep_contents(directory: DataDirectory, files: Files, kept: set[str]) -> None:
-    for name in os.listdir(directory.uploads):
-        stem, extension = os.path.splitext(name)
-        if extension == ".data" and stem not in kept:
-            files.remove(directory.uploads / name)
+def _resume(directory: DataDirectory, files: Files, session: UploadSession) -> UploadSession:
+    again = replace(session, finishing=None)
+    with contextlib.suppress(OSError):
+        files.replace(directory.session_record(session.id), again.encode(), sync=False)
+    return again
+
+
+def _remove(directory: DataDirectory, files: Files, name: str) -> None:
+    with contextlib.suppress(OSError):
+        files.remove(directory.uploads / name)

@@ -7,7 +7,6 @@ committed offset. A session is written to by one request at a time.
 from __future__ import annotations
 
 import json
-import os
 import uuid
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -24,6 +23,7 @@ from angos_trio.limits import (
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.digest import ALGORITHMS, Digest
 from angos_trio.oci.names import RepositoryName, SessionId
+from angos_trio.storage.connections import unavailable
 from angos_trio.storage.directory import DataDirectory
 from angos_trio.storage.files import Files
 
@@ -134,6 +134,9 @@ class Sessions:
                 self._directory.session_record(session.id),
                 session.encode(),
             )
+        except OSError as error:
+            self.forget(session.id)
+            raise unavailable(error) from error
         except BaseException:
             self.forget(session.id)
             raise
@@ -204,15 +207,18 @@ class Sessions:
         self._hashes.pop(session, None)
         self._active_at.pop(session, None)
 
-    async def discard(self, session: SessionId) -> None:
-        """Cancel a session: a writer is stopped, the files are removed. Twice is fine."""
+    async def discard(self, session: SessionId) -> bool:
+        """Cancel a session: a writer is stopped, the files are removed. Twice is fine.
+
+        False when the disk refused to remove them; a later start finds them again.
+        """
         writing = self._writing.get(session)
         if writing is not None:
             writing.scope.cancel()
             with trio.move_on_after(TAKEOVER_WAIT_SECS):
                 await writing.ended.wait()
         self.forget(session)
-        await trio.to_thread.run_sync(self.remove_files, session)
+        return await trio.to_thread.run_sync(self._remove_files, session)
 
     async def discard_shielded(self, session: SessionId) -> None:
         """As `discard`, also while being cancelled; takes 20 s at most."""
@@ -220,10 +226,13 @@ class Sessions:
             scope.deadline = trio.current_time() + CLEANUP_SECS_MAX
             await self.discard(session)
 
-    def remove_files(self, session: SessionId) -> None:
-        """Remove a session's files; blocks."""
-        self._files.remove(self._directory.session_record(session))
-        self._files.remove(self._directory.session_content(session))
+    def _remove_files(self, session: SessionId) -> bool:
+        try:
+            self._files.remove(self._directory.session_record(session))
+            self._files.remove(self._directory.session_content(session))
+        except OSError:
+            return False
+        return True
 
     def idle_since(self, before: float) -> list[SessionId]:
         """Sessions without a writer whose last byte came before this monotonic time."""
@@ -254,8 +263,8 @@ def busy(session: SessionId) -> OciError:
 
 def session_of_file(name: str) -> SessionId | None:
     """The session that a file in `uploads/` belongs to; None for a name that is not ours."""
-    stem, extension = os.path.splitext(name)
-    if extension not in (".json", ".data"):
+    stem, _, extension = name.partition(".")
+    if extension not in ("json", "json.tmp", "data"):
         return None
     try:
         return SessionId(stem)

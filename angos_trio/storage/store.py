@@ -183,7 +183,10 @@ async def open_storage(
         waits = [READER_BUSY_SECS_MAX] * READER_THREADS
         readers += [open_reader(directory.database, timeout_secs=secs) for secs in (*waits, 0)]
         sessions = Sessions(directory, files)
-        found = await trio.to_thread.run_sync(recovery.scan_sessions, directory, files)
+        try:
+            found = await trio.to_thread.run_sync(recovery.scan_sessions, directory, files)
+        except OSError as error:
+            raise OperatorError(f"{directory.uploads}: {error}") from error
         for session in found.resumable:
             sessions.adopt(session)
         await trio.to_thread.run_sync(ballast.restore, settings.reserve_bytes)

@@ -78,6 +78,8 @@ class Upload:
         self._is_closed = False
         self.session = session
         self.offset = 0
+        self.is_worthless = False
+        """A sync failed: what the file holds may never reach the disk, whatever is said later."""
 
     async def open(self) -> None:
         """Find the committed offset, which stands in `offset` from then on."""
@@ -197,7 +199,15 @@ class Upload:
                 workers.start_soon(self._flush)
 
     async def _flush(self) -> None:
-        await self._in_thread(self._receiver.files.flush, self._descriptor)
+        await self._in_thread(self._sync_blocking, self._receiver.files.flush)
+
+    def _sync_blocking(self, sync: Callable[[int], None]) -> None:
+        try:
+            sync(self._descriptor)
+        except OSError:
+            # The kernel forgets that the pages are unwritten: a second sync would say all is well.
+            self.is_worthless = True
+            raise
 
     async def _hash_all(self, chunks: trio.MemoryReceiveChannel[bytes]) -> None:
         running = self._running
@@ -244,7 +254,7 @@ class Upload:
         if os.fstat(self._descriptor).st_size != self.offset:
             raise OSError(f"session {self.session.id} is not as long as what was hashed")
         receiver.files.reached("sync.before")
-        receiver.files.sync(self._descriptor)
+        self._sync_blocking(receiver.files.sync)
         receiver.files.reached("finishing.before")
         receiver.sessions.mark_finishing(self.session, expected)
         receiver.files.reached("finishing.after")

@@ -163,7 +163,7 @@ class Writer:
         except (sqlite3.Error, OSError) as error:
             self._undo(rows, error)
             _refuse(batch, error)
-            return not (isinstance(error, sqlite3.Error) and is_full(error))
+            return not is_full(error)
         self._files.reached("commit.after")
         transaction.remove_leftovers()
         return True
@@ -204,6 +204,8 @@ def _run_step(transaction: Transaction, waiting: _Waiting) -> None:
         _undo_step(transaction, kept)
         waiting.error = error
     except OSError as error:
+        if is_full(error):
+            raise
         _undo_step(transaction, kept)
         waiting.error = unavailable(error)
     except Exception as error:

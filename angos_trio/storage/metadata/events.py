@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from angos_trio.oci.names import RepositoryName
+from angos_trio.oci.names import RepositoryName, SessionId
 from angos_trio.storage.transactions import Rows
 
 
@@ -14,3 +14,12 @@ def append(
         "INSERT INTO events (at, kind, namespace, actor, payload) VALUES (?, ?, ?, ?, ?)",
         (at, kind, namespace, actor, payload),
     )
+
+
+def tells_of_session(rows: Rows, session: SessionId) -> bool:
+    """Whether the push that finished an upload session is in the outbox; looks at all of it."""
+    row = rows.execute(
+        "SELECT 1 FROM events WHERE kind = 'blob.pushed' AND payload LIKE ? LIMIT 1",
+        (f'%"session":"{session}"%',),
+    ).fetchone()
+    return row is not None

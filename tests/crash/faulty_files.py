@@ -1,0 +1,181 @@
+"""Files that fail, tear or stop the process at a chosen step.
+
+A step is a verb of `Files` that changes the disk, or one of its named points. Which step fails is
+said by another process, through a control file, while the registry runs; steps are counted from
+the moment that file was put there. Without it this class behaves as `Files` does.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import threading
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from angos_trio.storage.files import Files
+
+KILL = "kill"
+TEAR = "tear"
+ERRORS = {name: getattr(errno, name) for name in ("ENOSPC", "EIO", "EROFS")}
+
+GROWING = frozenset({"make_directory", "write_new", "replace", "write_at", "allocate"})
+"""What a full disk refuses; an existing file can still be opened, cut, renamed and removed."""
+CHANGING = GROWING | {"open_to_append", "truncate", "sync", "flush", "sync_directory", "publish"}
+CHANGING |= {"remove"}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What happens at the `at`-th step, counted from 1 among those of one name, or among all.
+
+    `action` is `kill`, `tear` (half of a write, then kill) or the name of an error. An error that
+    `lasts` is what all later verbs meet that such a disk refuses, until the control file is gone.
+    """
+
+    at: int
+    action: str
+    step: str = ""
+    lasts: bool = False
+
+
+class Control:
+    """The control file, as the tests hold it: at most one fault is set at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._hit = _hit_file(path)
+
+    def set(self, fault: Fault) -> None:
+        """Put the fault there and begin to count."""
+        self._hit.unlink(missing_ok=True)
+        written = self.path.with_suffix(".new")
+        written.write_text(json.dumps(asdict(fault)), encoding="utf-8")
+        written.replace(self.path)
+
+    def clear(self) -> None:
+        """Let everything go well again; what was hit stays known."""
+        self.path.unlink(missing_ok=True)
+
+    @property
+    def hit(self) -> str | None:
+        """The step that met the fault; None when none did."""
+        return self._hit.read_text(encoding="utf-8") if self._hit.exists() else None
+
+
+class FaultyFiles(Files):
+    """`Files` with a fault at a step. Steps are counted across all threads."""
+
+    def __init__(self, control: Path) -> None:
+        self._control = control
+        self._lock = threading.Lock()
+        self._seen: tuple[int, int] | None = None
+        self._fault: Fault | None = None
+        self._count = 0
+        self._is_lasting = False
+
+    def reached(self, point: str) -> None:
+        self._step(point)
+
+    def make_directory(self, path: Path) -> None:
+        self._step("make_directory")
+        super().make_directory(path)
+
+    def write_new(self, path: str | Path, content: bytes) -> None:
+        self._step("write_new")
+        super().write_new(path, content)
+
+    def replace(self, path: str | Path, content: bytes, *, sync: bool) -> None:
+        self._step("replace")
+        super().replace(path, content, sync=sync)
+
+    def open_to_append(self, path: str | Path) -> int:
+        self._step("open_to_append")
+        return super().open_to_append(path)
+
+    def write_at(self, descriptor: int, content: bytes | memoryview, offset: int) -> None:
+        fault = self._due("write_at")
+        if fault is not None:
+            super().write_at(descriptor, memoryview(content)[: len(content) // 2], offset)
+            _act(fault)
+        super().write_at(descriptor, content, offset)
+
+    def truncate(self, descriptor: int, size: int) -> None:
+        self._step("truncate")
+        super().truncate(descriptor, size)
+
+    def sync(self, descriptor: int) -> None:
+        self._step("sync")
+        super().sync(descriptor)
+
+    def flush(self, descriptor: int) -> None:
+        self._step("flush")
+        super().flush(descriptor)
+
+    def sync_directory(self, path: str | Path) -> None:
+        self._step("sync_directory")
+        super().sync_directory(path)
+
+    def publish(self, staged: str | Path, target: str | Path) -> None:
+        self._step("publish")
+        super().publish(staged, target)
+
+    def remove(self, path: str | Path) -> None:
+        self._step("remove")
+        super().remove(path)
+
+    def allocate(self, path: str | Path, size: int) -> None:
+        self._step("allocate")
+        super().allocate(path, size)
+
+    def _step(self, name: str) -> None:
+        fault = self._due(name)
+        if fault is not None:
+            _act(fault)
+
+    def _due(self, name: str) -> Fault | None:
+        """The fault, if it is this step's; the tests are told before anything happens."""
+        with self._lock:
+            fault = self._look()
+            if fault is None:
+                return None
+            if self._is_lasting:
+                return fault if name in _refused_by(fault.action) else None
+            if fault.step not in ("", name):
+                return None
+            self._count += 1
+            if self._count != fault.at:
+                return None
+            self._is_lasting = fault.lasts
+            _hit_file(self._control).write_text(name, encoding="utf-8")
+            return fault
+
+    def _look(self) -> Fault | None:
+        """The fault that is set now; counting begins anew with each."""
+        try:
+            found = os.stat(self._control)
+            seen = (found.st_ino, found.st_mtime_ns)
+            if seen != self._seen:
+                self._fault = Fault(**json.loads(self._control.read_bytes()))
+                self._seen, self._count, self._is_lasting = seen, 0, False
+        except FileNotFoundError:
+            self._seen, self._fault = None, None
+        return self._fault
+
+
+def _hit_file(control: Path) -> Path:
+    return control.with_suffix(".hit")
+
+
+def _refused_by(action: str) -> frozenset[str]:
+    return GROWING if action == "ENOSPC" else CHANGING
+
+
+def _act(fault: Fault) -> None:
+    if fault.action in ERRORS:
+        raise OSError(ERRORS[fault.action], os.strerror(ERRORS[fault.action]))
+    os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(60)
