@@ -17,7 +17,7 @@ from angos_trio.api.routes import build_routes
 from angos_trio.auth.access import Access
 from angos_trio.clock import epoch_seconds
 from angos_trio.config.model import Config, Global, Repository
-from angos_trio.config.parse import compile_exclusions, parse_size
+from angos_trio.config.values import compile_exclusions, parse_size
 from angos_trio.errors import OperatorError
 from angos_trio.http.application import Application
 from angos_trio.http.gate import Gate

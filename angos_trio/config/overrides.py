@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import msgspec
 
 from angos_trio.config.model import Config, Server
-from angos_trio.config.parse import ParsedConfig
+from angos_trio.config.parse import ParsedConfig, check
 from angos_trio.config.sources import load
+from angos_trio.config.values import quoted
 from angos_trio.errors import OperatorError
 
 PORT_MAX = 65_535
+_PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
 
 
 def load_with_overrides(
@@ -26,6 +29,7 @@ def load_with_overrides(
         store = msgspec.structs.replace(config.blob_store.fs, root_dir=data_dir)
         blob_store = msgspec.structs.replace(config.blob_store, fs=store)
         config = msgspec.structs.replace(config, blob_store=blob_store)
+    check(config)
     return ParsedConfig(config, parsed.remarks)
 
 
@@ -42,7 +46,7 @@ def parse_listen(text: str) -> tuple[str, int]:
     is_bracketed = host.startswith("[") and host.endswith("]")
     if is_bracketed:
         host = host[1:-1]
-    is_port = port.isascii() and port.isdigit() and int(port) <= PORT_MAX
+    is_port = _PORT.fullmatch(port) is not None and int(port) <= PORT_MAX
     if not separator or not host or not is_port or (":" in host and not is_bracketed):
-        raise OperatorError(f'--listen: "{text}" is not HOST:PORT')
+        raise OperatorError(f"--listen: {quoted(text)} is not HOST:PORT")
     return host, int(port)

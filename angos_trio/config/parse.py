@@ -5,22 +5,30 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import get_args
 
 import msgspec
 
 from angos_trio.config.known import NOT_BUILT, WITHOUT_EFFECT
-from angos_trio.config.model import AccessPolicy, Config, Repository
+from angos_trio.config.model import Config, Repository
+from angos_trio.config.values import (
+    check_directory,
+    check_repository,
+    compile_exclusions,
+    parse_size,
+    quoted,
+)
 from angos_trio.errors import OperatorError
 
-_SIZE = re.compile(r"([0-9]{1,18})[ ]?(B|KiB|MiB|GiB|TiB|KB|MB|GB|TB)?", re.ASCII)
-_UNITS: Final[dict[str, int]] = {
-    **{name: 1024**power for power, name in enumerate(("B", "KiB", "MiB", "GiB", "TiB"))},
-    **{name: 1000**power for power, name in enumerate(("KB", "MB", "GB", "TB"), start=1)},
-}
+Struct = type[msgspec.Struct]
+Table = dict[str, object]
+Keys = tuple[str, ...]
+
+_BARE = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
+_AT = re.compile(r"(.*?)(?: - at `(?:key in )?\$\.?([^`]*)`)?", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,45 +44,25 @@ def parse(texts: Sequence[tuple[str, str]]) -> ParsedConfig:
 
     Raises OperatorError with the file's name or the key's path.
     """
-    merged: dict[str, object] = {}
+    merged: Table = {}
     for name, text in texts:
         try:
             merged = _merge(merged, tomllib.loads(text))
-        except tomllib.TOMLDecodeError as error:
+        except ValueError as error:
             raise OperatorError(f"{name}: {error}") from error
-    remarks = tuple(_take_known(merged))
+        except RecursionError:
+            raise OperatorError(f"{name}: nested too deeply") from None
     try:
-        config = msgspec.convert(merged, Config)
-    except msgspec.ValidationError as error:
-        raise OperatorError(_explain(str(error))) from None
-    _check(config)
+        remarks = tuple(_take_known(merged))
+    except RecursionError:
+        raise OperatorError("the configuration is nested too deeply") from None
+    _refuse_unknown(merged, Config, ())
+    config = _convert(merged)
+    check(config)
     return ParsedConfig(config, remarks)
 
 
-def parse_size(value: int | str, path: str) -> int:
-    """Bytes of a size. Raises OperatorError that names the key."""
-    if isinstance(value, int):
-        if value < 0:
-            raise OperatorError(f"{path}: a size is not negative")
-        return value
-    match = _SIZE.fullmatch(value)
-    if match is None:
-        raise OperatorError(f'{path}: "{value}" is no size; write for example "5MiB"')
-    return int(match[1]) * _UNITS[match[2] or "B"]
-
-
-def compile_exclusions(patterns: Iterable[str], path: str) -> tuple[re.Pattern[str], ...]:
-    """Regular expressions that match a whole tag. Raises OperatorError that names the key."""
-    compiled: list[re.Pattern[str]] = []
-    for pattern in patterns:
-        try:
-            compiled.append(re.compile(pattern))
-        except re.error as error:
-            raise OperatorError(f'{path}: "{pattern}" is no regular expression: {error}') from None
-    return tuple(compiled)
-
-
-def _merge(base: Mapping[str, object], over: Mapping[str, object]) -> dict[str, object]:
+def _merge(base: Mapping[str, object], over: Mapping[str, object]) -> Table:
     merged = dict(base)
     for key, value in over.items():
         below = merged.get(key)
@@ -85,25 +73,24 @@ def _merge(base: Mapping[str, object], over: Mapping[str, object]) -> dict[str, 
     return merged
 
 
-def _take_known(document: dict[str, object]) -> Iterator[str]:
+def _take_known(document: Table) -> Iterator[str]:
     """Refuse what is not built; take out what has no effect, with a remark each."""
-    for path, table, key in _walk(document, ()):
+    for path, table in _walk(document, ()):
         pattern = _pattern(path)
-        if pattern in NOT_BUILT and not _is_empty(table[key]):
-            raise OperatorError(f"{_dotted(path)}: {NOT_BUILT[pattern]}")
+        if pattern in NOT_BUILT and not _is_empty(table[path[-1]]):
+            raise OperatorError(f"{dotted(path)}: {NOT_BUILT[pattern]}")
         if pattern in NOT_BUILT:
-            del table[key]
+            del table[path[-1]]
         elif pattern in WITHOUT_EFFECT:
-            del table[key]
-            yield f"{_dotted(path)} has no effect: {WITHOUT_EFFECT[pattern]}"
+            del table[path[-1]]
+            yield f"{dotted(path)} has no effect: {WITHOUT_EFFECT[pattern]}"
 
 
-def _walk(
-    table: dict[str, object], above: tuple[str, ...]
-) -> Iterator[tuple[tuple[str, ...], dict[str, object], str]]:
+def _walk(table: Table, above: Keys) -> Iterator[tuple[Keys, Table]]:
+    """Every key's path with the table it stands in, tables before what they hold."""
     for key in list(table):
         path = (*above, key)
-        yield path, table, key
+        yield path, table
         value = table.get(key)
         if isinstance(value, dict):
             yield from _walk(value, path)
@@ -115,83 +102,102 @@ def _is_empty(value: object) -> bool:
     return value in ([], "")
 
 
-def _pattern(path: tuple[str, ...]) -> str:
+def _pattern(path: Keys) -> str:
+    """A path as `known` writes it; a key that has a dot of its own matches nothing there."""
+    if any("." in key for key in (path[0], *path[2:])):
+        return ""
     if path[0] == "repository" and len(path) > 2:
         return ".".join(("repository", "*", *path[2:]))
     return ".".join(path)
 
 
-def _dotted(path: tuple[str, ...]) -> str:
-    return ".".join(f'"{part}"' if not part.replace("_", "").isalnum() else part for part in path)
+def dotted(path: Keys) -> str:
+    """A path as it is written in TOML."""
+    return ".".join(key if _BARE.fullmatch(key) else quoted(key) for key in path)
 
 
-_UNKNOWN_FIELD = re.compile(r"Object contains unknown field `([^`]*)`(?: - at `\$\.?([^`]*)`)?")
-_AT = re.compile(r"(.*?)(?: - at `(?:key in )?\$\.?([^`]*)`)?", re.DOTALL)
+def _refuse_unknown(table: Table, struct: Struct, above: Keys) -> None:
+    fields = {item.encode_name: item for item in msgspec.structs.fields(struct)}
+    for key, value in table.items():
+        path = (*above, key)
+        if key not in fields:
+            near = difflib.get_close_matches(key, fields, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(fields)}"
+            raise OperatorError(f"{dotted(path)}: unknown key; {hint}")
+        below = _struct_of(fields[key])
+        if below is not None and isinstance(value, dict):
+            _refuse_unknown(value, below, path)
+    if struct is Config and isinstance(repositories := table.get("repository"), dict):
+        for name, repository in repositories.items():
+            check_repository(name)
+            if isinstance(repository, dict):
+                _refuse_unknown(repository, Repository, ("repository", name))
 
 
-def _explain(message: str) -> str:
+def _struct_of(item: msgspec.structs.FieldInfo) -> Struct | None:
+    """The table that a key holds, if it holds one."""
+    candidates = (item.type, *get_args(item.type))
+    for candidate in candidates:
+        if isinstance(candidate, type) and issubclass(candidate, msgspec.Struct):
+            return candidate
+    return None
+
+
+def _convert(merged: Table) -> Config:
+    """Types are checked here; each repository by itself, so that an error can name it."""
+    try:
+        repositories = msgspec.convert(merged.pop("repository", {}), dict[str, object])
+        config = msgspec.convert(merged, Config)
+    except msgspec.ValidationError as error:
+        raise OperatorError(_explain(str(error), ())) from None
+    converted: dict[str, Repository] = {}
+    for name, table in repositories.items():
+        try:
+            converted[name] = msgspec.convert(table, Repository)
+        except msgspec.ValidationError as error:
+            raise OperatorError(_explain(str(error), ("repository", name))) from None
+    return msgspec.structs.replace(config, repository=converted)
+
+
+def _explain(message: str, above: Keys) -> str:
     """msgspec's message as `key.path: what is wrong`."""
-    unknown = _UNKNOWN_FIELD.fullmatch(message)
-    if unknown is not None:
-        key, table = unknown[1], unknown[2] or ""
-        path = f"{table}.{key}" if table else key
-        known = [item.rpartition(".")[2] for item in key_paths() if _parent(item) == _star(table)]
-        near = difflib.get_close_matches(key, known, n=1)
-        hint = f"; did you mean {near[0]}?" if near else f"; known here: {', '.join(known)}"
-        return f"{path}: unknown key{hint}"
     match = _AT.fullmatch(message)
-    if match is not None and match[2]:
-        return f"{match[2]}: {match[1]}"
-    return message
-
-
-def _parent(path: str) -> str:
-    return path.rpartition(".")[0]
-
-
-def _star(table: str) -> str:
-    """A table's path as `key_paths` has it; msgspec writes `[...]` for a key of a mapping."""
-    return table.replace("[...]", ".*").replace("..", ".")
-
-
-def key_paths() -> list[str]:
-    """Every key, with its tables: `repository.*` stands for each repository."""
-    return [path for path, _ in keys_with_defaults()]
+    text, below = (message, None) if match is None else (match[1], match[2])
+    path = ".".join(part for part in (dotted(above), below) if part)
+    return f"{path or 'the configuration'}: {text}"
 
 
 def keys_with_defaults() -> list[tuple[str, object]]:
-    """Every key that is no table, and tables before their keys, with the default."""
+    """Every key with its default, tables before their keys; `repository.*` is any repository."""
     return [*_paths(Config, ""), *_paths(Repository, "repository.*.")]
 
 
-def _paths(struct: type[msgspec.Struct], prefix: str) -> Iterator[tuple[str, object]]:
+def _paths(struct: Struct, prefix: str) -> Iterator[tuple[str, object]]:
     for item in msgspec.structs.fields(struct):
         yield f"{prefix}{item.encode_name}", item.default
-        if isinstance(item.default, msgspec.Struct):
-            yield from _paths(type(item.default), f"{prefix}{item.encode_name}.")
-        elif item.encode_name == "access_policy":
-            yield from _paths(AccessPolicy, f"{prefix}access_policy.")
+        below = _struct_of(item)
+        if below is not None:
+            yield from _paths(below, f"{prefix}{item.encode_name}.")
 
 
-def _check(config: Config) -> None:
-    """What types alone do not say."""
-    settings = config.global_
+def check(config: Config) -> None:
+    """What types alone do not say. Raises OperatorError with the key's path."""
+    settings, store = config.global_, config.blob_store.fs
     for key in ("max_manifest_size", "max_blob_size"):
         if parse_size(getattr(settings, key), f"global.{key}") < 1:
             raise OperatorError(f"global.{key}: must be at least one byte")
     for key in ("reserve", "ballast"):
-        parse_size(getattr(config.blob_store.fs, key), f"blob_store.fs.{key}")
+        parse_size(getattr(store, key), f"blob_store.fs.{key}")
+    check_directory(store.root_dir, "blob_store.fs.root_dir")
     compile_exclusions(settings.immutable_tags_exclusions, "global.immutable_tags_exclusions")
     for name, repository in config.repository.items():
-        path = f'repository."{name}"'
-        compile_exclusions(
-            repository.immutable_tags_exclusions or (), f"{path}.immutable_tags_exclusions"
-        )
+        path = dotted(("repository", name, "immutable_tags_exclusions"))
+        compile_exclusions(repository.immutable_tags_exclusions or (), path)
     policy = settings.access_policy
     if policy is not None and policy.rules:
         raise OperatorError("global.access_policy.rules: rules are not evaluated by this version")
     below = config.metadata_store.fs.root_dir
-    if below is not None and Path(below) != Path(config.blob_store.fs.root_dir):
+    if below is not None and Path(below) != Path(store.root_dir):
         raise OperatorError(
             "metadata_store.fs.root_dir: rows and blobs live in one data directory, "
             "blob_store.fs.root_dir; leave this key out or make it the same"

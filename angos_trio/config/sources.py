@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from angos_trio.config.parse import ParsedConfig, parse
 from angos_trio.errors import OperatorError
@@ -20,7 +19,8 @@ def load(paths: Sequence[str]) -> ParsedConfig:
 
 def _read(path: str) -> str:
     try:
-        content = Path(path).read_bytes()[: CONFIG_FILE_BYTES_MAX + 1]
+        with open(path, "rb") as file:
+            content = file.read(CONFIG_FILE_BYTES_MAX + 1)
         if len(content) > CONFIG_FILE_BYTES_MAX:
             raise OperatorError(f"{path}: larger than {CONFIG_FILE_BYTES_MAX} bytes")
         return content.decode()

@@ -81,7 +81,7 @@ class Application(QuartTrio):
         route = "unknown"
         try:
             match = self._routes.find(request.scope["raw_path"])
-            operation = _operation(match, request.method)
+            operation = _operation(match, request.method, request.scope["raw_path"])
             route = str(operation.action)
             return await self._handle(request, match, operation, request_id), route
         except OciError as error:
@@ -108,9 +108,9 @@ class Application(QuartTrio):
         return await operation.handler(Call(request, caller, values, request_id))
 
 
-def _operation(match: Match | None, method: str) -> Operation:
+def _operation(match: Match | None, method: str, path: bytes) -> Operation:
     if match is None:
-        raise OciError(Code.NAME_UNKNOWN, message="no such path")
+        raise OciError(Code.NAME_UNKNOWN, message="no such path", detail=path.decode("latin-1"))
     operations = match.route.operations
     operation = operations.get(method)
     if operation is None and method == "HEAD":

@@ -30,7 +30,9 @@ class Query:
                 max_num_fields=QUERY_FIELDS_MAX,
             )
         except ValueError:
-            raise OciError(Code.NAME_INVALID, message="query cannot be decoded") from None
+            raise OciError(
+                Code.NAME_INVALID, message="query cannot be decoded", detail=repr(raw)
+            ) from None
         self._values: dict[str, list[str]] = {}
         for key, value in pairs:
             self._values.setdefault(key, []).append(value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Mapping
 
 from angos_trio.auth.access import Access
@@ -13,6 +14,10 @@ from angos_trio.oci.names import RepositoryName
 from angos_trio.telemetry.log import logger
 
 _audit = logger("audit")
+_HOST = re.compile(
+    r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<name>[A-Za-z0-9_-][A-Za-z0-9._-]*))(?::[0-9]{1,5})?",
+    re.ASCII,
+)
 
 
 class Gate:
@@ -80,13 +85,17 @@ def _refusal(
 
 
 def is_loopback_host(host: str | None) -> bool:
-    """Whether a `Host` header names this machine by a loopback name or address."""
-    if not host:
+    """Whether a `Host` header names this machine by a loopback name or address.
+
+    RFC 9110 7.2: host [ ":" port ]; what is not of that form is never loopback.
+    """
+    match = _HOST.fullmatch(host or "")
+    if match is None:
         return False
-    name = host.rpartition("]")[0].removeprefix("[") if "]" in host else host.partition(":")[0]
-    if name.lower().rstrip(".") == "localhost" or name.lower().endswith(".localhost"):
-        return True
-    return is_loopback_address(name)
+    if match["v6"] is not None:
+        return is_loopback_address(match["v6"])
+    name = match["name"].lower().removesuffix(".")
+    return name == "localhost" or name.endswith(".localhost") or is_loopback_address(name)
 
 
 def is_loopback_address(address: str) -> bool:

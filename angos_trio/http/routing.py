@@ -107,9 +107,12 @@ def _segments(raw_path: bytes) -> list[str]:
     """The path's segments, decoded one by one, so that an encoded slash never splits."""
     try:
         text = raw_path.decode("ascii")
-        segments = [unquote(part, errors="strict") for part in text.split("/")[1:]]
+        first, *parts = text.split("/")
+        segments = [unquote(part, errors="strict") for part in parts] if not first else []
     except UnicodeDecodeError:
-        raise OciError(Code.NAME_INVALID, message="path is not UTF-8") from None
+        raise OciError(
+            Code.NAME_INVALID, message="path is not UTF-8", detail=repr(raw_path)
+        ) from None
     if any("/" in segment or "\x00" in segment for segment in segments):
-        raise OciError(Code.NAME_INVALID, message="path has an encoded slash or NUL")
+        raise OciError(Code.NAME_INVALID, message="path has an encoded slash or NUL", detail=text)
     return segments

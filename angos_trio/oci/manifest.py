@@ -7,9 +7,10 @@ known ones must have the type that the specification gives them.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeGuard
 
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.digest import Digest
@@ -59,22 +60,25 @@ def parse_manifest(body: bytes, content_type: str | None) -> ManifestFacts:
     """
     document = load_object(body)
     media_type = _media_type(document, content_type)
-    if document.get("schemaVersion") != 2 or isinstance(document["schemaVersion"], bool):
+    if media_type not in IMAGE_TYPES and media_type not in INDEX_TYPES:
+        raise OciError(
+            Code.UNSUPPORTED, status=415, message="media type is no manifest", detail=media_type
+        )
+    version = document.get("schemaVersion")
+    if not isinstance(version, int) or version != 2:
         raise _invalid("schemaVersion must be 2")
-    if media_type in IMAGE_TYPES:
-        return _image(document, media_type)
-    if media_type in INDEX_TYPES:
-        return _index(document, media_type)
-    raise OciError(
-        Code.UNSUPPORTED, status=415, message="media type is no manifest", detail=media_type
-    )
+    parse_kind = _image if media_type in IMAGE_TYPES else _index
+    return parse_kind(document, media_type)
 
 
 def load_object(body: bytes) -> dict[str, object]:
     """A JSON object without a repeated key or a non-finite number, else MANIFEST_INVALID (400)."""
     try:
         document = json.loads(
-            body.decode(), object_pairs_hook=_once_each, parse_constant=_no_constant
+            body.decode(),
+            object_pairs_hook=_once_each,
+            parse_constant=_finite,
+            parse_float=_finite,
         )
     except (ValueError, RecursionError):
         raise _invalid("body is not JSON, or names a key twice") from None
@@ -90,8 +94,11 @@ def _once_each(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return document
 
 
-def _no_constant(text: str) -> float:
-    raise ValueError(text)
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(text)
+    return number
 
 
 def _invalid(detail: str) -> OciError:
@@ -155,7 +162,10 @@ def _once(references: list[ManifestReference]) -> tuple[ManifestReference, ...]:
 
 
 def _list(document: Mapping[str, object], key: str) -> list[object]:
-    value = document.get(key)
+    """A list; null is an empty one, since that is how Go writes a slice that was never made."""
+    value = document.get(key, "absent")
+    if value is None:
+        return []
     if not isinstance(value, list):
         raise _invalid(f"{key} must be a list")
     return value
@@ -176,14 +186,28 @@ def _descriptor(value: object, kind: ReferenceKind) -> ManifestReference:
     if not isinstance(digest, str):
         raise _invalid(f"{kind} descriptor: digest must be text")
     size = value.get("size")
-    if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size < 2**63:
+    if not is_size(size):
         raise _invalid(f"{kind} descriptor: size must be a count of bytes")
     try:
         checked = Digest(digest)
     except OciError:
         raise _invalid(f"{kind} descriptor: digest {digest[:80]} is not supported") from None
-    is_elsewhere = bool(value.get("urls")) or isinstance(value.get("data"), str)
+    urls, data = value.get("urls"), value.get("data")
+    if urls is not None and not _is_texts(urls):
+        raise _invalid(f"{kind} descriptor: urls must be a list of texts")
+    if data is not None and not isinstance(data, str):
+        raise _invalid(f"{kind} descriptor: data must be text")
+    is_elsewhere = bool(urls) or data is not None
     return ManifestReference(checked, kind, media_type, size, is_elsewhere)
+
+
+def is_size(value: object) -> TypeGuard[int]:
+    """Whether a JSON value is a count of bytes that 63 bits hold."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
+
+
+def _is_texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
 def _annotations(document: Mapping[str, object]) -> Mapping[str, str]:

@@ -11,12 +11,13 @@ from urllib.parse import quote, urlencode
 
 from angos_trio.oci.codes import Code, OciError
 
-_NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)
+# 20 digits hold every number that a client's integer can.
+_NUMBER = re.compile(r"[0-9]{1,20}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """`size` entries after `last`; `asked` is the `n` to repeat in a link."""
+    """`size` entries, strictly after `last`."""
 
     size: int
     last: str

@@ -12,8 +12,11 @@ from dataclasses import dataclass
 from angos_trio.oci.codes import Code, OciError
 
 # RFC 9110 14.1.1: int-range = first-pos "-" [ last-pos ]; suffix-range = "-" suffix-length.
-# 19 digits hold every offset that a file can have.
-_READ = re.compile(r"bytes=[ \t]*(?:([0-9]{1,19})-([0-9]{1,19})?|-([0-9]{1,19}))[ \t]*", re.ASCII)
+# The unit is case-insensitive (14.1); 20 digits hold every number that a client's integer can.
+_READ = re.compile(
+    r"bytes=[ \t]*(?:([0-9]{1,20})-([0-9]{1,20})?|-([0-9]{1,20}))[ \t]*",
+    re.ASCII | re.IGNORECASE,
+)
 _UPLOAD = re.compile(r"(?:bytes[ =])?([0-9]{1,19})-([0-9]{1,19})(?:/(?:\*|[0-9]{1,19}))?", re.ASCII)
 _LENGTH = re.compile(r"[0-9]{1,19}", re.ASCII)
 

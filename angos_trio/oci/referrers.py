@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.digest import Digest
-from angos_trio.oci.manifest import load_object
+from angos_trio.oci.manifest import is_size, load_object
 from angos_trio.oci.media_types import OCI_INDEX, is_media_type
 from angos_trio.oci.names import Tag
 
@@ -71,7 +71,7 @@ def _fallback_entry(item: object) -> Referrer | None:
     artifact_type, annotations = item.get("artifactType"), item.get("annotations")
     if not isinstance(digest, str) or not isinstance(media_type, str):
         return None
-    if not isinstance(size, int) or size < 0:
+    if not is_media_type(media_type) or not is_size(size):
         return None
     try:
         checked = Digest(digest)
@@ -106,9 +106,9 @@ def cut_page(
 ) -> tuple[list[Referrer], bool]:
     """The first entries that fit both bounds (at least one), and whether more follow."""
     page: list[Referrer] = []
-    used = 0
+    used = len(render_index([]))
     for referrer in referrers:
-        used += len(json.dumps(referrer.descriptor())) + 1
+        used += len(_render(referrer.descriptor())) + 1
         if page and (len(page) >= entries_max or used > bytes_max):
             return page, True
         page.append(referrer)
@@ -117,11 +117,14 @@ def cut_page(
 
 def render_index(referrers: Iterable[Referrer]) -> bytes:
     """The answer's body: an image index."""
-    return json.dumps(
+    return _render(
         {
             "schemaVersion": 2,
             "mediaType": OCI_INDEX,
             "manifests": [referrer.descriptor() for referrer in referrers],
-        },
-        separators=(",", ":"),
-    ).encode()
+        }
+    )
+
+
+def _render(document: object) -> bytes:
+    return json.dumps(document, separators=(",", ":")).encode()

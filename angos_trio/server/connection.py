@@ -130,7 +130,7 @@ class Connection:
                 headers=list(request.headers),
                 http_version=request.http_version.decode(),
                 method=request.method.decode("ascii").upper(),
-                raw_path=request.target,
+                raw_path=_origin_form(request.target),
                 state=ConnectionState({}),
             )
         )
@@ -321,6 +321,16 @@ class Connection:
 
 async def _put_nothing(message: Any) -> None:
     """Hypercorn's stream tells the application of a disconnect; `receive` does that here."""
+
+
+def _origin_form(target: bytes) -> bytes:
+    """A request target without scheme and host, which RFC 9112 3.2.2 lets a client send."""
+    for scheme in (b"http://", b"https://"):
+        if target[: len(scheme)].lower() == scheme:
+            rest = target[len(scheme) :]
+            slash = rest.find(b"/")
+            return rest[slash:] if slash >= 0 else b"/"
+    return target
 
 
 def _has_two_lengths(request: h11.Request) -> bool:
