@@ -18,6 +18,7 @@ from angos_trio.storage.metadata import events as outbox
 from angos_trio.storage.sessions import UploadSession
 from angos_trio.storage.transactions import StagedBlob, Step, Transaction
 from angos_trio.storage.uploads import Upload, too_large
+from angos_trio.storage.writer import OutcomeUnknownError
 from angos_trio.telemetry.log import logger
 
 _log = logger("registry.push_blob")
@@ -162,7 +163,11 @@ async def _discard_if_worthless(registry: Registry, upload: Upload, error: OciEr
 async def push_blob(
     registry: Registry, caller: Caller, name: RepositoryName, digest: Digest, content: Content
 ) -> None:
-    """A blob in one request. Nothing remains of one that fails."""
+    """A blob in one request. Nothing remains of one that fails.
+
+    One whose commit is on its way when the caller leaves is left to it: it becomes visible, or
+    expires as an idle session.
+    """
     if _is_too_long(registry, content):
         raise too_large()
     session = _new_session(registry, caller, name, digest.algorithm)
@@ -171,7 +176,8 @@ async def push_blob(
         upload = await registry.storage.receiver.begin(session)
         await _finish(registry, caller, upload, digest, content)
     except BaseException:
-        await registry.storage.sessions.discard_shielded(session.id)
+        if not registry.storage.sessions.is_finishing(session.id):
+            await registry.storage.sessions.discard_shielded(session.id)
         raise
 
 
@@ -192,17 +198,13 @@ async def finish_upload(
     try:
         found = find_upload(registry, caller, name, session)
     except OciError:
+        if registry.storage.sessions.is_finishing(session):
+            await registry.storage.settle()
         if await _was_finished(registry, name, digest, content.source):
             return
         raise
     upload = await _begin(registry, found, content)
-    try:
-        await _finish(registry, caller, upload, digest, content)
-    except OciError:
-        # Nothing was in the session: an earlier PUT, whose answer was lost, may have taken it.
-        if upload.offset == 0 and await _was_finished(registry, name, digest, content.source):
-            return
-        raise
+    await _finish(registry, caller, upload, digest, content)
 
 
 async def _was_finished(
@@ -224,21 +226,38 @@ async def _finish(
     registry: Registry, caller: Caller, upload: Upload, digest: Digest, content: Content
 ) -> None:
     """Receive, verify, publish. Closes the upload."""
-    session, sessions = upload.session, registry.storage.sessions
-    staged: StagedBlob | None = None
     try:
         staged = await upload.finish(content.source, registry.limits.blob_bytes_max, digest)
-        await registry.storage.write(publish_step(registry, session, staged, caller.identity.owner))
+        # From here to the commit nobody may write to these bytes: they are verified.
+        registry.storage.sessions.begin_finishing(upload.session.id)
     except OciError as error:
-        if staged is not None and staged.is_published:
-            # The bytes have left the session, and the rows were refused: it cannot be resumed.
-            await upload.close()
-            await sessions.discard(session.id)
         await _discard_if_worthless(registry, upload, error)
         raise
     finally:
         await upload.close()
-    sessions.forget(session.id)
+    await _publish(registry, upload.session, staged, caller.identity.owner)
+
+
+async def _publish(
+    registry: Registry, session: UploadSession, staged: StagedBlob, actor: str
+) -> None:
+    """Commit a verified blob. The session stays out of reach until the outcome is known."""
+    sessions = registry.storage.sessions
+
+    def settled(error: BaseException | None) -> None:
+        sessions.end_finishing(session.id)
+        if error is not None and not staged.is_published:
+            sessions.adopt(session)
+
+    try:
+        await registry.storage.write(publish_step(registry, session, staged, actor), settled)
+    except OutcomeUnknownError:
+        raise
+    except OciError:
+        if staged.is_published:
+            # The bytes have left the session, and the rows were refused: it cannot be resumed.
+            await sessions.discard(session.id)
+        raise
 
 
 def publish_step(

@@ -153,8 +153,8 @@ class Connection:
             settings.context,
             self,
             transport.is_secure,
-            transport.peer(),
-            transport.local(),
+            transport.peer,
+            transport.local,
             self._stream_send,
             STREAM_ID,
         )

@@ -35,14 +35,10 @@ class Transport:
         self._stream = stream
         self._socket = stream.socket
         self.stall_secs = stall_secs
-
-    def peer(self) -> tuple[str, int] | None:
+        self.peer = _address(self._socket.getpeername())
         """The client's address and port; None on a Unix socket."""
-        return _address(self._socket.getpeername())
-
-    def local(self) -> tuple[str, int] | None:
+        self.local = _address(self._socket.getsockname())
         """Our address and port; None on a Unix socket."""
-        return _address(self._socket.getsockname())
 
     async def receive(self, within_secs: float) -> bytes:
         """What the peer brings next, empty when it has ended. Raises StalledError."""

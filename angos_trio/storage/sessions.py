@@ -104,6 +104,7 @@ class Sessions:
         self._hashes: dict[SessionId, RunningHash] = {}
         self._active_at: dict[SessionId, float] = {}
         self._counts: Counter[str] = Counter()
+        self._finishing: set[SessionId] = set()
 
     def __len__(self) -> int:
         return len(self._open)
@@ -168,6 +169,8 @@ class Sessions:
                 await current.ended.wait()
             if session in self._writing:
                 raise busy(session)
+        if session not in self._open:
+            raise OciError(Code.BLOB_UPLOAD_UNKNOWN, detail=session)
         scope = trio.CancelScope()
         self._writing[session] = _Writing(scope, trio.current_time(), trio.Event())
         return scope
@@ -193,9 +196,24 @@ class Sessions:
 
     def keep_hash(self, session: SessionId, running: RunningHash) -> None:
         """Keep a hash for the session's next request; beyond 1,024 the oldest is dropped."""
+        if session not in self._open:
+            return
         self._hashes[session] = running
         while len(self._hashes) > RUNNING_HASHES_MAX:
             self._hashes.pop(next(iter(self._hashes)))
+
+    def begin_finishing(self, session: SessionId) -> None:
+        """Put a verified session out of reach until the outcome of its commit is known."""
+        self.forget(session)
+        self._finishing.add(session)
+
+    def end_finishing(self, session: SessionId) -> None:
+        """The outcome is known."""
+        self._finishing.discard(session)
+
+    def is_finishing(self, session: SessionId) -> bool:
+        """Whether a commit of this session is on its way."""
+        return session in self._finishing
 
     def forget(self, session: SessionId) -> None:
         """The session is no more; its files are somebody else's business."""

@@ -22,9 +22,9 @@ from angos_trio.storage.connections import disk_full, is_busy, open_reader, unav
 from angos_trio.storage.directory import DataDirectory, prepare, take_instance_lock
 from angos_trio.storage.files import Files
 from angos_trio.storage.sessions import Sessions, UploadSession
-from angos_trio.storage.transactions import Outcome, Query, Step
+from angos_trio.storage.transactions import Outcome, Query, Step, Transaction
 from angos_trio.storage.uploads import Receiver
-from angos_trio.storage.writer import Writer
+from angos_trio.storage.writer import Settled, Writer
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +83,13 @@ class Storage:
         """The open upload sessions."""
         return self.receiver.sessions
 
-    async def write(self, step: Step[Outcome]) -> Outcome:
+    async def write(self, step: Step[Outcome], settled: Settled | None = None) -> Outcome:
         """Run a step in the writer; returns when it is durable. See `Writer.write`."""
-        return await self._writer.write(step)
+        return await self._writer.write(step, settled)
+
+    async def settle(self) -> None:
+        """Wait until every step that is queued now has its outcome."""
+        await self._writer.write(_nothing)
 
     async def read(self, query: Query[Outcome]) -> Outcome:
         """Run a query in a reader thread. Raises UNAVAILABLE (503) when SQLite fails."""
@@ -158,6 +162,10 @@ class Storage:
         """Size of the database with its log; blocks for two looks at the file system."""
         files, path = self.receiver.files, self.receiver.directory.database
         return sum(files.regular_size(name) or 0 for name in (path, f"{path}-wal"))
+
+
+def _nothing(_: Transaction) -> None:
+    """A step that only takes its turn."""
 
 
 @asynccontextmanager

@@ -12,6 +12,7 @@ import os
 import queue
 import sqlite3
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,6 +33,8 @@ from angos_trio.storage.directory import DataDirectory
 from angos_trio.storage.files import Files
 from angos_trio.storage.transactions import Outcome, Step, Transaction
 
+Settled = Callable[[BaseException | None], None]
+
 
 @dataclass(slots=True, eq=False)
 class _Waiting:
@@ -39,9 +42,19 @@ class _Waiting:
 
     step: Step[Any]
     token: trio.lowlevel.TrioToken
+    settled: Settled | None
     done: trio.Event = field(default_factory=trio.Event)
     outcome: Any = None
     error: BaseException | None = None
+
+
+class OutcomeUnknownError(OciError):
+    """The step was not run in time; it may still be. Nothing that it uses may be touched."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            Code.UNAVAILABLE, status=503, message="the change is taking long; ask again"
+        )
 
 
 class Writer:
@@ -89,8 +102,11 @@ class Writer:
         """How many steps wait to be run."""
         return self._queue.qsize()
 
-    async def write(self, step: Step[Outcome]) -> Outcome:
+    async def write(self, step: Step[Outcome], settled: Settled | None = None) -> Outcome:
         """Run the step and return its outcome once it is durable.
+
+        `settled` is called in the loop with the error, or None, when the outcome is known: also
+        when the caller has been cancelled or has stopped waiting.
 
         Raises what the step raised; OciError UNAVAILABLE when it could not be committed, or when
         30 s have passed: then the outcome is unknown and must not be reported as undone.
@@ -99,14 +115,12 @@ class Writer:
             raise OciError(Code.UNAVAILABLE, status=503, message="storage is read-only")
         if self._queue.qsize() >= WAITING_STEPS_MAX:
             raise OciError(Code.UNAVAILABLE, status=503, message="too many changes are waiting")
-        waiting = _Waiting(step, trio.lowlevel.current_trio_token())
+        waiting = _Waiting(step, trio.lowlevel.current_trio_token(), settled)
         self._queue.put(waiting)
         with trio.move_on_after(WRITE_SECS_MAX):
             await waiting.done.wait()
         if not waiting.done.is_set():
-            raise OciError(
-                Code.UNAVAILABLE, status=503, message="the change is taking long; ask again"
-            )
+            raise OutcomeUnknownError
         if waiting.error is not None:
             raise waiting.error
         outcome: Outcome = waiting.outcome
@@ -240,4 +254,6 @@ def _deliver(batch: list[_Waiting]) -> None:
 
 def _wake(group: list[_Waiting]) -> None:
     for waiting in group:
+        if waiting.settled is not None:
+            waiting.settled(waiting.error)
         waiting.done.set()
