@@ -32,7 +32,8 @@ class Uploads:
         ):
             return _created(name, mounted)
         if mounted is None and digest is not None and _brings(call, digest):
-            await push_blob.push_blob(self._registry, call.caller, name, digest, _content(call))
+            content = Content(call.body, call.content_length)
+            await push_blob.push_blob(self._registry, call.caller, name, digest, content)
             return _created(name, digest)
         wanted = mounted or digest
         if algorithm is None and wanted is not None:
@@ -59,7 +60,7 @@ class Uploads:
         session = SessionId(call.values["session"])
         digest = _digest(call, "digest")
         if digest is None:
-            raise OciError(Code.DIGEST_INVALID, message="the query has no digest")
+            raise OciError(Code.DIGEST_INVALID, message="the query has no digest", detail="digest")
         await push_blob.finish_upload(
             self._registry, call.caller, call.name, session, digest, _content(call)
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 import trio
@@ -11,11 +12,15 @@ from angos_trio.config.overrides import load_with_overrides
 from angos_trio.errors import OperatorError
 from angos_trio.telemetry import log
 
+PRIVATE_UMASK = 0o027
+"""What the registry writes is nobody else's to read, the database's files included."""
+
 
 def serve(files: Sequence[str], listen: str | None, data_dir: str | None) -> int:
     """Serve until SIGTERM or SIGINT; 0 after a clean stop."""
     parsed = load_with_overrides(files, listen, data_dir)
     plan = make_plan(parsed.config)
+    os.umask(PRIVATE_UMASK)
     log.configure(parsed.config.observability.log_level)
     for remark in parsed.remarks:
         log.logger("config").warning("config.remark", remark=remark)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from angos_trio.config.model import Config, Server
+from angos_trio.config.model import Config, MetadataStore, Server
 from angos_trio.config.parse import ParsedConfig, check
 from angos_trio.config.sources import load
 from angos_trio.config.values import quoted
@@ -28,7 +28,9 @@ def load_with_overrides(
     if data_dir is not None:
         store = msgspec.structs.replace(config.blob_store.fs, root_dir=data_dir)
         blob_store = msgspec.structs.replace(config.blob_store, fs=store)
-        config = msgspec.structs.replace(config, blob_store=blob_store)
+        config = msgspec.structs.replace(
+            config, blob_store=blob_store, metadata_store=MetadataStore()
+        )
     check(config)
     return ParsedConfig(config, parsed.remarks)
 

@@ -8,7 +8,8 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from types import UnionType
+from typing import Union, get_args, get_origin
 
 import msgspec
 
@@ -104,11 +105,10 @@ def _is_empty(value: object) -> bool:
 
 def _pattern(path: Keys) -> str:
     """A path as `known` writes it; a key that has a dot of its own matches nothing there."""
-    if any("." in key for key in (path[0], *path[2:])):
-        return ""
+    parts = list(path)
     if path[0] == "repository" and len(path) > 2:
-        return ".".join(("repository", "*", *path[2:]))
-    return ".".join(path)
+        parts[1] = "*"
+    return "" if any("." in key for key in parts) else ".".join(parts)
 
 
 def dotted(path: Keys) -> str:
@@ -136,7 +136,8 @@ def _refuse_unknown(table: Table, struct: Struct, above: Keys) -> None:
 
 def _struct_of(item: msgspec.structs.FieldInfo) -> Struct | None:
     """The table that a key holds, if it holds one."""
-    candidates = (item.type, *get_args(item.type))
+    members = get_args(item.type) if get_origin(item.type) in (Union, UnionType) else ()
+    candidates = (item.type, *members)
     for candidate in candidates:
         if isinstance(candidate, type) and issubclass(candidate, msgspec.Struct):
             return candidate
@@ -147,6 +148,9 @@ def _convert(merged: Table) -> Config:
     """Types are checked here; each repository by itself, so that an error can name it."""
     try:
         repositories = msgspec.convert(merged.pop("repository", {}), dict[str, object])
+    except msgspec.ValidationError as error:
+        raise OperatorError(_explain(str(error), ("repository",))) from None
+    try:
         config = msgspec.convert(merged, Config)
     except msgspec.ValidationError as error:
         raise OperatorError(_explain(str(error), ())) from None

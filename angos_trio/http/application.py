@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from dataclasses import dataclass
 from typing import Any, cast
 
 from quart_trio import QuartTrio
@@ -52,60 +53,75 @@ class Application(QuartTrio):
 
     async def answer(self, request: TrioRequest, send: Any) -> None:
         """Handle one request to the end of its answer. Errors become answers here, once."""
-        request_id = secrets.token_hex(8)
+        told = _Told(secrets.token_hex(8))
         begun_at = time.perf_counter()
         self._metrics.request_begins()
-        status, route = CANCELLED_STATUS, "unknown"
         try:
-            reply, route = await self._reply(request, request_id)
-            reply.headers["X-Request-Id"] = request_id
-            status = reply.status
+            reply = await self._reply(request, told)
+            reply.headers["X-Request-Id"] = told.request_id
+            told.status = reply.status
             await reply.send(request.scope, send)
         finally:
             duration_ms = (time.perf_counter() - begun_at) * 1000
-            self._metrics.request_ends(request.method, route, status, duration_ms)
-            if request.method in _CHANGING or status >= 500:
+            self._metrics.request_ends(request.method, told.action, told.status, duration_ms)
+            if request.method in _CHANGING or told.status >= 500:
                 _log.info(
                     "request",
-                    request_id=request_id,
+                    request_id=told.request_id,
                     method=request.method,
-                    action=route,
+                    action=told.action,
                     path=request.scope["raw_path"][:512].decode("latin-1"),
-                    status=status,
+                    status=told.status,
                     duration_ms=round(duration_ms, 1),
                     client=_address(request),
                 )
 
-    async def _reply(self, request: TrioRequest, request_id: str) -> tuple[Reply, str]:
-        """The reply, and the action's name for metrics."""
-        route = "unknown"
+    async def _reply(self, request: TrioRequest, told: _Told) -> Reply:
         try:
-            match = self._routes.find(request.scope["raw_path"])
-            operation = _operation(match, request.method, request.scope["raw_path"])
-            route = str(operation.action)
-            return await self._handle(request, match, operation, request_id), route
-        except OciError as error:
-            if error.status >= 500:
-                reason = str(error.__cause__ or error)
-                _log.error("request.failed", request_id=request_id, error=reason)
-            return error_reply(error, request_id), route
-        except BodyTooLargeError:
-            too_large = OciError(Code.MANIFEST_INVALID, status=413, message="manifest is too large")
-            return error_reply(too_large, request_id), route
-        except ClientGoneError:
-            broken_off = OciError(Code.SIZE_INVALID, message="the body broke off")
-            return error_reply(broken_off, request_id), route
-        except Exception:
-            _log.exception("request.crashed", request_id=request_id)
-            return error_reply(OciError(Code.UNKNOWN), request_id), route
+            raw_path = request.scope["raw_path"]
+            match = self._routes.find(raw_path)
+            operation = _operation(match, request.method, raw_path)
+            told.action = str(operation.action)
+            values = match.values if match is not None else {}
+            caller = self._gate.identify(_address(request))
+            await self._gate.admit(caller, operation, values, request.headers.get("Host"))
+            return await operation.handler(Call(request, caller, values, told.request_id))
+        except Exception as error:
+            refusal = _refusal(error, request)
+            if refusal is None:
+                _log.exception("request.crashed", request_id=told.request_id)
+                refusal = OciError(Code.UNKNOWN)
+            elif refusal.status >= 500:
+                reason = str(refusal.__cause__ or refusal)
+                _log.error("request.failed", request_id=told.request_id, error=reason)
+            return error_reply(refusal, told.request_id)
 
-    async def _handle(
-        self, request: TrioRequest, match: Match | None, operation: Operation, request_id: str
-    ) -> Reply:
-        values = match.values if match is not None else {}
-        caller = self._gate.identify(_address(request))
-        await self._gate.admit(caller, operation, values, request.headers.get("Host"))
-        return await operation.handler(Call(request, caller, values, request_id))
+
+@dataclass(slots=True)
+class _Told:
+    """What logs and metrics tell of a request."""
+
+    request_id: str
+    action: str = "unknown"
+    status: int = CANCELLED_STATUS
+
+
+def _refusal(error: Exception, request: TrioRequest) -> OciError | None:
+    """The answer that an error stands for; None for one that nobody foresaw."""
+    if isinstance(error, OciError):
+        return error
+    if isinstance(error, BodyTooLargeError):
+        return OciError(
+            Code.MANIFEST_INVALID,
+            status=413,
+            message="manifest is too large",
+            detail={"limit": error.bytes_max},
+        )
+    if isinstance(error, ClientGoneError):
+        return OciError(
+            Code.SIZE_INVALID, message="the body broke off", detail=request.content_length
+        )
+    return None
 
 
 def _operation(match: Match | None, method: str, path: bytes) -> Operation:
@@ -116,7 +132,8 @@ def _operation(match: Match | None, method: str, path: bytes) -> Operation:
     if operation is None and method == "HEAD":
         operation = operations.get("GET")
     if operation is None:
-        allowed = ", ".join(sorted(operations))
+        implied = {"HEAD"} if "GET" in operations else set()
+        allowed = ", ".join(sorted({*operations, *implied}))
         raise OciError(
             Code.UNSUPPORTED,
             status=405,

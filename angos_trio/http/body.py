@@ -19,7 +19,11 @@ class ClientGoneError(Exception):
 
 
 class BodyTooLargeError(Exception):
-    """A body that is read whole is larger than its bound."""
+    """A body that is read whole is larger than its bound, in bytes."""
+
+    def __init__(self, bytes_max: int) -> None:
+        self.bytes_max = bytes_max
+        super().__init__(f"body is larger than {bytes_max} bytes")
 
 
 class RequestBody(TrioBody):
@@ -57,7 +61,7 @@ class RequestBody(TrioBody):
         async for part in self:
             size += len(part)
             if size > bytes_max:
-                raise BodyTooLargeError
+                raise BodyTooLargeError(bytes_max)
             parts.append(part)
         return b"".join(parts)
 

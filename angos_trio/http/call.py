@@ -88,7 +88,7 @@ class Call:
     async def read_body(self, bytes_max: int) -> bytes:
         """The whole body. Raises BodyTooLargeError, before a byte of it if its length is told."""
         if (self.content_length or 0) > bytes_max:
-            raise BodyTooLargeError
+            raise BodyTooLargeError(bytes_max)
         return await self.body.read(bytes_max)
 
     @property

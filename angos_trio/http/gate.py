@@ -53,6 +53,8 @@ class Gate:
         if operation.is_public:
             return
         if self._access.loopback_only and not is_loopback_host(host):
+            foreign = Decision(False, "loopback-host", "the Host header names no loopback host")
+            _audit_denial(caller.identity, operation.action, namespace, foreign)
             raise OciError(
                 Code.DENIED,
                 status=403,
@@ -61,12 +63,13 @@ class Gate:
             )
         decision = await caller.may(operation.action, namespace)
         if not decision.allowed:
-            raise _refusal(caller.identity, operation.action, namespace, decision)
+            _audit_denial(caller.identity, operation.action, namespace, decision)
+            raise _refusal(caller.identity, operation.action)
 
 
-def _refusal(
+def _audit_denial(
     identity: Identity, action: Action, namespace: RepositoryName | None, decision: Decision
-) -> OciError:
+) -> None:
     _audit.warning(
         "access.denied",
         action=action,
@@ -75,6 +78,10 @@ def _refusal(
         rule=decision.rule,
         reason=decision.reason,
     )
+
+
+def _refusal(identity: Identity, action: Action) -> OciError:
+    """A known caller is refused; a stranger is asked who they are."""
     if identity.subject:
         return OciError(Code.DENIED, status=403, detail=action)
     return OciError(

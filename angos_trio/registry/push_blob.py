@@ -125,7 +125,7 @@ async def _begin(registry: Registry, session: UploadSession, content: Content) -
     window = content.window
     if _is_too_long(registry, content):
         await registry.storage.sessions.discard(session.id)
-        raise too_large()
+        raise too_large(registry.limits.blob_bytes_max)
     if window is not None and content.length is not None and window.length != content.length:
         offset = await registry.storage.committed_offset(session.id)
         raise _out_of_place(session, offset, "Content-Range and Content-Length differ")
@@ -169,7 +169,7 @@ async def push_blob(
     expires as an idle session.
     """
     if _is_too_long(registry, content):
-        raise too_large()
+        raise too_large(registry.limits.blob_bytes_max)
     session = _new_session(registry, caller, name, digest.algorithm)
     registry.storage.sessions.adopt(session)
     try:

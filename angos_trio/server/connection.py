@@ -97,6 +97,7 @@ class Connection:
         self._app_send: Callable[[Any], Awaitable[None]]
         self._idle_scope: trio.CancelScope | None = None
         self._is_draining = False
+        self._unread = 0
 
     async def serve(self) -> None:
         """Handle requests until the peer, an error or a drain ends the connection."""
@@ -178,9 +179,11 @@ class Connection:
                 await self._refuse(error.error_status_hint)
                 return None
             if isinstance(event, h11.Request):
-                if _has_two_lengths(event):
-                    await self._refuse(400)
+                status = _head_refusal(event)
+                if status is not None:
+                    await self._refuse(status)
                     return None
+                self._unread = _announced_length(event)
                 return event
             if event is not h11.NEED_DATA:
                 return None
@@ -208,9 +211,11 @@ class Connection:
         """Answer what is not HTTP, or breaks its rules, with a bare status, and close."""
         if self._protocol.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             return
+        _log.warning("request.refused", status=status, client=self._transport.peer)
         headers = [("content-length", "0"), ("connection", "close")]
+        reason = _REASONS.get(status, b"")
         try:
-            await self._send_event(h11.Response(status_code=status, headers=headers))
+            await self._send_event(h11.Response(status_code=status, headers=headers, reason=reason))
             await self._send_event(h11.EndOfMessage())
             await self._flush()
         except (h11.LocalProtocolError, OSError, StalledError):
@@ -230,6 +235,7 @@ class Connection:
             except h11.RemoteProtocolError:
                 return {"type": "http.disconnect"}
             if isinstance(event, h11.Data):
+                self._unread -= len(event.data)
                 return {"type": "http.request", "body": bytes(event.data), "more_body": True}
             if isinstance(event, h11.EndOfMessage):
                 return {"type": "http.request", "body": b"", "more_body": False}
@@ -261,7 +267,12 @@ class Connection:
             return
 
     def _must_close(self) -> bool:
-        return self._is_draining or self._protocol.they_are_waiting_for_100_continue
+        """Whether it is known before the answer that no other request can follow it."""
+        return (
+            self._is_draining
+            or self._protocol.they_are_waiting_for_100_continue
+            or self._unread > LINGER_BYTES_MAX
+        )
 
     async def _send_event(self, event: h11.Event) -> None:
         content = self._protocol.send(event)
@@ -333,7 +344,19 @@ def _origin_form(target: bytes) -> bytes:
     return target
 
 
-def _has_two_lengths(request: h11.Request) -> bool:
-    """`Content-Length` beside `Transfer-Encoding`: the two readings of it smuggle requests."""
+def _head_refusal(request: h11.Request) -> int | None:
+    """The status of a head that h11 lets pass and we do not.
+
+    `Content-Length` beside `Transfer-Encoding` has two readings, by which requests are smuggled;
+    h11 bounds a head only while it is incomplete.
+    """
     names = {name for name, _ in request.headers}
-    return b"content-length" in names and b"transfer-encoding" in names
+    if b"content-length" in names and b"transfer-encoding" in names:
+        return 400
+    size = len(request.target) + sum(len(name) + len(value) for name, value in request.headers)
+    return 431 if size > HEADER_BYTES_MAX else None
+
+
+def _announced_length(request: h11.Request) -> int:
+    """Bytes of the body, as far as the head tells; h11 has checked that it is a number."""
+    return next((int(value) for name, value in request.headers if name == b"content-length"), 0)

@@ -39,7 +39,8 @@ async def serve(
 ) -> None:
     """Serve until `wait_for_stop` returns, then drain.
 
-    Draining stops accepting, ends idle connections and lets requests go on for `drain_secs`.
+    Draining stops accepting, ends idle connections and lets requests go on for `drain_secs`,
+    or until `wait_for_stop` returns a second time.
     """
     settings = ServerSettings(app, hypercorn_config(), WorkerContext(None), options.stall_secs)
     connections: set[Connection] = set()
@@ -52,15 +53,24 @@ async def serve(
         finally:
             connections.discard(connection)
 
-    async with trio.open_nursery() as handlers:
-        async with trio.open_nursery() as accepting:
-            for listener in listeners:
-                accepting.start_soon(_accept, listener, handle, handlers)
-            await wait_for_stop()
-            accepting.cancel_scope.cancel()
-        handlers.cancel_scope.deadline = trio.current_time() + options.drain_secs
-        for connection in list(connections):
-            connection.drain()
+    async with trio.open_nursery() as impatience:
+        async with trio.open_nursery() as handlers:
+            async with trio.open_nursery() as accepting:
+                for listener in listeners:
+                    accepting.start_soon(_accept, listener, handle, handlers)
+                await wait_for_stop()
+                accepting.cancel_scope.cancel()
+            impatience.start_soon(_hurry, wait_for_stop, handlers)
+            handlers.cancel_scope.deadline = trio.current_time() + options.drain_secs
+            for connection in list(connections):
+                connection.drain()
+        impatience.cancel_scope.cancel()
+
+
+async def _hurry(wait_for_stop: Callable[[], Awaitable[object]], handlers: trio.Nursery) -> None:
+    """Being told to stop a second time ends the requests that are left."""
+    await wait_for_stop()
+    handlers.cancel_scope.cancel()
 
 
 async def _accept(

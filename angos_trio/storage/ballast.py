@@ -24,9 +24,11 @@ class Ballast:
 
     def restore(self, reserve: int) -> bool:
         """Take the space again if the reserve stays free beside it; whether it is there now."""
-        if self._size == 0 or self._files.regular_size(self._path) == self._size:
+        if self._size == 0:
             return True
         try:
+            if self._files.regular_size(self._path) == self._size:
+                return True
             if self._files.free_bytes(self._path.parent) < self._size + reserve:
                 return False
             self._files.allocate(self._path, self._size)

@@ -13,6 +13,8 @@ from angos_trio.storage.files import is_disk_full
 
 _FULL: Final = frozenset({sqlite3.SQLITE_FULL})
 _BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+_DAMAGE: Final = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+_ENDS_BATCH: Final = _FULL | _DAMAGE | {sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_READONLY}
 _PRIMARY: Final = 0xFF
 _STATEMENTS: Final = 256
 
@@ -45,9 +47,10 @@ def _open(path: Path, *, timeout_secs: float) -> sqlite3.Connection:
 
 
 def migrate(rows: sqlite3.Connection, path: Path) -> None:
-    """Apply the numbered SQL files that this database has not seen, after copying it.
+    """Apply the numbered SQL files that this database has not seen, all or none of them.
 
-    Runs under the write lock. Raises OperatorError for a database of a later version.
+    A copy of what was there is left beside it, named by its version. Runs under the write lock.
+    Raises OperatorError for a database of a later version.
     """
     found = rows.execute("PRAGMA user_version").fetchone()[0]
     known = _migrations()
@@ -56,10 +59,19 @@ def migrate(rows: sqlite3.Connection, path: Path) -> None:
             f"{path}: schema version {found}; this version knows {len(known)}. "
             "Start the version that wrote it, or restore a copy made before the upgrade."
         )
-    if 0 < found < len(known):
-        _copy(rows, path.with_name(f"{path.name}.before-{len(known)}"))
-    for number, text in enumerate(known[found:], start=found + 1):
-        rows.executescript(f"BEGIN IMMEDIATE;\n{text}\nPRAGMA user_version = {number};\nCOMMIT;")
+    if found == len(known):
+        return
+    if found > 0:
+        _copy(rows, path.with_name(f"{path.name}.version-{found}"))
+    missing = "\n".join(known[found:])
+    try:
+        rows.executescript(
+            f"BEGIN IMMEDIATE;\n{missing}\nPRAGMA user_version = {len(known)};\nCOMMIT;"
+        )
+    except sqlite3.Error:
+        if rows.in_transaction:
+            rows.execute("ROLLBACK")
+        raise
 
 
 def _migrations() -> list[str]:
@@ -81,6 +93,16 @@ def is_full(error: Exception) -> bool:
     if isinstance(error, OSError):
         return is_disk_full(error)
     return isinstance(error, sqlite3.Error) and _primary(error) in _FULL
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether the database's file could not be read or written, or is not one."""
+    return isinstance(error, sqlite3.Error) and _primary(error) in _DAMAGE
+
+
+def ends_batch(error: sqlite3.Error) -> bool:
+    """Whether an error of one step says that none of its batch can be committed."""
+    return _primary(error) in _ENDS_BATCH
 
 
 def is_busy(error: sqlite3.Error) -> bool:

@@ -101,12 +101,16 @@ def prepare(directory: DataDirectory, files: Files) -> None:
         return
     for name in ("uploads", "trash", "quarantine"):
         files.make_directory(directory.root / name)
+    files.make_directory(directory.root / "blobs")
     for algorithm in ALGORITHMS:
         parent = directory.root / "blobs" / algorithm
+        files.make_directory(parent)
         for number in range(256):
             files.make_directory(parent / f"{number:02x}")
         files.sync_directory(parent)
     files.sync_directory(directory.root / "blobs")
+    # SQLite takes an empty file for a new database, and gives its log the file's mode.
+    files.open_private(directory.database)
     record = {"format": FORMAT, "instance": str(uuid.uuid4())}
     files.replace(directory.format_file, json.dumps(record).encode(), sync=True)
 

@@ -31,8 +31,8 @@ class Files:
         """A point between two durable steps, for the double that stops there; does nothing."""
 
     def make_directory(self, path: Path) -> None:
-        """Make a directory and its parents; one that exists stays."""
-        path.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
+        """Make a directory; one that exists stays."""
+        path.mkdir(mode=_DIRECTORY_MODE, exist_ok=True)
 
     def write_new(self, path: str | Path, content: bytes) -> None:
         """Write a small file that must not exist yet, whole or not at all; not synced."""
@@ -53,11 +53,19 @@ class Files:
             self.write_at(descriptor, content, 0)
             if sync:
                 self.sync(descriptor)
+            os.replace(temporary, path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise
         finally:
             os.close(descriptor)
-        os.replace(temporary, path)
         if sync:
             self.sync_directory(os.path.dirname(path))
+
+    def open_private(self, path: str | Path) -> None:
+        """Make an empty file that only its owner may read; one that exists stays as it is."""
+        os.close(self.open_to_append(path))
 
     def open_to_append(self, path: str | Path) -> int:
         """A descriptor to write at any offset of a file, made if it is not there."""
@@ -114,6 +122,7 @@ class Files:
         descriptor = self.open_to_append(path)
         try:
             os.posix_fallocate(descriptor, 0, size)
+            os.ftruncate(descriptor, size)
         except OSError:
             os.unlink(path)
             raise

@@ -71,7 +71,7 @@ def decode_session(session: SessionId, content: bytes) -> UploadSession:
             algorithm=record["algorithm"],
             finishing=None if record["finishing"] is None else Digest(record["finishing"]),
         )
-    except (ValueError, KeyError, TypeError, OciError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, OciError) as error:
         raise ValueError(f"session record {session} cannot be read") from error
 
 

@@ -107,7 +107,7 @@ class Upload:
         UNAVAILABLE (507, 503) when the disk refuses.
         """
         with self._scope:
-            gathered = _Gathered(self._receiver, self.session, source, size_max - self.offset)
+            gathered = _Gathered(self._receiver, self.session, source, self.offset, size_max)
             first = await gathered.chunk()
             await self._take(first, gathered)
             return
@@ -122,7 +122,7 @@ class Upload:
         answer's bytes are the caller's to publish.
         """
         with self._scope:
-            gathered = _Gathered(self._receiver, self.session, source, size_max - self.offset)
+            gathered = _Gathered(self._receiver, self.session, source, self.offset, size_max)
             first = await gathered.chunk()
             if gathered.is_ended and gathered.failure is None:
                 return await self._finish_small(first, expected)
@@ -305,12 +305,14 @@ class _Gathered:
         receiver: Receiver,
         session: UploadSession,
         source: AsyncIterator[bytes],
+        offset: int,
         size_max: int,
     ) -> None:
         self._receiver = receiver
         self._session = session
         self._source = source
-        self._left = size_max
+        self._size = offset
+        self._size_max = size_max
         self.is_ended = False
         self.failure: Exception | None = None
 
@@ -344,17 +346,22 @@ class _Gathered:
         if not part:
             self.is_ended = True
         self._receiver.sessions.note_byte(self._session.id)
-        self._left -= len(part)
-        if self._left < 0:
-            self.failure = too_large()
+        self._size += len(part)
+        if self._size > self._size_max:
+            self.failure = too_large(self._size_max)
             self.is_ended = True
             return b""
         return part
 
 
-def too_large() -> OciError:
-    """The answer to a blob above the limit."""
-    return OciError(Code.BLOB_UPLOAD_INVALID, status=413, message="blob is too large")
+def too_large(size_max: int) -> OciError:
+    """The answer to a blob above the limit, in bytes."""
+    return OciError(
+        Code.BLOB_UPLOAD_INVALID,
+        status=413,
+        message="blob is too large",
+        detail={"limit": size_max},
+    )
 
 
 def _taken_over(session: UploadSession) -> OciError:

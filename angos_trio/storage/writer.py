@@ -28,7 +28,14 @@ from angos_trio.limits import (
 )
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.storage.ballast import Ballast
-from angos_trio.storage.connections import is_full, migrate, open_writer, unavailable
+from angos_trio.storage.connections import (
+    ends_batch,
+    is_damage,
+    is_full,
+    migrate,
+    open_writer,
+    unavailable,
+)
 from angos_trio.storage.directory import DataDirectory
 from angos_trio.storage.files import Files
 from angos_trio.storage.transactions import Outcome, Step, Transaction
@@ -111,10 +118,11 @@ class Writer:
         Raises what the step raised; OciError UNAVAILABLE when it could not be committed, or when
         30 s have passed: then the outcome is unknown and must not be reported as undone.
         """
-        if self.broken is not None:
-            raise OciError(Code.UNAVAILABLE, status=503, message="storage is read-only")
-        if self._queue.qsize() >= WAITING_STEPS_MAX:
-            raise OciError(Code.UNAVAILABLE, status=503, message="too many changes are waiting")
+        refusal = self._refusal()
+        if refusal is not None:
+            if settled is not None:
+                settled(refusal)
+            raise refusal
         waiting = _Waiting(step, trio.lowlevel.current_trio_token(), settled)
         self._queue.put(waiting)
         with trio.move_on_after(WRITE_SECS_MAX):
@@ -126,9 +134,22 @@ class Writer:
         outcome: Outcome = waiting.outcome
         return outcome
 
+    def _refusal(self) -> OciError | None:
+        """Why a step is not even queued."""
+        if self.broken is not None:
+            return OciError(Code.UNAVAILABLE, status=503, message="storage is read-only")
+        if self._queue.qsize() >= WAITING_STEPS_MAX:
+            return OciError(Code.UNAVAILABLE, status=503, message="too many changes are waiting")
+        return None
+
     def _run(self) -> None:
         while (batch := self._gather()) is not None:
-            self._commit(batch)
+            try:
+                self._commit(batch)
+            except Exception as error:
+                # Unforeseen: what is durable cannot be told, so nothing is written any more.
+                self.broken = f"{type(error).__name__}: {error}"
+                _refuse(batch, error)
             _deliver(batch)
 
     def _gather(self) -> list[_Waiting] | None:
@@ -184,8 +205,7 @@ class Writer:
 
     def _undo(self, rows: sqlite3.Connection, error: Exception) -> None:
         """Leave no transaction open; an I/O error on the way makes the process read-only."""
-        code = int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
-        if code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        if is_damage(error):
             self.broken = f"{type(error).__name__}: {error}"
         if rows.in_transaction:
             try:
@@ -196,11 +216,11 @@ class Writer:
     def _truncate_wal(self) -> None:
         """Under the lock: fold the log into the database when it has grown past 64 MiB."""
         log = f"{self._directory.database}-wal"
-        if self._rows is None or (self._files.regular_size(log) or 0) <= WAL_BYTES_MAX:
-            return
         try:
+            if self._rows is None or (self._files.regular_size(log) or 0) <= WAL_BYTES_MAX:
+                return
             self._rows.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-        except sqlite3.Error:
+        except (sqlite3.Error, OSError):
             # Everything is committed; the log is folded in after a later batch.
             return
 
@@ -213,7 +233,7 @@ def _run_step(transaction: Transaction, waiting: _Waiting) -> None:
     try:
         waiting.outcome = waiting.step(transaction)
     except sqlite3.Error as error:
-        if not rows.in_transaction or not isinstance(error, sqlite3.IntegrityError):
+        if not rows.in_transaction or ends_batch(error):
             raise
         _undo_step(transaction, kept)
         waiting.error = error

@@ -6,7 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+)
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
 EXPOSITION_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
@@ -24,6 +30,10 @@ class StorageGauges:
     uploads_open: Callable[[], int]
     writes_waiting: Callable[[], int]
     is_writable: Callable[[], int]
+
+
+# As many series again, which nobody asked for.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class Metrics:

@@ -1,0 +1,215 @@
+"""What the code is, in the words in which the docs must put it."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import functools
+import re
+from collections.abc import Iterator
+from typing import Any, Final, cast
+
+import msgspec
+from msgspec import inspect
+
+from angos_trio.api.context import Runtime
+from angos_trio.api.routes import build_routes
+from angos_trio.cli import main as cli
+from angos_trio.config.model import Config
+from angos_trio.config.parse import keys_with_defaults
+from angos_trio.oci.codes import TABLE, Code
+from angos_trio.telemetry.metrics import Metrics, StorageGauges
+from tests.docs.pages import REPOSITORY
+
+NONE: Final = "–"
+_LEVELS: Final = {
+    "debug": "debug",
+    "info": "info",
+    "warning": "warning",
+    "error": "error",
+    "exception": "error",
+}
+
+
+def key_types() -> dict[str, str]:
+    """Every key of the configuration that is no table, with its type."""
+    return dict(_key_types(inspect.type_info(Config), ""))
+
+
+def _key_types(kind: inspect.Type, path: str) -> Iterator[tuple[str, str]]:
+    kind = _without_none(kind)
+    if isinstance(kind, inspect.StructType):
+        for field in kind.fields:
+            yield from _key_types(field.type, f"{path}.{field.encode_name}".lstrip("."))
+    elif isinstance(kind, inspect.DictType):
+        yield from _key_types(kind.value_type, f"{path}.*")
+    else:
+        yield path, _type_text(kind)
+
+
+def _without_none(kind: inspect.Type) -> inspect.Type:
+    if not isinstance(kind, inspect.UnionType):
+        return kind
+    kept = tuple(item for item in kind.types if not isinstance(item, inspect.NoneType))
+    return kept[0] if len(kept) == 1 else inspect.UnionType(kept)
+
+
+def _type_text(kind: inspect.Type) -> str:
+    match kind:
+        case inspect.BoolType():
+            return "boolean"
+        case inspect.IntType(ge=int(least), le=int(most)):
+            return f"integer, {least} to {most}"
+        case inspect.StrType():
+            return "text"
+        case inspect.VarTupleType(item_type=inspect.StrType()):
+            return "list of texts"
+        case inspect.UnionType(types=(inspect.IntType(), inspect.StrType())):
+            return "size"
+        case inspect.LiteralType(values=values):
+            *others, last = (f'`"{value}"`' for value in values)
+            return f"{', '.join(others)} or {last}"
+    raise TypeError(f"the docs have no words for {kind}")
+
+
+def key_defaults() -> dict[str, str]:
+    """Every key of the configuration that is no table, with its default as TOML."""
+    listed = dict(keys_with_defaults())
+    tables = {path for path in listed if any(other.startswith(f"{path}.") for other in listed)}
+    return {path: _toml(value) for path, value in listed.items() if path not in tables}
+
+
+def _toml(value: object) -> str:
+    if value is None or value is msgspec.NODEFAULT:
+        return NONE
+    text = msgspec.json.encode(value).decode()
+    return f"`{text}`"
+
+
+@functools.cache
+def routes() -> set[str]:
+    """Every operation: method, path, action, and whether the policy is asked."""
+    table = build_routes(Runtime(cast(Any, None), Metrics(), cast(Any, None)))
+    return {
+        f"{method} {route.template} {operation.action} "
+        f"{'outside' if operation.is_public else 'asked'}"
+        for route in table.routes
+        for method, operation in route.operations.items()
+    }
+
+
+def error_pairs() -> set[str]:
+    """Every code with every status that the table allows."""
+    return {f"{name} {status}" for name, row in TABLE.items() for status in row.statuses}
+
+
+@functools.cache
+def sent_pairs() -> set[str]:
+    """Every code with every status that the code names where it raises."""
+    return {pair for tree in _trees().values() for pair in pairs_of(tree)}
+
+
+def pairs_of(tree: ast.AST) -> Iterator[str]:
+    """The pairs of one file. A code that is handed on, to a reader of a query, is sent with 400."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        for name in map(_code_named, node.args):
+            if name is not None:
+                yield f"{name} {_status_of(node, name)}"
+
+
+def _code_named(node: ast.expr) -> str | None:
+    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+        return node.attr if node.value.id == "Code" else None
+    return None
+
+
+def _status_of(call: ast.Call, name: str) -> int:
+    for keyword in call.keywords:
+        if keyword.arg == "status" and isinstance(keyword.value, ast.Constant):
+            return cast(int, keyword.value.value)
+    raises = _last_name(call.func) in ("OciError", "__init__")
+    return TABLE[Code(name)].statuses[0] if raises else 400
+
+
+def _last_name(node: ast.expr) -> str:
+    if isinstance(node, ast.Attribute):
+        return node.attr
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+@functools.cache
+def metrics() -> set[str]:
+    """Name, type and labels of all that a scrape shows."""
+    metrics = Metrics()
+    metrics.watch_storage(StorageGauges(*[lambda: 1] * 6))
+    metrics.request_begins()
+    metrics.request_ends("GET", "get-blob", 200, 1.0)
+    text = metrics.exposition().decode()
+    return {
+        f"{name} {kind} {', '.join(_labels_of(text, name)) or NONE}"
+        for name, kind in re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE)
+    }
+
+
+def _labels_of(text: str, name: str) -> list[str]:
+    found = re.search(rf"^{name}(?:_bucket)?(?:\{{(.*)\}})? ", text, re.MULTILINE)
+    if found is None:
+        raise LookupError(f"no sample of {name}")
+    return [label for label in re.findall(r"(\w+)=", found[1] or "") if label != "le"]
+
+
+@functools.cache
+def log_events() -> set[str]:
+    """Event, level, room and fields of every line that the code logs."""
+    return {event for tree in _trees().values() for event in events_of(tree)}
+
+
+def events_of(tree: ast.AST) -> Iterator[str]:
+    """The events of one file, which names one room."""
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and node.args]
+    named = [(call, _last_name(call.func), _text(call.args[0])) for call in calls]
+    rooms = {text for _, name, text in named if name == "logger" and text}
+    for call, name, text in named:
+        if name in _LEVELS and text is not None:
+            (room,) = rooms
+            fields = ", ".join(f"`{keyword.arg}`" for keyword in call.keywords) or NONE
+            yield f"{text} {_LEVELS[name]} {room} {fields}"
+
+
+def _text(node: ast.expr) -> str | None:
+    is_text = isinstance(node, ast.Constant) and isinstance(node.value, str)
+    return cast(str, cast(ast.Constant, node).value) if is_text else None
+
+
+@functools.cache
+def _trees() -> dict[str, ast.Module]:
+    package = REPOSITORY / "angos_trio"
+    return {
+        path.relative_to(package).as_posix(): ast.parse(path.read_text(encoding="utf-8"))
+        for path in sorted(package.rglob("*.py"))
+    }
+
+
+def options() -> set[str]:
+    """Every option of every command, as the docs write it."""
+    return set(_options(cli._parser(), "angos-trio"))
+
+
+def _options(parser: argparse.ArgumentParser, command: str) -> Iterator[str]:
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, below in action.choices.items():
+                yield from _options(below, f"{command} {name}")
+        else:
+            argument = f" {action.metavar}" if action.metavar else ""
+            spelled = ", ".join(f"`{option}{argument}`" for option in action.option_strings)
+            yield f"{command}: {spelled}"
+
+
+@functools.cache
+def make_targets() -> set[str]:
+    """Every target of the Makefile that prints itself."""
+    text = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
+    return set(re.findall(r"^([a-z][a-z0-9.-]*):.*## ", text, re.MULTILINE))

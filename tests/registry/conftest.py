@@ -1,0 +1,5 @@
+"""The directory that every test here works in."""
+
+from tests.storage.support import root
+
+__all__ = ["root"]

@@ -1,0 +1,221 @@
+"""A caller who leaves while its blob is being published: the step completes, and nothing else may
+touch the bytes; whoever asks again learns that the blob is there."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from pathlib import Path
+
+import trio
+
+from angos_trio.oci.codes import Code, OciError
+from angos_trio.oci.digest import digest_of
+from angos_trio.registry.context import Registry
+from angos_trio.registry.pull import find_blob
+from angos_trio.registry.push_blob import (
+    append_chunk,
+    cancel_upload,
+    finish_upload,
+    push_blob,
+    start_upload,
+)
+from angos_trio.storage.sessions import UploadSession
+from tests.registry.support import ANYBODY, content, opened_registry
+from tests.storage.support import (
+    NAME,
+    Barrier,
+    ScriptedFiles,
+    Source,
+    blob_path,
+    files_of,
+    open_files,
+    quiet,
+    refusal_of,
+    run,
+    says,
+)
+
+CONTENT = b"what the client sent" * 100
+DIGEST = digest_of(CONTENT)
+
+
+class Leaving:
+    """A PUT whose caller leaves while its step waits before the rename."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.barrier = Barrier()
+        self.files = ScriptedFiles()
+        self.files.at["publish.before"] = self.barrier
+
+    async def leave(self, registry: Registry) -> UploadSession:
+        session = await start_upload(registry, ANYBODY, NAME, "sha256")
+        await append_chunk(registry, ANYBODY, NAME, session.id, content(CONTENT))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._finish, registry, session)
+            await self.barrier.arrival()
+            nursery.cancel_scope.cancel()
+        return session
+
+    async def _finish(self, registry: Registry, session: UploadSession) -> None:
+        await finish_upload(registry, ANYBODY, NAME, session.id, DIGEST, content(b""))
+
+    async def complete(self, registry: Registry) -> None:
+        self.barrier.open()
+        await quiet(registry.storage)
+
+    def stored(self) -> bytes:
+        return blob_path(self.root, DIGEST).read_bytes()
+
+
+async def refused_or_done(work: Awaitable[object]) -> None:
+    """Either is an answer that a client understands: the session is gone, or busy."""
+    try:
+        await work
+    except OciError as error:
+        if error.status not in (404, 409):
+            raise
+
+
+def test_put_whose_caller_left_completes(root: Path) -> None:
+    async def test() -> None:
+        leaving = Leaving(root)
+        async with opened_registry(root, leaving.files) as registry:
+            await leaving.leave(registry)
+            await leaving.complete(registry)
+
+            assert (await find_blob(registry, NAME, DIGEST)).size == len(CONTENT)
+        assert leaving.stored() == CONTENT
+
+    run(test)
+
+
+def test_put_that_is_repeated_after_its_caller_left_is_answered(root: Path) -> None:
+    """Rule 3: a PUT whose session is gone but whose digest the namespace holds is a 201."""
+
+    async def test() -> None:
+        leaving = Leaving(root)
+        async with opened_registry(root, leaving.files) as registry:
+            session = await leaving.leave(registry)
+            await leaving.complete(registry)
+
+            await finish_upload(registry, ANYBODY, NAME, session.id, DIGEST, content(b""))
+            assert files_of(root, session.id) == []
+        assert leaving.stored() == CONTENT
+
+    run(test)
+
+
+def test_put_that_is_repeated_while_its_step_waits_is_answered_or_refused_as_busy(
+    root: Path,
+) -> None:
+    async def test() -> None:
+        leaving = Leaving(root)
+        async with opened_registry(root, leaving.files) as registry:
+            session = await leaving.leave(registry)
+
+            async def again() -> None:
+                empty = content(b"")
+                await refused_or_done(
+                    finish_upload(registry, ANYBODY, NAME, session.id, DIGEST, empty)
+                )
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(again)
+                await trio.sleep(0.05)
+                await leaving.complete(registry)
+
+            await finish_upload(registry, ANYBODY, NAME, session.id, DIGEST, content(b""))
+        assert leaving.stored() == CONTENT
+
+    run(test)
+
+
+def test_chunk_sent_while_the_step_waits_does_not_enter_the_published_blob(
+    root: Path,
+) -> None:
+    """The bytes were verified: what comes after must not change them (promise 1)."""
+
+    async def test() -> None:
+        leaving = Leaving(root)
+        async with opened_registry(root, leaving.files) as registry:
+            session = await leaving.leave(registry)
+
+            await refused_or_done(
+                append_chunk(registry, ANYBODY, NAME, session.id, content(b"garbage"))
+            )
+            await leaving.complete(registry)
+        assert leaving.stored() == CONTENT
+
+    run(test)
+
+
+def test_chunk_that_holds_the_file_while_it_is_published_does_not_enter_the_blob(
+    root: Path,
+) -> None:
+    """A descriptor that was opened before the rename is one of the blob after it."""
+
+    async def test() -> None:
+        leaving = Leaving(root)
+        async with opened_registry(root, leaving.files) as registry:
+            session = await leaving.leave(registry)
+            may_send = trio.Event()
+
+            async def late_part() -> bytes:
+                await may_send.wait()
+                return b"garbage"
+
+            async def late_chunk() -> None:
+                chunk = content(Source(late_part))
+                await refused_or_done(append_chunk(registry, ANYBODY, NAME, session.id, chunk))
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(late_chunk)
+                await trio.sleep(0.05)
+                await leaving.complete(registry)
+                may_send.set()
+        assert leaving.stored() == CONTENT
+
+    run(test)
+
+
+def test_cancel_while_the_step_waits_leaves_the_blob_whole_or_absent(root: Path) -> None:
+    async def test() -> None:
+        leaving = Leaving(root)
+        async with opened_registry(root, leaving.files) as registry:
+            session = await leaving.leave(registry)
+
+            await refused_or_done(cancel_upload(registry, NAME, session.id))
+            await leaving.complete(registry)
+
+            assert files_of(root, session.id) == []
+            assert open_files(root) == []
+            if blob_path(root, DIGEST).exists():
+                assert leaving.stored() == CONTENT
+            else:
+                error = await refusal_of(find_blob(registry, NAME, DIGEST))
+                assert says(error, Code.BLOB_UNKNOWN, 404)
+
+    run(test)
+
+
+def test_blob_in_one_request_whose_caller_left_is_whole_or_absent(root: Path) -> None:
+    async def test() -> None:
+        barrier = Barrier()
+        files = ScriptedFiles()
+        files.at["publish.before"] = barrier
+        async with opened_registry(root, files) as registry:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(push_blob, registry, ANYBODY, NAME, DIGEST, content(CONTENT))
+                await barrier.arrival()
+                nursery.cancel_scope.cancel()
+            barrier.open()
+            await quiet(registry.storage)
+
+            assert list((root / "uploads").iterdir()) == []
+            assert len(registry.storage.sessions) == 0
+            if blob_path(root, DIGEST).exists():
+                assert blob_path(root, DIGEST).read_bytes() == CONTENT
+                await find_blob(registry, NAME, DIGEST)
+
+    run(test)
