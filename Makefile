@@ -12,7 +12,7 @@ KILLS ?= 100
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check format coverage conformance conformance-v1.1.1 crash image nightly \
+.PHONY: help run test check format coverage conformance conformance-v1.1.1 crash image e2e bench zb nightly \
 	lock clean
 
 help: ## print these commands
@@ -51,6 +51,15 @@ crash: $(READY) ## kill the server under load KILLS times, inject every fault (S
 
 image: $(READY) ## a real image in and out with skopeo and podman (root; Debian)
 	$(PY) -m tests.e2e.real_image
+
+e2e: $(READY) ## the real clients on real content (root; Debian; Go) (QUICK=1: one of each)
+	$(PY) -m tests.e2e.run $(if $(QUICK),--quick)
+
+bench: $(READY) ## beside Debian's docker-registry, alternating, medians (root; Go) (QUICK=1)
+	$(PY) -m tests.bench.run $(if $(QUICK),--quick,--write-docs)
+
+zb: $(READY) ## zot's load generator, unchanged, without an error (Go)
+	$(PY) -m tests.bench.zb
 
 nightly: test coverage conformance image ## everything, with ten times the kills
 	$(MAKE) crash KILLS=1000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import math
 import signal
 import sys
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from angos_trio.errors import OperatorError
 from angos_trio.http.application import Application
 from angos_trio.http.gate import Gate
 from angos_trio.limits import SWEEP_SECS
+from angos_trio.oci.codes import OciError
 from angos_trio.policy.immutability import TagRule, TagRules
 from angos_trio.registry.context import Limits, Registry
 from angos_trio.registry.push_blob import complete_interrupted
@@ -173,9 +175,9 @@ def build_application(registry: Registry, access: Access) -> Application:
     storage = registry.storage
     metrics.watch_storage(
         StorageGauges(
-            free_bytes=lambda: storage.space().free_bytes,
-            reserve_bytes=lambda: storage.space().reserve_bytes,
-            database_bytes=storage.database_bytes,
+            free_bytes=lambda: _or_unknown(lambda: storage.space().free_bytes),
+            reserve_bytes=lambda: storage.settings.reserve_bytes,
+            database_bytes=lambda: _or_unknown(storage.database_bytes),
             uploads_open=lambda: len(storage.sessions),
             writes_waiting=lambda: storage.waiting_steps,
             is_writable=lambda: int(storage.broken is None),
@@ -185,6 +187,14 @@ def build_application(registry: Registry, access: Access) -> Application:
     return Application(build_routes(runtime), Gate(access), metrics)
 
 
+def _or_unknown(read: Callable[[], int]) -> float:
+    """A gauge's value, or NaN when the disk does not answer: a scrape never fails for it."""
+    try:
+        return read()
+    except (OciError, OSError):
+        return math.nan
+
+
 def readiness_of(storage: Storage) -> Callable[[], Readiness]:
     """Looks at the database's state and the disk; blocks for one look at the file system."""
 
@@ -192,7 +202,10 @@ def readiness_of(storage: Storage) -> Callable[[], Readiness]:
         problems: list[str] = []
         if storage.broken is not None:
             problems.append(f"the database cannot be written until a restart: {storage.broken}")
-        space = storage.space()
+        try:
+            space = storage.space()
+        except OciError:
+            return Readiness((*problems, "the data directory's file system does not answer"))
         if not space.is_enough:
             problems.append(
                 f"{space.free_bytes} bytes are free, {space.reserve_bytes} must stay free"

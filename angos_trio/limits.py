@@ -20,6 +20,8 @@ HEADER_SECS_MAX: Final = 30.0
 """From one part of a request's head to the next."""
 HEADER_BYTES_MAX: Final = 64 * 1024
 """A request's head; more is 431."""
+WATCH_SECS: Final = 1.0
+"""Between two looks for clients that left while their request is handled."""
 BACKLOG: Final = 1024
 """Connections that wait to be accepted."""
 

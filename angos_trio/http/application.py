@@ -23,7 +23,7 @@ from angos_trio.telemetry.metrics import Metrics
 _log = logger("http")
 _CHANGING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 CANCELLED_STATUS = 499
-"""Stands in logs and metrics for a request that was cancelled before its answer; never sent."""
+"""Stands in logs and metrics for a request that was cancelled, or whose client left; never sent."""
 
 
 class _Request(TrioRequest):
@@ -59,7 +59,8 @@ class Application(QuartTrio):
         try:
             reply = await self._reply(request, told)
             reply.headers["X-Request-Id"] = told.request_id
-            told.status = reply.status
+            if not told.client_left:
+                told.status = reply.status
             await reply.send(request.scope, send)
         finally:
             duration_ms = (time.perf_counter() - begun_at) * 1000
@@ -87,6 +88,7 @@ class Application(QuartTrio):
             await self._gate.admit(caller, operation, values, request.headers.get("Host"))
             return await operation.handler(Call(request, caller, values, told.request_id))
         except Exception as error:
+            told.client_left = isinstance(error, ClientGoneError)
             refusal = _refusal(error, request)
             if refusal is None:
                 _log.exception("request.crashed", request_id=told.request_id)
@@ -104,6 +106,7 @@ class _Told:
     request_id: str
     action: str = "unknown"
     status: int = CANCELLED_STATUS
+    client_left: bool = False
 
 
 def _refusal(error: Exception, request: TrioRequest) -> OciError | None:

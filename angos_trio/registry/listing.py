@@ -118,4 +118,10 @@ def _fallback(rows: Rows, namespace: int, subject: Digest, after: str) -> list[R
         (entry for entry in parse_fallback_index(body) if entry.digest > after),
         key=lambda entry: entry.digest,
     )
-    return [entry for entry in following if manifests.is_held(rows, namespace, entry.digest)]
+    return [entry for entry in following if _is_word_of_index(rows, namespace, subject, entry)]
+
+
+def _is_word_of_index(rows: Rows, namespace: int, subject: Digest, entry: Referrer) -> bool:
+    """Whether the manifest is held and does not name the subject itself, which would count more."""
+    found = manifests.find_subject(rows, namespace, entry.digest)
+    return found is not None and found[0] != subject

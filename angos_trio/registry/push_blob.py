@@ -129,6 +129,11 @@ async def _begin(registry: Registry, session: UploadSession, content: Content) -
     if window is not None and content.length is not None and window.length != content.length:
         offset = await registry.storage.committed_offset(session.id)
         raise _out_of_place(session, offset, "Content-Range and Content-Length differ")
+    if window is not None and registry.storage.sessions.is_writing(session.id):
+        # Only a body that belongs at the committed offset may take over from an idle writer.
+        offset = await registry.storage.committed_offset(session.id)
+        if window.offset != offset:
+            raise _out_of_place(session, offset, "Content-Range is not what comes next")
     upload = await registry.storage.receiver.begin(session, may_take_over=window is not None)
     try:
         await upload.open()
@@ -303,15 +308,15 @@ def record_blob(
 async def complete_interrupted(registry: Registry) -> int:
     """Finish what a crash left between publishing and committing; returns how many there were.
 
-    What cannot be written now is left for a later start.
+    What cannot be written now is dropped.
     """
     storage, completed = registry.storage, 0
     for session in storage.interrupted:
         try:
             completed += await _complete(registry, session)
         except OciError as error:
+            # Nobody was promised it. Kept, it could bring back what is deleted in the meantime.
             _log.warning("upload.unfinished", session=session.id, error=str(error))
-            continue
         await storage.sessions.discard(session.id)
     return completed
 

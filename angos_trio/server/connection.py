@@ -34,6 +34,8 @@ from angos_trio.telemetry.log import logger
 
 _log = logger("server")
 STREAM_ID: Final = 1
+_BODY_END: Final = {"type": "http.request", "body": b"", "more_body": False}
+_DISCONNECT: Final = {"type": "http.disconnect"}
 _REASONS: Final = {status.value: status.phrase.encode() for status in HTTPStatus}
 
 AsgiApp = Callable[..., Awaitable[None]]
@@ -96,8 +98,10 @@ class Connection:
         self._scope: Any = None
         self._app_send: Callable[[Any], Awaitable[None]]
         self._idle_scope: trio.CancelScope | None = None
+        self._handling: trio.CancelScope | None = None
         self._is_draining = False
         self._unread = 0
+        self._has_taken_end = False
 
     async def serve(self) -> None:
         """Handle requests until the peer, an error or a drain ends the connection."""
@@ -136,15 +140,41 @@ class Connection:
             )
         )
         self._scope["extensions"][FILE_EXTENSION] = {}
-        try:
-            await self._settings.app(self._scope, self._receive, stream.app_send)
-        except (StalledError, OSError, trio.Cancelled):
-            raise
-        except Exception:
-            _log.exception("application.crashed")
+        with trio.CancelScope() as self._handling:
+            await self._run_application(stream)
+        if self._handling.cancelled_caught:
+            raise OSError("the client left")
+        self._handling = None
         await stream.app_send(None)
         await self._flush()
         return await self._settle()
+
+    async def _run_application(self, stream: _FileStream) -> None:
+        try:
+            await self._settings.app(self._scope, self._receive, stream.app_send)
+        except (StalledError, OSError):
+            raise
+        except Exception:
+            _log.exception("application.crashed")
+
+    def end_if_abandoned(self) -> None:
+        """Cancel the request at hand when its client has left.
+
+        A client that ended its side may only have finished speaking. It is told `102 Processing`
+        (RFC 2518 10.1): if it left, the answer is a reset, which the next look finds.
+        """
+        if self._handling is None or self._protocol.their_state is h11.SEND_BODY:
+            return
+        if self._transport.is_reset():
+            self._handling.cancel()
+        elif self._may_probe() and self._transport.has_ended():
+            head = h11.InformationalResponse(status_code=102, headers=[], reason=b"Processing")
+            self._transport.send_now(self._protocol.send(head) or b"")
+
+    def _may_probe(self) -> bool:
+        """An answer has not begun, and the client knows what an interim one is."""
+        protocol = self._protocol
+        return protocol.our_state is h11.SEND_RESPONSE and protocol.their_http_version == b"1.1"
 
     def _new_stream(self) -> _FileStream:
         settings, transport = self._settings, self._transport
@@ -176,7 +206,7 @@ class Connection:
             try:
                 event = self._protocol.next_event()
             except h11.RemoteProtocolError as error:
-                await self._refuse(error.error_status_hint)
+                await self._refuse(error.error_status_hint, speaks_tls=self._speaks_tls())
                 return None
             if isinstance(event, h11.Request):
                 status = _head_refusal(event)
@@ -184,6 +214,9 @@ class Connection:
                     await self._refuse(status)
                     return None
                 self._unread = _announced_length(event)
+                if not _announces_body(event):
+                    # Its end is there already: taken now, a client that leaves can be noticed.
+                    self._has_taken_end = self._protocol.next_event() is not h11.NEED_DATA
                 return event
             if event is not h11.NEED_DATA:
                 return None
@@ -207,11 +240,19 @@ class Connection:
                 self._idle_scope = None
         return None
 
-    async def _refuse(self, status: int) -> None:
+    def _speaks_tls(self) -> bool:
+        """Whether what was received begins like a TLS handshake record (RFC 8446 5.1)."""
+        return self._protocol.trailing_data[0].startswith(b"\x16\x03")
+
+    async def _refuse(self, status: int, *, speaks_tls: bool = False) -> None:
         """Answer what is not HTTP, or breaks its rules, with a bare status, and close."""
         if self._protocol.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             return
-        _log.warning("request.refused", status=status, client=self._transport.peer)
+        # Many clients try HTTPS first, at each command: that is no reason to warn.
+        if speaks_tls:
+            _log.info("tls.refused", client=self._transport.peer_address)
+        else:
+            _log.warning("request.refused", status=status, client=self._transport.peer_address)
         headers = [("content-length", "0"), ("connection", "close")]
         reason = _REASONS.get(status, b"")
         try:
@@ -223,29 +264,29 @@ class Connection:
 
     async def _receive(self) -> dict[str, Any]:
         """The application's `receive`: the next part of the body, pulled from the socket."""
-        while True:
-            if self._protocol.their_state in (h11.DONE, h11.MUST_CLOSE, h11.CLOSED):
-                return {"type": "http.disconnect"}
+        if self._has_taken_end:
+            self._has_taken_end = False
+            return dict(_BODY_END)
+        try:
+            event = await self._next_part()
+        except (h11.RemoteProtocolError, StalledError, OSError):
+            return dict(_DISCONNECT)
+        if isinstance(event, h11.Data):
+            self._unread -= len(event.data)
+            return {"type": "http.request", "body": bytes(event.data), "more_body": True}
+        return dict(_BODY_END if isinstance(event, h11.EndOfMessage) else _DISCONNECT)
+
+    async def _next_part(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED] | None:
+        """The body's next event; None when the request has ended."""
+        while self._protocol.their_state is h11.SEND_BODY:
             if self._protocol.they_are_waiting_for_100_continue:
-                head = h11.InformationalResponse(status_code=100, headers=[])
-                await self._send_event(head)
+                await self._send_event(h11.InformationalResponse(status_code=100, headers=[]))
                 await self._flush()
-            try:
-                event = self._protocol.next_event()
-            except h11.RemoteProtocolError:
-                return {"type": "http.disconnect"}
-            if isinstance(event, h11.Data):
-                self._unread -= len(event.data)
-                return {"type": "http.request", "body": bytes(event.data), "more_body": True}
-            if isinstance(event, h11.EndOfMessage):
-                return {"type": "http.request", "body": b"", "more_body": False}
+            event = self._protocol.next_event()
             if event is not h11.NEED_DATA:
-                return {"type": "http.disconnect"}
-            try:
-                content = await self._transport.receive(self._settings.stall_secs)
-            except StalledError:
-                return {"type": "http.disconnect"}
-            self._protocol.receive_data(content)
+                return event
+            self._protocol.receive_data(await self._transport.receive(self._settings.stall_secs))
+        return None
 
     async def _stream_send(self, event: Event) -> None:
         """What Hypercorn's stream sends, as h11 events. A head waits for the first of its body."""
@@ -299,7 +340,7 @@ class Connection:
     async def _settle(self) -> bool:
         """After an answer: whether the connection can be used again."""
         protocol = self._protocol
-        if protocol.our_state is h11.SEND_BODY:
+        if protocol.our_state in (h11.SEND_BODY, h11.ERROR):
             # The application ended in the middle of its answer: the peer must see a broken one.
             self._transport.abort()
             raise OSError("answer is incomplete")
@@ -353,8 +394,15 @@ def _head_refusal(request: h11.Request) -> int | None:
     names = {name for name, _ in request.headers}
     if b"content-length" in names and b"transfer-encoding" in names:
         return 400
-    size = len(request.target) + sum(len(name) + len(value) for name, value in request.headers)
-    return 431 if size > HEADER_BYTES_MAX else None
+    if not _origin_form(request.target).startswith(b"/"):
+        return 400
+    lines = sum(len(name) + len(value) + len(b": \r\n") for name, value in request.headers)
+    return 431 if len(request.target) + lines > HEADER_BYTES_MAX else None
+
+
+def _announces_body(request: h11.Request) -> bool:
+    names = {name for name, _ in request.headers}
+    return b"content-length" in names or b"transfer-encoding" in names
 
 
 def _announced_length(request: h11.Request) -> int:

@@ -9,7 +9,7 @@ import trio
 from hypercorn.trio.worker_context import WorkerContext
 
 from angos_trio.errors import OperatorError
-from angos_trio.limits import BACKLOG
+from angos_trio.limits import BACKLOG, WATCH_SECS
 from angos_trio.server.connection import AsgiApp, Connection, ServerSettings, hypercorn_config
 from angos_trio.server.transport import Transport
 
@@ -46,31 +46,44 @@ async def serve(
     connections: set[Connection] = set()
 
     async def handle(stream: trio.SocketStream) -> None:
-        connection = Connection(Transport(stream, options.stall_secs), settings)
+        try:
+            transport = Transport(stream, options.stall_secs)
+        except OSError:
+            return  # gone before it was accepted
+        connection = Connection(transport, settings)
         connections.add(connection)
         try:
             await connection.serve()
         finally:
             connections.discard(connection)
 
-    async with trio.open_nursery() as impatience:
+    async with trio.open_nursery() as watch:
+        watch.start_soon(_watch, connections)
         async with trio.open_nursery() as handlers:
             async with trio.open_nursery() as accepting:
                 for listener in listeners:
                     accepting.start_soon(_accept, listener, handle, handlers)
                 await wait_for_stop()
                 accepting.cancel_scope.cancel()
-            impatience.start_soon(_hurry, wait_for_stop, handlers)
+            watch.start_soon(_hurry, wait_for_stop, handlers)
             handlers.cancel_scope.deadline = trio.current_time() + options.drain_secs
             for connection in list(connections):
                 connection.drain()
-        impatience.cancel_scope.cancel()
+        watch.cancel_scope.cancel()
 
 
 async def _hurry(wait_for_stop: Callable[[], Awaitable[object]], handlers: trio.Nursery) -> None:
     """Being told to stop a second time ends the requests that are left."""
     await wait_for_stop()
     handlers.cancel_scope.cancel()
+
+
+async def _watch(connections: set[Connection]) -> None:
+    """Notice clients that left while their request is handled and nothing is sent or received."""
+    while True:
+        await trio.sleep(WATCH_SECS)
+        for connection in list(connections):
+            connection.end_if_abandoned()
 
 
 async def _accept(

@@ -6,8 +6,10 @@ byte now and then is served for as long as it likes, and costs one task and one 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import select
 import socket
 import struct
 
@@ -37,6 +39,8 @@ class Transport:
         self.stall_secs = stall_secs
         self.peer = _address(self._socket.getpeername())
         """The client's address and port; None on a Unix socket."""
+        self.peer_address = self.peer[0] if self.peer else "local"
+        """For logs."""
         self.local = _address(self._socket.getsockname())
         """Our address and port; None on a Unix socket."""
 
@@ -86,6 +90,24 @@ class Transport:
             await trio.lowlevel.wait_writable(self._socket)
         if scope.cancelled_caught:
             raise StalledError
+
+    def has_ended(self) -> bool:
+        """Whether the peer has ended its side: it left, or has only finished speaking."""
+        return bool(self._poll() & select.POLLRDHUP)
+
+    def is_reset(self) -> bool:
+        """Whether the connection is gone in both directions."""
+        return bool(self._poll() & (select.POLLERR | select.POLLHUP))
+
+    def _poll(self) -> int:
+        poller = select.poll()
+        poller.register(self._socket.fileno(), select.POLLRDHUP)
+        return sum(events for _, events in poller.poll(0))
+
+    def send_now(self, content: bytes) -> None:
+        """Send a little at once, or not at all."""
+        with contextlib.suppress(OSError):
+            os.write(self._socket.fileno(), content)
 
     async def linger(self) -> None:
         """End our side and read a little, so that the peer sees the answer and not a reset."""

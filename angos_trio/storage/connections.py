@@ -12,6 +12,8 @@ from angos_trio.oci.codes import Code, OciError
 from angos_trio.storage.files import is_disk_full
 
 _FULL: Final = frozenset({sqlite3.SQLITE_FULL})
+# The log's index could not grow, before anything was written: a full disk by another name.
+_FULL_INDEX: Final = frozenset({sqlite3.SQLITE_IOERR_SHMSIZE})
 _BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _DAMAGE: Final = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _ENDS_BATCH: Final = _FULL | _DAMAGE | {sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_READONLY}
@@ -92,12 +94,14 @@ def is_full(error: Exception) -> bool:
     """Whether the disk has no room for the change."""
     if isinstance(error, OSError):
         return is_disk_full(error)
-    return isinstance(error, sqlite3.Error) and _primary(error) in _FULL
+    if not isinstance(error, sqlite3.Error):
+        return False
+    return _primary(error) in _FULL or _code(error) in _FULL_INDEX
 
 
 def is_damage(error: Exception) -> bool:
     """Whether the database's file could not be read or written, or is not one."""
-    return isinstance(error, sqlite3.Error) and _primary(error) in _DAMAGE
+    return isinstance(error, sqlite3.Error) and not is_full(error) and _primary(error) in _DAMAGE
 
 
 def ends_batch(error: sqlite3.Error) -> bool:
@@ -110,8 +114,12 @@ def is_busy(error: sqlite3.Error) -> bool:
     return _primary(error) in _BUSY
 
 
+def _code(error: sqlite3.Error) -> int:
+    return int(getattr(error, "sqlite_errorcode", 0))
+
+
 def _primary(error: sqlite3.Error) -> int:
-    return int(getattr(error, "sqlite_errorcode", 0)) & _PRIMARY
+    return _code(error) & _PRIMARY
 
 
 def unavailable(error: Exception) -> OciError:

@@ -99,6 +99,7 @@ def prepare(directory: DataDirectory, files: Files) -> None:
     if directory.format_file.exists():
         _check_format(directory)
         return
+    files.make_directory(directory.root)
     for name in ("uploads", "trash", "quarantine"):
         files.make_directory(directory.root / name)
     files.make_directory(directory.root / "blobs")

@@ -31,6 +31,8 @@ def scan_sessions(directory: DataDirectory, files: Files) -> FoundSessions:
     for name in ours:
         if not name.endswith(".json"):
             continue
+        if files.regular_size(directory.uploads / name) is None:
+            continue
         session = _read(directory, name)
         if session is None:
             _remove(directory, files, name)
@@ -53,7 +55,7 @@ def _read(directory: DataDirectory, name: str) -> UploadSession | None:
         return None
     try:
         return decode_session(identifier, (directory.uploads / name).read_bytes())
-    except (ValueError, IsADirectoryError):
+    except ValueError:
         return None
 
 

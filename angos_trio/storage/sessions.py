@@ -175,6 +175,10 @@ class Sessions:
         self._writing[session] = _Writing(scope, trio.current_time(), trio.Event())
         return scope
 
+    def is_writing(self, session: SessionId) -> bool:
+        """Whether a request writes to the session now."""
+        return session in self._writing
+
     def note_byte(self, session: SessionId) -> None:
         """The session's writer has brought something."""
         now = trio.current_time()
@@ -230,12 +234,12 @@ class Sessions:
 
         False when the disk refused to remove them; a later start finds them again.
         """
+        self.forget(session)
         writing = self._writing.get(session)
         if writing is not None:
             writing.scope.cancel()
             with trio.move_on_after(TAKEOVER_WAIT_SECS):
                 await writing.ended.wait()
-        self.forget(session)
         return await trio.to_thread.run_sync(self._remove_files, session)
 
     async def discard_shielded(self, session: SessionId) -> None:

@@ -132,16 +132,22 @@ class Storage:
 
     async def committed_offset(self, session: SessionId) -> int:
         """How many bytes an upload session holds."""
-        return await trio.to_thread.run_sync(self.sessions.committed_offset, session)
+        try:
+            return await trio.to_thread.run_sync(self.sessions.committed_offset, session)
+        except OSError as error:
+            raise unavailable(error) from error
 
     def published_size(self, digest: Digest) -> int | None:
         """The size of the blob's file, if there is one; blocks for one look."""
         return self.receiver.files.regular_size(self.receiver.directory.blob(digest))
 
     def space(self) -> Space:
-        """Free space now; blocks for one look at the file system."""
+        """Free space now; blocks for one look at the file system. Raises UNAVAILABLE (503)."""
         files, directory = self.receiver.files, self.receiver.directory
-        return Space(files.free_bytes(directory.root), self.settings.reserve_bytes)
+        try:
+            return Space(files.free_bytes(directory.root), self.settings.reserve_bytes)
+        except OSError as error:
+            raise unavailable(error) from error
 
     def require_space(self) -> None:
         """Raise UNAVAILABLE (507) when the disk is below the reserve."""

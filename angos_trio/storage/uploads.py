@@ -336,15 +336,16 @@ class _Gathered:
         """What the source brings next; empty at its end, None when the deadline passed."""
         try:
             with trio.CancelScope(deadline=deadline) as scope:
-                part = await anext(self._source, b"")
+                part = await anext(self._source, None)
             if scope.cancelled_caught:
                 return None
         except Exception as error:
             self.failure = error
             self.is_ended = True
             return b""
-        if not part:
+        if part is None:
             self.is_ended = True
+            return b""
         self._receiver.sessions.note_byte(self._session.id)
         self._size += len(part)
         if self._size > self._size_max:

@@ -22,14 +22,14 @@ _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})
 
 @dataclass(frozen=True, slots=True)
 class StorageGauges:
-    """What storage is asked for at each scrape: bytes and counts."""
+    """What storage is asked for at each scrape: bytes and counts, NaN where it cannot tell."""
 
-    free_bytes: Callable[[], int]
-    reserve_bytes: Callable[[], int]
-    database_bytes: Callable[[], int]
-    uploads_open: Callable[[], int]
-    writes_waiting: Callable[[], int]
-    is_writable: Callable[[], int]
+    free_bytes: Callable[[], float]
+    reserve_bytes: Callable[[], float]
+    database_bytes: Callable[[], float]
+    uploads_open: Callable[[], float]
+    writes_waiting: Callable[[], float]
+    is_writable: Callable[[], float]
 
 
 # As many series again, which nobody asked for.
@@ -85,7 +85,7 @@ class Metrics:
         self._in_flight.inc()
 
     def request_ends(self, method: str, route: str, status: int, duration_ms: float) -> None:
-        """Count an answer; `status` 499 stands for one that was cancelled."""
+        """Count an answer; `status` 499: it was cancelled, or its client left."""
         known = method if method in _METHODS else "OTHER"
         self._in_flight.dec()
         self._requests.labels(known, route, str(status)).inc()

@@ -11,6 +11,7 @@ import errno
 import json
 import os
 import signal
+import sqlite3
 import threading
 import time
 from dataclasses import asdict, dataclass
@@ -21,25 +22,48 @@ from angos_trio.storage.files import Files
 KILL = "kill"
 TEAR = "tear"
 ERRORS = {name: getattr(errno, name) for name in ("ENOSPC", "EIO", "EROFS")}
+SQLITE_ERRORS = {name: getattr(sqlite3, name) for name in ("SQLITE_FULL", "SQLITE_IOERR")}
+"""What SQLite meets at a commit, where `Files` has no say."""
 
 GROWING = frozenset({"make_directory", "write_new", "replace", "write_at", "allocate"})
 """What a full disk refuses; an existing file can still be opened, cut, renamed and removed."""
 CHANGING = GROWING | {"open_to_append", "truncate", "sync", "flush", "sync_directory", "publish"}
 CHANGING |= {"remove"}
+FREEING = frozenset({"remove", "truncate"})
+COMMIT = "commit.before"
 
 
 @dataclass(frozen=True)
 class Fault:
     """What happens at the `at`-th step, counted from 1 among those of one name, or among all.
 
-    `action` is `kill`, `tear` (half of a write, then kill) or the name of an error. An error that
-    `lasts` is what all later verbs meet that such a disk refuses, until the control file is gone.
+    `action` is `kill`, `tear` (half of a write, then kill) or the name of an error. Errors come to
+    verbs and to the commit; one that `lasts` is what every later verb meets that such a disk
+    refuses, until the control file is gone.
     """
 
     at: int
     action: str
     step: str = ""
     lasts: bool = False
+
+    def may_come_to(self, name: str) -> bool:
+        """Whether the step counts."""
+        if self.step:
+            return self.step == name
+        if self.action == TEAR:
+            return name == "write_at"
+        if self.action in SQLITE_ERRORS:
+            return name == COMMIT
+        if self.action == "ENOSPC" and name in FREEING:
+            return False
+        return self.action == KILL or name in CHANGING or name == COMMIT
+
+    def lasts_for(self, name: str) -> bool:
+        """Whether the step fails once the fault was met, if it is one that lasts."""
+        if self.action in SQLITE_ERRORS:
+            return name == COMMIT
+        return name in (GROWING if self.action == "ENOSPC" else CHANGING)
 
 
 class Control:
@@ -143,8 +167,8 @@ class FaultyFiles(Files):
             if fault is None:
                 return None
             if self._is_lasting:
-                return fault if name in _refused_by(fault.action) else None
-            if fault.step not in ("", name):
+                return fault if fault.lasts_for(name) else None
+            if not fault.may_come_to(name):
                 return None
             self._count += 1
             if self._count != fault.at:
@@ -170,12 +194,12 @@ def _hit_file(control: Path) -> Path:
     return control.with_suffix(".hit")
 
 
-def _refused_by(action: str) -> frozenset[str]:
-    return GROWING if action == "ENOSPC" else CHANGING
-
-
 def _act(fault: Fault) -> None:
     if fault.action in ERRORS:
         raise OSError(ERRORS[fault.action], os.strerror(ERRORS[fault.action]))
+    if fault.action in SQLITE_ERRORS:
+        error = sqlite3.OperationalError(fault.action)
+        error.sqlite_errorcode = SQLITE_ERRORS[fault.action]
+        raise error
     os.kill(os.getpid(), signal.SIGKILL)
     time.sleep(60)

@@ -154,13 +154,13 @@ def test_blob_cannot_be_held_before_it_is_recorded(rows: Rows) -> None:
         blobs.hold(rows, 1, A, 1)
 
 
-def test_holders_come_in_name_order_and_no_more_than_asked_for(rows: Rows) -> None:
+def test_holders_come_oldest_first_and_no_more_than_asked_for(rows: Rows) -> None:
     for name in ("b", "a", "c"):
         hold(rows, A, namespaces.ensure(rows, RepositoryName(name), 1))
     hold(rows, B)
 
-    assert blobs.holders(rows, A, 10) == ["a", "b", "c"]
-    assert blobs.holders(rows, A, 2) == ["a", "b"]
+    assert blobs.holders(rows, A, 10) == ["b", "a", "c"]
+    assert blobs.holders(rows, A, 2) == ["b", "a"]
     assert blobs.holders(rows, C, 2) == []
 
 

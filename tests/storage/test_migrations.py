@@ -122,18 +122,18 @@ def test_database_of_a_later_version_is_refused_by_number(
     assert version_of(database) == 3
 
 
-def test_migration_that_fails_leaves_nothing_of_itself(database: Path, release: Releases) -> None:
+def test_upgrade_is_all_or_nothing(database: Path, release: Releases) -> None:
+    release()
+    migrated(database)
     release(SECOND, BROKEN)
-
     with pytest.raises(sqlite3.OperationalError):
         migrated(database)
-    assert version_of(database) == 2
-    assert "half_made" not in tables_of(database)
+
+    assert version_of(database) == 1
+    assert not {"half_made", "second"} & tables_of(database)
 
 
-def test_upgrade_that_failed_half_way_goes_on_where_it_stopped(
-    database: Path, release: Releases
-) -> None:
+def test_upgrade_that_failed_passes_once_it_is_mended(database: Path, release: Releases) -> None:
     release(SECOND, BROKEN)
     with pytest.raises(sqlite3.OperationalError):
         migrated(database)

@@ -427,6 +427,70 @@ def test_commit_stands_when_the_log_cannot_be_looked_at(root: Path) -> None:
     run(test)
 
 
+def test_unforeseen_failure_answers_everybody_and_makes_storage_read_only(root: Path) -> None:
+    """A writer that has died in silence would leave its callers waiting."""
+    gathering = Gathering()
+    outcomes: list[OciError] = []
+
+    def crash() -> None:
+        raise ZeroDivisionError("unforeseen")
+
+    async def write(storage: Storage) -> None:
+        outcomes.append(await refusal_of(storage.write(adding("beside"))))
+
+    async def test() -> None:
+        async with opened(root, gathering.files) as storage, trio.open_nursery() as nursery:
+            await gathering.hold(storage, nursery)
+            for _ in range(3):
+                nursery.start_soon(write, storage)
+            gathering.files.at["commit.before"] = crash
+            await gathering.gathered(storage, 3)
+            while len(outcomes) < 3:
+                await trio.testing.wait_all_tasks_blocked()
+
+            assert storage.broken is not None
+            assert "unforeseen" in storage.broken
+            await write(storage)
+            assert {(error.code, error.status) for error in outcomes} == {(Code.UNAVAILABLE, 503)}
+
+    run(test)
+    assert names(root) == ["first"]
+
+
+@pytest.mark.parametrize("ending", ["done", "refused", "cancelled", "not queued"])
+def test_who_asked_is_told_when_the_outcome_is_known(
+    root: Path, ending: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when it was cancelled meanwhile, or when the step was never queued; once."""
+    told: list[BaseException | None] = []
+
+    async def test() -> None:
+        gathering = Gathering()
+        async with opened(root, gathering.files) as storage, trio.open_nursery() as nursery:
+            await gathering.hold(storage, nursery)
+            if ending == "not queued":
+                monkeypatch.setattr(writer, "WAITING_STEPS_MAX", 0)
+
+            async def write() -> None:
+                step = refusing if ending == "refused" else adding("step")
+                with contextlib.suppress(OciError):
+                    await storage.write(step, told.append)
+
+            async with trio.open_nursery() as callers:
+                callers.start_soon(write)
+                await trio.testing.wait_all_tasks_blocked()
+                assert len(told) == (ending == "not queued")
+                if ending == "cancelled":
+                    callers.cancel_scope.cancel()
+                gathering.barrier.open()
+            monkeypatch.undo()
+            await quiet(storage)
+
+    run(test)
+    assert len(told) == 1
+    assert isinstance(told[0], OciError) == (ending in ("refused", "not queued"))
+
+
 def test_storage_can_be_opened_again_after_it_was_closed(root: Path) -> None:
     async def test() -> None:
         for number in range(3):

@@ -58,11 +58,11 @@ def is_referenced(rows: Rows, namespace: int, digest: Digest) -> bool:
 
 
 def holders(rows: Rows, digest: Digest, limit: int) -> list[RepositoryName]:
-    """Namespaces that hold a blob whose bytes are there, in name order."""
+    """Namespaces that hold a blob whose bytes are there, the oldest namespaces first."""
     found = rows.execute(
         "SELECT n.name FROM namespace_blobs h "
         "JOIN blobs b ON b.digest = h.digest AND b.state = 'present' "
-        "JOIN namespaces n ON n.id = h.namespace WHERE h.digest = ? ORDER BY n.name LIMIT ?",
+        "JOIN namespaces n ON n.id = h.namespace WHERE h.digest = ? ORDER BY h.namespace LIMIT ?",
         (digest, limit),
     )
     return [RepositoryName(row[0]) for row in found]
@@ -77,13 +77,18 @@ def release(rows: Rows, namespace: int, digest: Digest) -> bool:
 
 
 def extend_leases_of(rows: Rows, namespace: int, manifest: Digest, lease_until: int) -> None:
-    """Before a manifest goes: keep for a while what nothing else in the namespace refers to."""
-    rows.execute(
-        "UPDATE namespace_blobs SET lease_until = max(lease_until, ?) "
-        "WHERE namespace = ? AND digest IN ("
-        "SELECT r.digest FROM manifest_references r "
-        "WHERE r.namespace = ? AND r.manifest = ? AND NOT EXISTS ("
-        "SELECT 1 FROM manifest_references o "
-        "WHERE o.namespace = r.namespace AND o.digest = r.digest AND o.manifest <> r.manifest))",
-        (lease_until, namespace, namespace, manifest),
-    )
+    """Before a manifest goes: keep for a while what nothing else in the namespace refers to.
+
+    A reference keeps whatever stands under its digest, a blob or a manifest.
+    """
+    for table in ("namespace_blobs", "manifests"):
+        rows.execute(
+            f"UPDATE {table} SET lease_until = max(lease_until, ?) "
+            "WHERE namespace = ? AND digest IN ("
+            "SELECT r.digest FROM manifest_references r "
+            "WHERE r.namespace = ? AND r.manifest = ? AND NOT EXISTS ("
+            "SELECT 1 FROM manifest_references o "
+            "WHERE o.namespace = r.namespace AND o.digest = r.digest "
+            "AND o.manifest <> r.manifest))",
+            (lease_until, namespace, namespace, manifest),
+        )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
+from angos_trio.limits import REFERRERS_PAGE_BYTES
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.manifest import ManifestFacts
 from angos_trio.oci.names import RepositoryName, Tag
@@ -151,17 +152,40 @@ def list_referrers(
     after: str,
     limit: int,
 ) -> list[Referrer]:
-    """Manifests that name the subject, in digest order, strictly after a digest."""
+    """Manifests that name the subject, in digest order, strictly after a digest.
+
+    No more are read than it takes to fill a page's bytes with their annotations, and one.
+    """
+    # The keys alone come from an index that holds them; asked for whole rows, SQLite would walk
+    # the namespace's manifests by their primary key.
     condition = "" if artifact_type is None else "AND artifact_type = ? "
-    parameters: list[object] = [namespace, subject, after, limit]
-    if artifact_type is not None:
-        parameters.insert(2, artifact_type)
-    found = rows.execute(
-        "SELECT digest, media_type, size, artifact_type, annotations FROM manifests "
+    filters = [] if artifact_type is None else [artifact_type]
+    keys = rows.execute(
+        "SELECT digest FROM manifests "
         f"WHERE namespace = ? AND subject = ? {condition}AND digest > ? ORDER BY digest LIMIT ?",
-        parameters,
+        (namespace, subject, *filters, after, limit),
     )
-    return [Referrer(Digest(row[0]), row[1], row[2], row[3], json.loads(row[4])) for row in found]
+    referrers: list[Referrer] = []
+    used = 0
+    for (digest,) in keys:
+        row = rows.execute(
+            "SELECT media_type, size, artifact_type, annotations FROM manifests "
+            "WHERE namespace = ? AND digest = ?",
+            (namespace, digest),
+        ).fetchone()
+        used += len(row[3])
+        referrers.append(Referrer(Digest(digest), row[0], row[1], row[2], json.loads(row[3])))
+        if used > REFERRERS_PAGE_BYTES and len(referrers) > 1:
+            break
+    return referrers
+
+
+def find_subject(rows: Rows, namespace: int, digest: Digest) -> tuple[str | None] | None:
+    """The subject that a manifest of the namespace names, if any; None when it is not held."""
+    found: tuple[str | None] | None = rows.execute(
+        "SELECT subject FROM manifests WHERE namespace = ? AND digest = ?", (namespace, digest)
+    ).fetchone()
+    return found
 
 
 def is_held(rows: Rows, namespace: int, digest: Digest) -> bool:

@@ -1,0 +1,125 @@
+"""A whole registry served in process, with a look inside."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from angos_trio.app import Plan, build_application
+from angos_trio.http.gate import Gate
+from angos_trio.oci.digest import Digest
+from angos_trio.oci.names import RepositoryName
+from angos_trio.registry.context import Registry
+from angos_trio.registry.push_blob import complete_interrupted
+from angos_trio.registry.push_manifest import ManifestPush, push_manifest
+from angos_trio.server.connection import AsgiApp
+from angos_trio.storage.store import open_storage
+from tests.factories import Document, make_plan, make_registry
+from tests.server.in_process import InProcessServer, in_process
+from tests.server.wire import Wire
+
+
+@dataclass
+class ServedRegistry:
+    """A registry that is being served; `core` is what its use-cases are given."""
+
+    server: InProcessServer
+    plan: Plan
+    core: Registry
+
+    @property
+    def address(self) -> tuple[str, int]:
+        return self.server.address
+
+    @property
+    def url(self) -> str:
+        host, port = self.address
+        return f"http://{host}:{port}"
+
+    def wire(self, **options: Any) -> Wire:
+        """A raw connection."""
+        return Wire(self.address, **options)
+
+    def files(self, directory: str) -> list[Path]:
+        """The files below a directory of the data directory."""
+        return [path for path in (self.plan.storage.root / directory).rglob("*") if path.is_file()]
+
+    def session_bytes(self, location: str) -> int:
+        """How many bytes of an upload session have reached its file."""
+        session = location.rpartition("/")[2]
+        path = self.plan.storage.root / "uploads" / f"{session}.data"
+        return path.stat().st_size if path.exists() else 0
+
+    def open_blobs(self) -> int:
+        """How many descriptors of this process are open on a blob's file."""
+        blobs = str(self.plan.storage.root / "blobs")
+        count = 0
+        for descriptor in os.listdir("/proc/self/fd"):
+            try:
+                count += os.readlink(f"/proc/self/fd/{descriptor}").startswith(blobs)
+            except FileNotFoundError:
+                continue
+        return count
+
+    def store(self, name: str, documents: Sequence[Document]) -> list[Document]:
+        """Push many manifests by digest, side by side, past the socket: for listings of them."""
+        self.server.call(self._store, RepositoryName(name), documents)
+        return list(documents)
+
+    async def _store(self, name: RepositoryName, documents: Sequence[Document]) -> None:
+        caller = Gate(self.plan.access).identify("127.0.0.1")
+        async with trio.open_nursery() as pushes:
+            for item in documents:
+                push = ManifestPush(name, Digest(item.digest), item.body, item.media_type)
+                pushes.start_soon(push_manifest, self.core, caller, push)
+
+
+class _Opened:
+    """Opens the storage and builds the application in the server's loop."""
+
+    def __init__(self, plan: Plan, *, sends_files: bool) -> None:
+        self.plan = plan
+        self.sends_files = sends_files
+        self.core: Registry
+
+    @asynccontextmanager
+    async def application(self) -> AsyncIterator[AsgiApp]:
+        async with open_storage(self.plan.storage) as storage:
+            self.core = make_registry(storage, self.plan)
+            await complete_interrupted(self.core)
+            built = build_application(self.core, self.plan.access)
+            yield built if self.sends_files else _without_extensions(built)
+
+
+def _without_extensions(application: AsgiApp) -> AsgiApp:
+    """The application as another ASGI server would call it: nothing private is offered."""
+
+    async def called(scope: Mapping[str, Any], receive: Any, send: Any) -> None:
+        await application({**scope, "extensions": {}}, receive, send)
+
+    return called
+
+
+@contextmanager
+def serving(
+    root: Path,
+    *,
+    sends_files: bool = True,
+    stall_secs: float = 30.0,
+    drain_secs: float = 2.0,
+    clock: trio.abc.Clock | None = None,
+    **tables: Mapping[str, object],
+) -> Iterator[ServedRegistry]:
+    """A registry below `root` for the length of a `with` block; `tables` as for `make_config`."""
+    opened = _Opened(make_plan(root, **tables), sends_files=sends_files)
+    application = opened.application()
+    with in_process(
+        application, stall_secs=stall_secs, drain_secs=drain_secs, clock=clock
+    ) as server:
+        yield ServedRegistry(server, opened.plan, opened.core)

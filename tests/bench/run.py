@@ -1,0 +1,113 @@
+"""Ours beside Debian's docker-registry under the same load. Started by `make bench`.
+
+Prints ratios of throughput, latencies, processor time, start-up and memory. The exit code is 0
+whatever they are, unless `--require` is given.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import sys
+import time
+from collections.abc import Sequence
+
+from tests.bench import report as text
+from tests.bench.machine import describe
+from tests.bench.report import Report
+from tests.bench.rows import ROWS, Measured, Row, build_client, measure
+from tests.bench.sides import (
+    CACHE,
+    OURS,
+    REPOSITORY,
+    THEIRS,
+    BenchError,
+    measure_start,
+    peer_program,
+    pins,
+    versions,
+)
+
+ROUNDS, QUICK_ROUNDS = 5, 3
+PAGE = REPOSITORY / "docs" / "performance.md"
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="smaller counts and three rounds")
+    parser.add_argument("--rounds", type=int, metavar="N", help="runs of each side")
+    parser.add_argument("--row", metavar="TEXT", help="only rows whose name contains this")
+    parser.add_argument("--require", action="store_true", help="fail when a ratio is below 1")
+    parser.add_argument("--write-docs", action="store_true", help="write docs/performance.md")
+    options = parser.parse_args(arguments)
+    if options.write_docs and (options.quick or options.row):
+        parser.error("the page is written by a full run only")
+    return options
+
+
+def chosen_rows(options: argparse.Namespace) -> list[Row]:
+    """The rows to run."""
+    rows = [row.made_quick() if options.quick else row for row in ROWS]
+    return [row for row in rows if options.row is None or options.row in row.name]
+
+
+def run_rows(rows: Sequence[Row], rounds: int) -> list[Measured]:
+    """Measure one row after the other and tell how it went."""
+    measured = []
+    for row in rows:
+        begun = time.monotonic()
+        item = measure(row, rounds)
+        measured.append(item)
+        took = time.monotonic() - begun
+        print(f"{row.name:<42} ratio {item.ratio:6.2f}   {took:6.1f} s", flush=True)
+    return measured
+
+
+def run(options: argparse.Namespace) -> int:
+    """The whole comparison."""
+    rows = chosen_rows(options)
+    if not rows:
+        raise BenchError("no such row")
+    machine = describe(CACHE)
+    build_client()
+    peer_program()
+    found = versions()
+    if not found[1].startswith(pins()["peer_version"]):
+        print(f"note: {THEIRS} is {found[1]}, tests/pins.toml has {pins()['peer_version']}")
+    rounds = options.rounds or (QUICK_ROUNDS if options.quick else ROUNDS)
+    starts = measure_start(OURS, CACHE / "start"), measure_start(THEIRS, CACHE / "start")
+    measured = run_rows(rows, rounds)
+    today = datetime.datetime.now(datetime.UTC).date().isoformat()
+    report = Report(machine, found, today, rounds, measured, starts)
+    show(report)
+    if options.write_docs:
+        PAGE.write_text(text.document(report), encoding="utf-8")
+    for shortfall in report.shortfalls:
+        print(f"short: {shortfall}")
+    return 1 if options.require and report.shortfalls else 0
+
+
+def show(report: Report) -> None:
+    """Print the tables."""
+    for part in (
+        text.throughput_table(report.measured),
+        text.latency_table(report.measured),
+        text.processor_table(report.measured),
+        text.start_table(report),
+    ):
+        print(f"\n{part}")
+    print(f"\nload average before the run {report.machine.load:.2f}\n")
+
+
+def main() -> int:
+    """Run; 2 when there can be no comparison."""
+    try:
+        return run(parse(None))
+    except BenchError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,247 @@
+"""The two registries that are compared: ours as it comes, and Debian's docker-registry.
+
+Both store on the same file system and listen on the loopback address. The package of the other
+one is unpacked into the cache and not installed, so that its service never starts.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import shutil
+import signal
+import statistics
+import subprocess
+import time
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.running import HOST, free_port, program
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+CACHE = REPOSITORY / ".cache" / "bench"
+PEER_CACHE = CACHE / "docker-registry"
+START_SECS_MAX = 20.0
+STOP_SECS_MAX = 30.0
+POLL_SECS = 0.002
+PACKAGE_SECS_MAX = 300
+STARTS = 5
+SETTLE_SECS = 1.0
+
+OURS = "angos-trio"
+THEIRS = "docker-registry"
+
+
+class BenchError(Exception):
+    """The comparison cannot be made; the message says why."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What a process and its children hold, in bytes."""
+
+    resident: int
+    proportional: int
+
+
+@dataclass(frozen=True)
+class Side:
+    """A running registry."""
+
+    name: str
+    address: str
+    process: subprocess.Popen[bytes]
+    start_secs: float
+
+    def memory(self) -> Memory:
+        """What it holds now."""
+        totals = {"Rss": 0, "Pss": 0}
+        for pid in _family(self.process.pid):
+            text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+            for key in totals:
+                found = re.search(rf"^{key}: +(\d+) kB$", text, re.MULTILINE)
+                totals[key] += int(found[1]) * 1024 if found else 0
+        return Memory(totals["Rss"], totals["Pss"])
+
+
+def pins() -> dict[str, Any]:
+    """The `[bench]` table of tests/pins.toml."""
+    text = (REPOSITORY / "tests" / "pins.toml").read_text(encoding="utf-8")
+    table: dict[str, Any] = tomllib.loads(text)["bench"]
+    return table
+
+
+def peer_program() -> Path:
+    """The other registry, unpacked from its Debian package where it is not installed."""
+    package = str(pins()["peer_package"])
+    if installed := shutil.which(package):
+        return Path(installed)
+    unpacked = PEER_CACHE / "usr" / "bin" / package
+    if unpacked.exists():
+        return unpacked
+    if shutil.which("apt-get") is None:
+        raise BenchError(f"there is no {package} here, and no apt-get to bring it")
+    PEER_CACHE.mkdir(parents=True, exist_ok=True)
+    if _run(["apt-get", "download", package], PEER_CACHE).returncode != 0:
+        _run(["apt-get", "update"], PEER_CACHE)
+        done = _run(["apt-get", "download", package], PEER_CACHE)
+        if done.returncode != 0:
+            raise BenchError(f"apt-get cannot bring {package}:\n{done.stderr}")
+    for archive in PEER_CACHE.glob(f"{package}_*.deb"):
+        _run(["dpkg-deb", "-x", str(archive), str(PEER_CACHE)], PEER_CACHE)
+    if not unpacked.exists():
+        raise BenchError(f"the package {package} holds no program of that name")
+    return unpacked
+
+
+def _run(command: Sequence[str], directory: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
+        cwd=directory,
+        env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=PACKAGE_SECS_MAX,
+        check=False,
+    )
+
+
+def versions() -> tuple[str, str]:
+    """Ours and theirs, as each says it."""
+    ours = _run([*program(), "--version"], REPOSITORY).stdout.strip().split()[-1]
+    said = _run([str(peer_program()), "--version"], REPOSITORY).stdout
+    found = re.search(r"\d+\.\d+\.\d+\S*", said)
+    return ours, found[0] if found else said.strip()
+
+
+@contextmanager
+def both(root: Path) -> Iterator[tuple[Side, Side]]:
+    """Ours and theirs on empty data below `root`, which is removed afterwards."""
+    shutil.rmtree(root, ignore_errors=True)
+    root.mkdir(parents=True)
+    try:
+        with ExitStack() as stack:
+            ours = stack.enter_context(start(OURS, root / "ours"))
+            theirs = stack.enter_context(start(THEIRS, root / "theirs"))
+            yield ours, theirs
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+
+
+@contextmanager
+def start(name: str, root: Path) -> Iterator[Side]:
+    """One registry that stores below `root`, stopped at the end; a crash on the way is an error."""
+    root.mkdir(parents=True, exist_ok=True)
+    address = f"{HOST}:{free_port()}"
+    if name == OURS:
+        data = str(root / "data")
+        command = [*program(), "serve", "--listen", address, "--data-dir", data]
+    else:
+        command = [str(peer_program()), "serve", str(_peer_config(root, address))]
+    log_file = root / "log"
+    with log_file.open("ab") as log:
+        begun = time.monotonic()
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=_environment(),
+        )
+    try:
+        _wait_until_ready(process, address, "/readyz" if name == OURS else "/v2/", log_file)
+        yield Side(name, address, process, time.monotonic() - begun)
+        if process.poll() is not None:
+            raise BenchError(f"{name} ended with {process.returncode}:\n{log_file.read_text()}")
+    finally:
+        _stop(process)
+
+
+def _environment() -> Mapping[str, str]:
+    """Ours, less what would configure the other registry; traces off where it knows them."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("REGISTRY_")}
+    return {**kept, "OTEL_TRACES_EXPORTER": "none"}
+
+
+def _peer_config(root: Path, address: str) -> Path:
+    """Debian's configuration as to cache and delete; no access log, errors only. JSON is YAML."""
+    config = {
+        "version": "0.1",
+        "log": {"level": "error", "accesslog": {"disabled": True}},
+        "storage": {
+            "cache": {"blobdescriptor": "inmemory"},
+            "delete": {"enabled": True},
+            "filesystem": {"rootdirectory": str(root / "data")},
+        },
+        "http": {"addr": address},
+    }
+    path = root / "config.yml"
+    path.write_text(json.dumps(config))
+    return path
+
+
+def _wait_until_ready(
+    process: subprocess.Popen[bytes], address: str, path: str, log_file: Path
+) -> None:
+    deadline = time.monotonic() + START_SECS_MAX
+    while not _answers(address, path):
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise BenchError(f"{process.args!r} did not start:\n{log_file.read_text()}")
+        time.sleep(POLL_SECS)
+
+
+def _answers(address: str, path: str) -> bool:
+    connection = http.client.HTTPConnection(address, timeout=2)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(STOP_SECS_MAX)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _family(pid: int) -> list[int]:
+    children = Path(f"/proc/{pid}/task/{pid}/children")
+    found = children.read_text().split() if children.exists() else []
+    return [pid, *(member for child in found for member in _family(int(child)))]
+
+
+@dataclass(frozen=True)
+class Start:
+    """How a registry comes up: medians in seconds, and what it holds while nobody asks."""
+
+    empty_secs: float
+    again_secs: float
+    idle: Memory
+
+
+def measure_start(name: str, root: Path) -> Start:
+    """Start on an empty directory and once more on the same, some times over."""
+    empty, again, idle = [], [], Memory(0, 0)
+    for _ in range(STARTS):
+        shutil.rmtree(root, ignore_errors=True)
+        with start(name, root) as side:
+            empty.append(side.start_secs)
+        with start(name, root) as side:
+            again.append(side.start_secs)
+            time.sleep(SETTLE_SECS)
+            idle = max(idle, side.memory(), key=lambda memory: memory.resident)
+    shutil.rmtree(root, ignore_errors=True)
+    return Start(statistics.median(empty), statistics.median(again), idle)

@@ -1,0 +1,186 @@
+"""`angos-trio serve` as a process of its own."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.running import HOST, program, start_registry
+
+pytestmark = pytest.mark.slow
+SECS_MAX = 20
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """A command that ends by itself."""
+    return subprocess.run(
+        [*program(), *arguments], capture_output=True, text=True, timeout=SECS_MAX, check=False
+    )
+
+
+def expect_refusal(ended: subprocess.CompletedProcess[str], *parts: str) -> None:
+    """One line for the operator, exit code 1, no traceback."""
+    assert ended.returncode == 1
+    assert ended.stdout == ""
+    lines = [line for line in ended.stderr.splitlines() if not line.startswith("{")]
+    assert len(lines) == 1, ended.stderr
+    assert lines[0].startswith("angos-trio: ")
+    for part in parts:
+        assert part in lines[0]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_ends_it_with_0_and_nothing_left_open(tmp_path: Path, number: int) -> None:
+    registry = start_registry(tmp_path / "data", tmp_path / "log")
+    registry.process.send_signal(number)
+
+    assert registry.process.wait(SECS_MAX) == 0
+    lines = [json.loads(line) for line in registry.log.splitlines()]
+    assert [line["event"] for line in lines] == ["started", "stopped"]
+    assert not (tmp_path / "data" / "metadata.db-wal").exists()
+
+
+def test_module_is_the_command() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "angos_trio", "--version"],
+        capture_output=True,
+        text=True,
+        timeout=SECS_MAX,
+        check=True,
+    )
+
+    assert ended.stdout.startswith("angos-trio ")
+
+
+def test_configuration_is_served(tmp_path: Path) -> None:
+    file = tmp_path / "registry.toml"
+    file.write_text("[global]\nmax_manifest_size = 10\nmax_concurrent_requests = 4\n")
+    registry = start_registry(tmp_path / "data", tmp_path / "log", arguments=["-c", str(file)])
+    try:
+        answer = httpx.put(f"{registry.base_url}/v2/a/manifests/v1", content=b"x" * 11)
+        ready = httpx.get(f"{registry.base_url}/readyz")
+    finally:
+        assert registry.stop() == 0
+
+    assert answer.status_code == 413
+    assert ready.status_code == 200
+    remarks = [json.loads(line) for line in registry.log.splitlines() if "remark" in line]
+    assert len(remarks) == 1
+    assert "max_concurrent_requests" in remarks[0]["remark"]
+
+
+def test_data_directory_is_nobody_elses_to_read(tmp_path: Path) -> None:
+    registry = start_registry(tmp_path / "data", tmp_path / "log")
+    registry.stop()
+
+    for path in [tmp_path / "data", *(tmp_path / "data").rglob("*")]:
+        assert stat.S_IMODE(path.stat().st_mode) & stat.S_IRWXO == 0, path
+
+
+def test_content_is_there_after_a_restart(tmp_path: Path) -> None:
+    first = start_registry(tmp_path / "data", tmp_path / "log")
+    digest = "sha256:b94d27b9934d3e08a52e52d7da7dabfac484efe37a5380ee9088f7ace2efcde9"
+    pushed = httpx.post(
+        f"{first.base_url}/v2/a/blobs/uploads/",
+        params={"digest": digest},
+        content=b"hello world",
+    )
+    location = httpx.post(f"{first.base_url}/v2/a/blobs/uploads/").headers["Location"]
+    httpx.patch(f"{first.base_url}{location}", content=b"hello")
+    assert first.stop() == 0
+    second = start_registry(tmp_path / "data", tmp_path / "log")
+    try:
+        read = httpx.get(f"{second.base_url}/v2/a/blobs/{digest}")
+        resumed = httpx.get(f"{second.base_url}{location}")
+    finally:
+        second.stop()
+
+    assert pushed.status_code == 201
+    assert read.content == b"hello world"
+    assert resumed.headers["Range"] == "0-4"
+
+
+def test_second_instance_is_refused(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    registry = start_registry(data, tmp_path / "log")
+    try:
+        ended = run("serve", "--listen", f"{HOST}:0", "--data-dir", str(data))
+    finally:
+        registry.stop()
+
+    expect_refusal(ended, str(data), "another angos-trio")
+
+
+def test_taken_port_is_refused(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind((HOST, 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        ended = run("serve", "--listen", f"{HOST}:{port}", "--data-dir", str(tmp_path / "data"))
+
+    expect_refusal(ended, f"{HOST} port {port}", "in use")
+
+
+@pytest.mark.parametrize("what", ["a file", "below a file", "a later format", "no database"])
+def test_data_directory_that_cannot_be_used_is_refused(tmp_path: Path, what: str) -> None:
+    data = tmp_path / "data"
+    if what in ("a file", "below a file"):
+        data.write_text("")
+        data = data / "below" if what == "below a file" else data
+    else:
+        data.mkdir()
+    if what == "a later format":
+        (data / "format.json").write_text('{"format": 99, "instance": "x"}')
+    elif what == "no database":
+        (data / "metadata.db").write_text("this is no database, whatever its name is" * 100)
+
+    expect_refusal(run("serve", "--listen", f"{HOST}:0", "--data-dir", str(data)), str(data))
+
+
+def test_unreachable_address_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "registry.toml"
+    file.write_text('[global.access_policy]\ndefault = "allow"\n')
+
+    ended = run(
+        "serve", "-c", str(file), "--listen", "192.0.2.1:0", "--data-dir", str(tmp_path / "data")
+    )
+
+    expect_refusal(ended, "192.0.2.1")
+
+
+def test_wrong_configuration_is_refused_by_both_commands(tmp_path: Path) -> None:
+    file = tmp_path / "registry.toml"
+    file.write_text("[server]\nprot = 1\n")
+    for command in ("serve", "check"):
+        expect_refusal(run("-c", str(file), command), "server.prot", "port")
+
+
+def test_second_signal_ends_what_is_left(tmp_path: Path) -> None:
+    registry = start_registry(tmp_path / "data", tmp_path / "log")
+    location = httpx.post(f"{registry.base_url}/v2/a/blobs/uploads/").headers["Location"]
+    host, _, port = registry.address.partition(":")
+    with socket.create_connection((host, int(port))) as client:
+        client.sendall(
+            f"PATCH {location} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nabc".encode()
+        )
+        registry.process.send_signal(signal.SIGTERM)
+        while accepts(host, int(port)):
+            continue
+        registry.process.send_signal(signal.SIGTERM)
+        assert registry.process.wait(SECS_MAX) == 0
+
+
+def accepts(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port), timeout=1).close()
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,177 @@
+"""Real clients against a registry: `make e2e`.
+
+Every client that people push and pull with, on real content. Each check prints its verdict and its
+seconds; the run fails when one fails, or when a client does not run for a reason that is not known.
+Needs root on Debian, and Go for the clients that are built.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from angos_trio import __version__
+from tests.e2e.clients import (
+    containerd,
+    containers,
+    crane,
+    docker,
+    helm,
+    oras,
+    regctl,
+    resume,
+    skopeo,
+)
+from tests.e2e.docs import write_page
+from tests.e2e.lab import Lab, expect_clean_stop, expect_no_crash, expect_sound_store
+from tests.e2e.machine import Failure, NotRunnable
+from tests.e2e.material import Material
+from tests.e2e.report import FAILED, MISHAPS, NOT_RUN, REGISTRY, Outcome, Report, tell
+from tests.e2e.tools import debian_version, install_debian, install_go, pins
+from tests.running import RegistryDidNotStart, RegistryDidNotStop, running_registry
+
+BETWEEN_CHECKS = "start, or what its checks rest on"
+
+
+@dataclass(frozen=True)
+class Suite:
+    """The checks of one client, and the programs that they need."""
+
+    client: str
+    run: Callable[[Lab], None]
+    debian: tuple[str, ...] = ()
+    go: str | None = None
+    version: str | None = None
+    is_quick: bool = True
+
+
+SUITES = (
+    Suite("skopeo", skopeo.run, ("skopeo",)),
+    Suite("podman", containers.podman, ("podman",)),
+    Suite("buildah", containers.buildah, ("buildah",)),
+    Suite("ctr", containerd.run, ("ctr", "containerd")),
+    Suite("docker", docker.run, ("docker", "dockerd")),
+    Suite("crane", crane.run, go="crane"),
+    Suite("oras", oras.run, go="oras"),
+    Suite("regctl", regctl.run, go="regctl"),
+    Suite("helm", helm.run, go="helm"),
+    Suite(
+        "python",
+        resume.run,
+        ("skopeo",),
+        version=f"{platform.python_version()} (http.client and sockets)",
+    ),
+)
+
+
+def arguments(words: Sequence[str] | None) -> argparse.Namespace:
+    """The command line, or these words in its place."""
+    parser = argparse.ArgumentParser(prog="python -m tests.e2e.run", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="without the clients that build long")
+    parser.add_argument(
+        "--only", nargs="+", metavar="CLIENT", choices=[suite.client for suite in SUITES]
+    )
+    parser.add_argument("--write-docs", action="store_true", help="write docs/clients.md")
+    parser.add_argument("--keep-log", type=Path, metavar="FILE", help="keep the registry's log")
+    options = parser.parse_args(words)
+    if options.write_docs and (options.quick or options.only):
+        parser.error("--write-docs needs a run of everything")
+    return options
+
+
+def chosen(options: argparse.Namespace) -> list[Suite]:
+    """The suites that the command line asks for."""
+    wanted = options.only or [suite.client for suite in SUITES]
+    return [
+        suite
+        for suite in SUITES
+        if suite.client in wanted and (suite.is_quick or not options.quick)
+    ]
+
+
+def install(suites: Sequence[Suite], report: Report) -> list[Suite]:
+    """Install the clients; those whose client is then there."""
+    install_debian(["mmdebstrap", *(program for suite in suites for program in suite.debian)])
+    there = []
+    for suite in suites:
+        started = time.monotonic()
+        report.versions[suite.client] = ""
+        try:
+            report.versions[suite.client] = _version(suite)
+        except (Failure, NotRunnable) as error:
+            secs = time.monotonic() - started
+            report.add(Outcome(suite.client, "install", NOT_RUN, secs, str(error)))
+        else:
+            there.append(suite)
+    return there
+
+
+def _version(suite: Suite) -> str:
+    if suite.go is not None:
+        install_go(suite.go)
+        return str(pins("e2e")[suite.go]["version"]).removeprefix("v")
+    return suite.version or debian_version(suite.debian[0])
+
+
+def run_suite(suite: Suite, lab: Lab) -> None:
+    """All checks of one client; one that cannot start is an outcome too."""
+    started = time.monotonic()
+    try:
+        suite.run(lab)
+    except (NotRunnable, *MISHAPS) as error:
+        verdict = NOT_RUN if isinstance(error, NotRunnable) else FAILED
+        secs = time.monotonic() - started
+        lab.report.add(Outcome(suite.client, BETWEEN_CHECKS, verdict, secs, tell(error)))
+
+
+def run(suites: Sequence[Suite], report: Report, keep_log: Path | None) -> None:
+    """Every suite on one registry, and what the registry has to say about it."""
+    with tempfile.TemporaryDirectory(prefix="angos-trio-e2e-") as name:
+        scratch = Path(name)
+        with running_registry(scratch / "data") as registry:
+            lab = Lab(registry, Material(scratch), report, scratch)
+            lab.sandbox("probe").probe()
+            try:
+                for suite in suites:
+                    run_suite(suite, lab)
+                with report.check(REGISTRY, "no crash in its log, no answer of 500 or more"):
+                    expect_no_crash(lab)
+                with report.check(REGISTRY, "stops in order when it is asked to"):
+                    expect_clean_stop(registry)
+            finally:
+                if keep_log is not None:
+                    keep_log.write_text(registry.log)
+        with report.check(REGISTRY, "every blob has the bytes that its name says"):
+            expect_sound_store(registry)
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run the suites; 0 when no check failed and every client ran."""
+    options = arguments(words)
+    report = Report()
+    try:
+        suites = install(chosen(options), report)
+        print(", ".join(f"{client} {version}" for client, version in report.versions.items()))
+        report.versions[REGISTRY] = f"angos-trio {__version__}"
+        run(suites, report, options.keep_log)
+    except (Failure, NotRunnable, RegistryDidNotStart, RegistryDidNotStop) as error:
+        print(f"e2e: {error}", file=sys.stderr)
+        return 1
+    print(report.table())
+    for outcome in report.failures:
+        print(f"{outcome.verdict}: {outcome.client}: {outcome.name}")
+    if report.failures:
+        return 1
+    if options.write_docs:
+        write_page(report)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,172 @@
+"""The real `serve` on a loopback port, in a thread of the test's own process.
+
+The server runs in a thread with a Trio loop of its own; tests are plain functions that speak to it
+over sockets, and look into its loop when they ask what is left behind.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
+from typing import TypeVar
+
+import trio
+import trio.testing
+
+from angos_trio.server.connection import AsgiApp
+from angos_trio.server.serve import ServeOptions, listen, serve
+from tests.server.wire import HOST, eventually
+
+Result = TypeVar("Result")
+THREAD_SECS_MAX = 30.0
+
+
+class InProcessServer:
+    """A server that is running until `stop`; `address` is where it listens."""
+
+    def __init__(
+        self,
+        application: AbstractAsyncContextManager[AsgiApp],
+        options: ServeOptions,
+        *,
+        receive_buffer_bytes: int | None = None,
+    ) -> None:
+        self._application = application
+        self._options = options
+        self._receive_buffer_bytes = receive_buffer_bytes
+        self._is_listening = threading.Event()
+        self._error: BaseException | None = None
+        self._was_told = False
+        self._token: trio.lowlevel.TrioToken
+        self._stops: trio.MemorySendChannel[None]
+        self._thread: threading.Thread
+        self._idle_tasks: int
+        self.address: tuple[str, int]
+
+    def start(self, clock: trio.abc.Clock | None = None) -> None:
+        """Return when the server listens, or raise what kept it from that."""
+        self._thread = threading.Thread(target=self._run, args=(clock,), name="server")
+        self._thread.start()
+        self._is_listening.wait(THREAD_SECS_MAX)
+        if self._error is not None:
+            self._thread.join()
+            raise self._error
+        self.call(trio.testing.wait_all_tasks_blocked)
+        self._idle_tasks = self.tasks()
+
+    def _run(self, clock: trio.abc.Clock | None) -> None:
+        try:
+            trio.run(self._main, clock=clock)
+        except BaseException as error:  # raised again in the test's thread
+            self._error = error
+        finally:
+            self._is_listening.set()
+
+    async def _main(self) -> None:
+        async with self._application as application:
+            listeners = await listen(HOST, 0)
+            for listener in listeners:
+                self._shrink(listener.socket)
+            self.address = listeners[0].socket.getsockname()[:2]
+            self._token = trio.lowlevel.current_trio_token()
+            self._stops, stops = trio.open_memory_channel[None](2)
+            self._is_listening.set()
+            await serve(application, listeners, self._options, stops.receive)
+
+    def _shrink(self, listener: trio.socket.SocketType) -> None:
+        size = self._receive_buffer_bytes
+        if size is not None:
+            listener.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_RCVBUF, size)
+
+    def begin_to_stop(self) -> None:
+        """Ask the server to drain, as a signal does; returns at once. Twice means now."""
+        self._was_told = True
+        trio.from_thread.run_sync(self._stops.send_nowait, None, trio_token=self._token)
+
+    @property
+    def is_running(self) -> bool:
+        return self._thread.is_alive()
+
+    def join(self) -> None:
+        """Wait until the server has ended. Raises what ended it, if that was an error."""
+        self._thread.join(THREAD_SECS_MAX)
+        assert not self._thread.is_alive(), "the server did not end"
+        if self._error is not None:
+            raise self._error
+
+    def stop(self) -> None:
+        """Drain and wait for the end; twice is fine."""
+        if not self._was_told:
+            self.begin_to_stop()
+        self.join()
+
+    def call(self, function: Callable[..., Awaitable[Result]], *arguments: object) -> Result:
+        """Run an async function in the server's loop."""
+        return trio.from_thread.run(function, *arguments, trio_token=self._token)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Meanwhile the server's loop does nothing, as if the machine were busy."""
+        is_held, release = threading.Event(), threading.Event()
+
+        def hold() -> None:
+            is_held.set()
+            release.wait(THREAD_SECS_MAX)
+
+        self._token.run_sync_soon(hold)
+        is_held.wait(THREAD_SECS_MAX)
+        try:
+            yield
+        finally:
+            release.set()
+
+    def tasks(self) -> int:
+        """How many tasks the server's loop has: a connection is one, and each thing it waits for
+        in a nursery is another."""
+        return trio.from_thread.run_sync(_count_tasks, trio_token=self._token)
+
+    def expect_idle(self) -> None:
+        """Wait until there are no more tasks than before the first connection, or fail."""
+        eventually(
+            lambda: self.tasks() == self._idle_tasks,
+            lambda: f"{self.tasks()} tasks, {self._idle_tasks} when idle",
+        )
+
+
+def _count_tasks() -> int:
+    root = trio.lowlevel.current_root_task()
+    assert root is not None
+    count, left = 0, [root]
+    while left:
+        task = left.pop()
+        count += 1
+        left += [child for nursery in task.child_nurseries for child in nursery.child_tasks]
+    return count
+
+
+@contextmanager
+def in_process(
+    application: AsgiApp | AbstractAsyncContextManager[AsgiApp],
+    *,
+    stall_secs: float = 30.0,
+    drain_secs: float = 2.0,
+    clock: trio.abc.Clock | None = None,
+    receive_buffer_bytes: int | None = None,
+) -> Iterator[InProcessServer]:
+    """A server for the length of a `with` block.
+
+    `application` is an ASGI callable, or what opens one in the server's loop and closes it there.
+    """
+    opened = (
+        application
+        if isinstance(application, AbstractAsyncContextManager)
+        else nullcontext(application)
+    )
+    options = ServeOptions(stall_secs=stall_secs, drain_secs=drain_secs)
+    server = InProcessServer(opened, options, receive_buffer_bytes=receive_buffer_bytes)
+    server.start(clock)
+    try:
+        yield server
+    finally:
+        server.stop()
