@@ -214,6 +214,7 @@ class Connection:
                     await self._refuse(status)
                     return None
                 self._unread = _announced_length(event)
+                self._has_taken_end = False
                 if not _announces_body(event):
                     # Its end is there already: taken now, a client that leaves can be noticed.
                     self._has_taken_end = self._protocol.next_event() is not h11.NEED_DATA
