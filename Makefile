@@ -12,7 +12,7 @@ KILLS ?= 100
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check format coverage conformance conformance-v1.1.1 crash image e2e bench zb nightly \
+.PHONY: help run test check format coverage conformance conformance-v1.1.1 crash e2e bench zb nightly \
 	lock clean
 
 help: ## print these commands
@@ -49,11 +49,9 @@ conformance-v1.1.1: $(READY) ## the older suite of tag v1.1.1 (needs Go; SUITE=D
 crash: $(READY) ## kill the server under load KILLS times, inject every fault (SEED=… replays)
 	$(PY) -m tests.crash.run --kills $(KILLS) $(if $(SEED),--seed $(SEED))
 
-image: $(READY) ## a real image in and out with skopeo and podman (root; Debian)
-	$(PY) -m tests.e2e.real_image
-
-e2e: $(READY) ## the real clients on real content (root; Debian; Go) (QUICK=1: one of each)
-	$(PY) -m tests.e2e.run $(if $(QUICK),--quick)
+e2e: $(READY) ## real clients on real content (root; Debian; Go) (QUICK=1: all but helm)
+	$(PY) -m tests.e2e.run $(if $(QUICK),--quick) $(if $(CLIENTS),--only $(CLIENTS)) \
+	  $(if $(WRITE_DOCS),--write-docs)
 
 bench: $(READY) ## beside Debian's docker-registry, alternating, medians (root; Go) (QUICK=1)
 	$(PY) -m tests.bench.run $(if $(QUICK),--quick,--write-docs)
@@ -61,7 +59,7 @@ bench: $(READY) ## beside Debian's docker-registry, alternating, medians (root; 
 zb: $(READY) ## zot's load generator, unchanged, without an error (Go)
 	$(PY) -m tests.bench.zb
 
-nightly: test coverage conformance image ## everything, with ten times the kills
+nightly: test coverage conformance e2e ## everything, with ten times the kills
 	$(MAKE) crash KILLS=1000
 
 lock: ## write constraints.txt anew from the newest versions that pyproject.toml allows

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 # Connections (`server`)
-RECEIVE_BYTES: Final = 64 * 1024
+RECEIVE_BYTES: Final = 256 * 1024
 """Asked of a socket at once."""
 SEND_BYTES_MAX: Final = 256 * 1024
 """Given to a socket at once."""
@@ -42,6 +42,8 @@ MOUNT_CANDIDATES_MAX: Final = 32
 """Namespaces tried for a mount that names no source."""
 REFERRERS_PAGE_ENTRIES: Final = 100
 REFERRERS_PAGE_BYTES: Final = 4 * 1024 * 1024
+CATALOG_ROWS_AT_ONCE: Final = 256
+"""Names that a filtered page reads at once, however few it still wants."""
 EXAMINED_PER_ENTRY_MAX: Final = 10
 """Rows that a filtered page looks at for each entry asked for."""
 PARSE_ON_LOOP_BYTES_MAX: Final = 64 * 1024

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import trio
 
 from angos_trio.identity import FILE_EXTENSION
@@ -98,8 +98,15 @@ async def _send_file(part: FilePart, scope: Mapping[str, Any], send: Any) -> Non
 
 def json_reply(status: int, document: object, headers: Mapping[str, str] | None = None) -> Reply:
     """A JSON answer."""
-    content = json.dumps(document, separators=(",", ":")).encode()
+    content = msgspec.json.encode(document, enc_hook=_plain_text)
     return Reply(status, {"Content-Type": "application/json", **(headers or {})}, content)
+
+
+def _plain_text(value: object) -> str:
+    """Checked text, such as a digest, as the text that it is."""
+    if isinstance(value, str):
+        return str.__str__(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
 def error_reply(error: OciError, request_id: str) -> Reply:

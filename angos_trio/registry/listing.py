@@ -6,7 +6,12 @@ from dataclasses import dataclass
 from functools import partial
 
 from angos_trio.identity import Caller
-from angos_trio.limits import EXAMINED_PER_ENTRY_MAX, REFERRERS_PAGE_BYTES, REFERRERS_PAGE_ENTRIES
+from angos_trio.limits import (
+    CATALOG_ROWS_AT_ONCE,
+    EXAMINED_PER_ENTRY_MAX,
+    REFERRERS_PAGE_BYTES,
+    REFERRERS_PAGE_ENTRIES,
+)
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import RepositoryName
@@ -56,15 +61,18 @@ async def list_catalog(registry: Registry, caller: Caller, page: Page) -> Listin
     seen: list[str] = []
     after, left = page.last, EXAMINED_PER_ENTRY_MAX * page.size
     while len(seen) < page.size and left > 0:
-        wanted = min(page.size - len(seen), left)
+        count = min(max(page.size - len(seen), CATALOG_ROWS_AT_ONCE), left)
         found = await registry.storage.read(
-            partial(namespaces.list_with_content, after=after, limit=wanted + 1)
+            partial(namespaces.list_with_content, after=after, limit=count + 1)
         )
-        examined = found[:wanted]
-        seen += [name for name in examined if caller.sees(name)]
-        if len(found) <= wanted:
+        for name in found[:count]:
+            if len(seen) == page.size:
+                return Listing(seen, after)
+            after, left = name, left - 1
+            if caller.sees(name):
+                seen.append(name)
+        if len(found) <= count:
             return Listing(seen, None)
-        after, left = examined[-1], left - len(examined)
     return Listing(seen, after if page.size else None)
 
 

@@ -233,13 +233,14 @@ async def _finish(
     """Receive, verify, publish. Closes the upload."""
     try:
         staged = await upload.finish(content.source, registry.limits.blob_bytes_max, digest)
-        # From here to the commit nobody may write to these bytes: they are verified.
-        registry.storage.sessions.begin_finishing(upload.session.id)
     except OciError as error:
         await _discard_if_worthless(registry, upload, error)
         raise
     finally:
         await upload.close()
+    # From here to the commit nobody may write to these bytes: they are verified. No other task
+    # runs between the end of our hold and this mark, nor before the step is queued.
+    registry.storage.sessions.begin_finishing(upload.session.id)
     await _publish(registry, upload.session, staged, caller.identity.owner)
 
 

@@ -273,9 +273,24 @@ class Connection:
         except (h11.RemoteProtocolError, StalledError, OSError):
             return dict(_DISCONNECT)
         if isinstance(event, h11.Data):
-            self._unread -= len(event.data)
-            return {"type": "http.request", "body": bytes(event.data), "more_body": True}
+            body = self._with_what_is_here(event)
+            self._unread -= len(body)
+            return {"type": "http.request", "body": body, "more_body": True}
         return dict(_BODY_END if isinstance(event, h11.EndOfMessage) else _DISCONNECT)
+
+    def _with_what_is_here(self, first: h11.Data) -> bytes:
+        """A part of the body, joined with the parts that h11 has taken in with it."""
+        parts = [first.data]
+        while self._protocol.their_state is h11.SEND_BODY:
+            try:
+                following = self._protocol.next_event()
+            except h11.RemoteProtocolError:
+                break  # the state tells the next call
+            if not isinstance(following, h11.Data):
+                self._has_taken_end = isinstance(following, h11.EndOfMessage)
+                break
+            parts.append(following.data)
+        return bytes(parts[0]) if len(parts) == 1 else b"".join(parts)
 
     async def _next_part(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED] | None:
         """The body's next event; None when the request has ended."""

@@ -76,7 +76,7 @@ class Client(httpx.Client):
 
 def next_page(answer: httpx.Response) -> str | None:
     """The relative URL of the `Link` to the next page."""
-    link = answer.headers.get("Link")
+    link: str | None = answer.headers.get("Link")
     if link is None:
         return None
     assert link.startswith("</v2/"), link

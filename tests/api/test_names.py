@@ -269,4 +269,4 @@ def test_text_from_a_path_cannot_forge_a_log_line(
     expect_error(client.delete(f"/v2/a/manifests/{forged}"), 404, "MANIFEST_UNKNOWN")
 
     assert log_lines.of("forged") == []
-    assert len(log_lines.of("request")) == 1
+    assert sum("forged" in line["path"] for line in log_lines.of("request")) == 1

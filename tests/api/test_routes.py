@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 
+import httpx
 import pytest
 
 from angos_trio.api.context import Runtime
@@ -13,13 +14,14 @@ from angos_trio.telemetry.metrics import Metrics
 from tests.api.client import Client, expect_error
 from tests.api.serving import ServedRegistry
 from tests.factories import make_blob, make_image, make_name
+from tests.server.log_lines import LogLines
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "FOO")
 NOBODY = "sha256:" + "0" * 64
 NO_SESSION = "01234567-89ab-4cde-8f01-23456789abcd"
 
 # What each method answers where nothing was pushed; all others are 405. HEAD is as GET.
-ANSWERS = {
+ANSWERS: dict[str, dict[str, tuple[int, str | None]]] = {
     "/v2/": {"GET": (200, None)},
     "/v2": {"GET": (200, None)},
     "/v2/_catalog": {"GET": (200, None)},
@@ -126,10 +128,10 @@ def test_head_is_get_without_a_body(registry: ServedRegistry, client: Client, na
     assert headers_of(client.head(upload)) == headers_of(client.get(upload))
 
 
-def headers_of(answer: object) -> dict[str, str]:
+def headers_of(answer: httpx.Response) -> dict[str, str]:
     return {
         name: value
-        for name, value in answer.headers.items()  # type: ignore[attr-defined]
+        for name, value in answer.headers.items()
         if name not in ("x-request-id", "date")
     }
 
@@ -141,13 +143,14 @@ def test_every_request_has_an_id_of_its_own(client: Client) -> None:
 
 
 def test_id_of_the_answer_stands_in_the_log_line_of_a_change(
-    client: Client, name: str, log_lines: object
+    client: Client, name: str, log_lines: LogLines
 ) -> None:
     answer = client.post(f"/v2/{name}/blobs/uploads/")
     client.get("/v2/")
     client.get(f"/v2/{name}/tags/list")
 
-    (line,) = log_lines.of("request")  # type: ignore[attr-defined]
+    lines = log_lines.of("request")
+    (line,) = [line for line in lines if name in line["path"]]
     assert line["request_id"] == answer.headers["X-Request-Id"]
     assert line["action"] == "start-upload"
     assert line["method"] == "POST"

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 import trio.testing
 
@@ -74,13 +75,13 @@ def chunked(body: bytes) -> Iterator[bytes]:
     ids=["put", "chunked put", "patch", "chunked patch", "second patch", "put after patch"],
 )
 def test_blob_above_the_bound_is_413_and_ends_the_session(
-    narrow: ServedRegistry, tight: Client, name: str, push: Callable[..., object]
+    narrow: ServedRegistry, tight: Client, name: str, push: Callable[[Client, str], httpx.Response]
 ) -> None:
     location = tight.open_upload(name)
 
     answer = push(tight, location)
 
-    expect_error(answer, 413, "BLOB_UPLOAD_INVALID")  # type: ignore[arg-type]
+    expect_error(answer, 413, "BLOB_UPLOAD_INVALID")
     expect_error(tight.get(location), 404, "BLOB_UPLOAD_UNKNOWN")
     assert narrow.files("uploads") == []
 
@@ -163,10 +164,12 @@ def test_cancel_stops_the_request_that_writes(
     assert registry.files("uploads") == before
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("attempt", range(6))
 def test_two_finishes_at_once_leave_the_blob_and_no_error_but_409(
-    registry: ServedRegistry, client: Client, name: str
+    registry: ServedRegistry, client: Client, name: str, attempt: int
 ) -> None:
-    blob = make_blob()
+    blob = make_blob(f"attempt {attempt}")
     location = client.open_upload(name)
     statuses: list[int] = []
 

@@ -17,7 +17,7 @@ from tests.running import RunningRegistry, free_port
 
 MIB = 1 << 20
 TMPFS_BYTES = 48 * MIB
-EXT4_BYTES = 96 * MIB
+EXT4_BYTES = 256 * MIB
 
 
 class Station:
@@ -108,7 +108,7 @@ class BreakableDisk:
 
 @pytest.fixture
 def breakable_disk(own_mounts: None, tmp_path: Path) -> Iterator[BreakableDisk]:
-    """96 MiB of ext4; skips, and says why, where mounting is not allowed."""
+    """256 MiB of ext4; skips, and says why, where mounting is not allowed."""
     try:
         breakable = BreakableDisk(tmp_path)
     except NoMount as error:

@@ -77,6 +77,7 @@ class Model:
     _open: dict[Key, list[Change]] = field(default_factory=dict)
     _known: dict[str, dict[Key, None]] = field(default_factory=dict)
     _clock: int = 0
+    _is_deaf: bool = False
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def begin(self, values: Mapping[Key, Value]) -> Change:
@@ -93,9 +94,16 @@ class Model:
     def acknowledge(self, change: Change) -> None:
         """The registry said that it is so."""
         with self._lock:
+            if self._is_deaf:
+                return
             change.ended = self._tick()
             for key in change.values:
                 self._settle_if_alone(key)
+
+    def believe(self, *, is_deaf: bool) -> None:
+        """Leave changes in doubt from now on, or no longer, whatever the registry says of them."""
+        with self._lock:
+            self._is_deaf = is_deaf
 
     def refuse(self, change: Change) -> None:
         """The registry said that it is not so."""

@@ -34,7 +34,7 @@ MISHAPS = (Failure, OSError, HTTPException, ValueError, LookupError, subprocess.
 def tell(error: Exception) -> str:
     """The reason of a mishap in words."""
     said = str(error)
-    return said if isinstance(error, Failure) else f"{type(error).__name__}: {said}"
+    return said if isinstance(error, Failure | NotRunnable) else f"{type(error).__name__}: {said}"
 
 
 @dataclass(frozen=True)

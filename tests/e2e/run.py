@@ -60,7 +60,7 @@ SUITES = (
     Suite("crane", crane.run, go="crane"),
     Suite("oras", oras.run, go="oras"),
     Suite("regctl", regctl.run, go="regctl"),
-    Suite("helm", helm.run, go="helm"),
+    Suite("helm", helm.run, go="helm", is_quick=False),
     Suite(
         "python",
         resume.run,

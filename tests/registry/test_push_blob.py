@@ -27,7 +27,7 @@ from angos_trio.registry.push_blob import (
     start_upload,
     upload_offset,
 )
-from angos_trio.storage import writer
+from angos_trio.storage import sessions, writer
 from angos_trio.storage.sessions import UploadSession
 from tests.registry.support import (
     ANYBODY,
@@ -232,8 +232,6 @@ def test_chunk_that_belongs_elsewhere_does_not_disturb_an_idle_writer(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Only one at the committed offset takes over (write rule 5)."""
-    from angos_trio.storage import sessions
-
     monkeypatch.setattr(sessions, "TAKEOVER_IDLE_SECS", 0.0)
     may_go_on = trio.Event()
 
@@ -507,17 +505,21 @@ def test_interrupted_publication_without_its_bytes_is_dropped(root: Path) -> Non
 
 
 def test_interrupted_publication_that_cannot_be_completed_now_is_dropped(root: Path) -> None:
-    """Nobody was promised it; kept, it could bring back what is deleted in the meantime."""
+    """Nobody was promised it; kept, it could bring back what is deleted meanwhile."""
     files = ScriptedFiles()
 
     async def test() -> None:
-        await interrupted(root)
+        session = await interrupted(root)
         async with opened_registry(root, files) as registry:
             files.at["commit.before"] = failing(errno.ENOSPC)
             assert await complete_interrupted(registry) == 0
+            files.at.clear()
+            assert os.listdir(root / "uploads") == []
+            error = await refusal_of(finish(registry, session))
+            assert says(error, Code.BLOB_UPLOAD_UNKNOWN, 404)
+            await push_bytes(registry, BYTES)
         async with opened_registry(root) as registry:
             assert await complete_interrupted(registry) == 0
-            error = await refusal_of(find_blob(registry, NAME, DIGEST))
-            assert says(error, Code.BLOB_UNKNOWN, 404)
+            assert (await find_blob(registry, NAME, DIGEST)).size == len(BYTES)
 
     run(test)

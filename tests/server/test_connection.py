@@ -15,7 +15,7 @@ from angos_trio.limits import HEADER_BYTES_MAX, WATCH_SECS
 from tests.server.applications import Waiting, break_off, echo, refuse
 from tests.server.in_process import InProcessServer, in_process
 from tests.server.log_lines import LogLines
-from tests.server.wire import Wire, eventually
+from tests.server.wire import Answer, Wire, eventually
 
 MIB = 1024 * 1024
 
@@ -40,8 +40,8 @@ def wire(server: InProcessServer) -> Iterator[Wire]:
         yield connected
 
 
-def body_bytes(answer: object) -> int:
-    size: int = json.loads(answer.body)["body_bytes"]  # type: ignore[attr-defined]
+def body_bytes(answer: Answer) -> int:
+    size: int = json.loads(answer.body)["body_bytes"]
     return size
 
 
@@ -320,6 +320,7 @@ def test_client_that_only_stops_speaking_is_waited_for(version: str) -> None:
         assert wire.is_ended()
 
 
+@pytest.mark.slow
 def test_body_that_nobody_reads_is_not_pulled() -> None:
     waiting = Waiting()
     small = 64 * 1024

@@ -79,6 +79,7 @@ def refuses_connections(address: tuple[str, int]) -> bool:
     return False
 
 
+@pytest.mark.slow
 def test_running_upload_ends_within_the_drain_time(tmp_path: Path) -> None:
     blob = make_blob("0123456789")
     with serving(tmp_path, drain_secs=60) as served, served.wire() as wire:
@@ -94,6 +95,7 @@ def test_running_upload_ends_within_the_drain_time(tmp_path: Path) -> None:
         assert client.finish(location, blob).status_code == 201
 
 
+@pytest.mark.slow
 def test_running_download_ends_within_the_drain_time(tmp_path: Path) -> None:
     blob = make_blob(bytes(range(256)) * 65536)
     with serving(tmp_path, drain_secs=60) as served:
@@ -109,6 +111,7 @@ def test_running_download_ends_within_the_drain_time(tmp_path: Path) -> None:
             served.server.join()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_told_twice", [False, True])
 def test_upload_that_does_not_end_in_time_can_be_resumed(
     tmp_path: Path, is_told_twice: bool

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -89,14 +89,14 @@ def test_pipelined_downloads_follow_each_other(served: ServedRegistry) -> None:
 
 @pytest.mark.parametrize("leave", [Wire.close, Wire.reset])
 def test_client_that_leaves_in_the_middle_frees_file_and_task(
-    served: ServedRegistry, leave: object, log_lines: LogLines
+    served: ServedRegistry, leave: Callable[[Wire], None], log_lines: LogLines
 ) -> None:
     for _ in range(5):
         with served.wire(buffer_bytes=SMALL_BUFFER) as wire:
             wire.request("GET", path_of(BIG))
             assert len(wire.read(100 * KIB)) == 100 * KIB
             assert served.open_blobs() == 1
-            leave(wire)  # type: ignore[operator]
+            leave(wire)
         eventually(lambda: served.open_blobs() == 0)
     served.server.expect_idle()
     assert [line for line in log_lines.all() if line["level"] == "error"] == []
@@ -138,6 +138,7 @@ def test_many_readers_at_once_get_the_same_bytes(served: ServedRegistry) -> None
     eventually(lambda: served.open_blobs() == 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sends_files", [True, False])
 def test_file_that_ends_too_soon_breaks_the_connection_off(
     tmp_path: Path, sends_files: bool
@@ -167,6 +168,7 @@ def test_announced_file_that_is_short_is_reset(tmp_path: Path) -> None:
         assert wire.ask("GET", "/").body == b"x" * 1000
 
 
+@pytest.mark.slow
 def test_blob_deleted_during_its_download_arrives_whole(tmp_path: Path) -> None:
     with serving(tmp_path) as served, Client(served.url) as client:
         client.push_blob("a", BIG)

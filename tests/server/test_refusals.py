@@ -61,7 +61,7 @@ def test_refusal_during_a_streaming_body_leaves_no_task(
     small: ServedRegistry, closed: ServedRegistry, status: int, is_chunked: bool
 ) -> None:
     served = closed if status == 401 else small
-    for _ in range(5):
+    for _ in range(3):
         method, target, headers = targets(served, status)
         with served.wire() as wire:
             length = {"Transfer-Encoding": "chunked"} if is_chunked else {"Content-Length": "9999"}

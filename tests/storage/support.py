@@ -329,13 +329,15 @@ def is_locked_by_others(path: Path) -> bool:
 class CancelAtStep(trio.abc.Instrument):
     """Cancels a scope when the tasks below it are about to take their k-th step.
 
-    A step is what a task does between two checkpoints, so k = 1, 2, … cancels at every one.
+    A step is what a task does between two checkpoints, so k = 0, 1, 2, … cancels at every one.
     """
 
     def __init__(self, step: int) -> None:
         self.scope = trio.CancelScope()
         self._left = step
-        self.was_reached = False
+        self.was_reached = step == 0
+        if self.was_reached:
+            self.scope.cancel()
 
     def before_task_step(self, task: trio.lowlevel.Task) -> None:
         self._left -= 1

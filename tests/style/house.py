@@ -22,7 +22,7 @@ EVERY_ROOM_BUT = "every room but"
 THIRD_PARTY: Mapping[str, frozenset[str]] = {
     "h11": frozenset({"server"}),
     "hypercorn": frozenset({"server"}),
-    "msgspec": frozenset({"api", "config", "events", "oci", "registry", "storage", "telemetry"}),
+    "msgspec": frozenset({"config", "http"}),
     "prometheus_client": frozenset({"telemetry"}),
     "quart": frozenset({"http"}),
     "quart_trio": frozenset({"http"}),

@@ -56,7 +56,7 @@ def put(rows: Rows, namespace: int, pushed: PushedManifest) -> bool:
             facts.artifact_type,
             facts.subject,
             len(pushed.body),
-            json.dumps(dict(facts.annotations)),
+            json.dumps(dict(facts.annotations), separators=(",", ":")),
             pushed.pushed_at,
             pushed.pushed_by,
             pushed.lease_until,

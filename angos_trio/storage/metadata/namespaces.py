@@ -22,9 +22,13 @@ def ensure(rows: Rows, name: RepositoryName, now: int) -> int:
 
 
 def list_with_content(rows: Rows, after: str, limit: int) -> list[str]:
-    """Names of namespaces that hold a manifest, in byte order, strictly after a text."""
-    found = rows.execute(
-        "SELECT name FROM namespaces WHERE manifest_count > 0 AND name > ? ORDER BY name LIMIT ?",
+    """Names of namespaces that hold a manifest, in byte order, strictly after a text.
+
+    One row of all the names, for the reason that `tags.list_names` gives.
+    """
+    (found,) = rows.execute(
+        "SELECT group_concat(name, char(10)) FROM (SELECT name FROM namespaces "
+        "WHERE manifest_count > 0 AND name > ? ORDER BY name LIMIT ?)",
         (after, limit),
-    )
-    return [row[0] for row in found]
+    ).fetchone()
+    return sorted(found.split("\n")) if found else []

@@ -64,9 +64,15 @@ def names_of(rows: Rows, namespace: int, digest: Digest) -> list[Tag]:
 
 
 def list_names(rows: Rows, namespace: int, after: str, limit: int) -> list[str]:
-    """Tags in byte order, strictly after a text."""
-    found = rows.execute(
-        "SELECT name FROM tags WHERE namespace = ? AND name > ? ORDER BY name LIMIT ?",
+    """Tags in byte order, strictly after a text.
+
+    One row of all the names: sqlite3 gives Python's lock away at each row, which made a page of
+    10,000 cost three times as much. No name holds a newline; the order of an aggregate is not
+    promised, and sorting what is sorted costs little.
+    """
+    (found,) = rows.execute(
+        "SELECT group_concat(name, char(10)) FROM ("
+        "SELECT name FROM tags WHERE namespace = ? AND name > ? ORDER BY name LIMIT ?)",
         (namespace, after, limit),
-    )
-    return [row[0] for row in found]
+    ).fetchone()
+    return sorted(found.split("\n")) if found else []

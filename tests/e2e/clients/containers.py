@@ -92,11 +92,10 @@ def podman(lab: Lab) -> None:
         found = engine.run(*search, "--limit=100", f"{lab.address}/").split()
         if f"{lab.address}/podman/built" not in found:
             raise Failure(f"found {found}")
-        tags = engine.run(
-            *("search", "--tls-verify=false", "--list-tags", f"{lab.address}/podman/built"),
-        )
-        if tags.split()[2:] != [f"{lab.address}/podman/built", TAG]:
-            raise Failure(f"found the tags {tags}")
+        repository = f"{lab.address}/podman/built"
+        listed = engine.run("search", "--tls-verify=false", "--list-tags", repository)
+        if listed.split()[2:] != [repository, TAG]:
+            raise Failure(f"found the tags {listed}")
 
 
 def buildah(lab: Lab) -> None:

@@ -47,7 +47,7 @@ def run(lab: Lab) -> None:
 def _there_and_back(skopeo: Skopeo) -> None:
     lab, keep = skopeo.lab, "--preserve-digests"
     layout, _ = lab.material.debian
-    with lab.check(CLIENT, "push of a Debian system of more than 100 MB unpacked"):
+    with lab.check(CLIENT, "push of a Debian system of more than 100 MB"):
         skopeo.copy(f"oci:{layout.root}:{TAG}", skopeo.remote("debian/system"), keep)
     with lab.check(CLIENT, "pull of it: manifest and blobs byte-identical"):
         back = skopeo.scratch / "debian"
