@@ -136,9 +136,10 @@ async def _begin(registry: Registry, session: UploadSession, content: Content) -
             raise _out_of_place(session, offset, "Content-Range is not what comes next")
     upload = await registry.storage.receiver.begin(session, may_take_over=window is not None)
     try:
-        await upload.open()
-        if window is not None and window.offset != upload.offset:
-            raise _out_of_place(session, upload.offset, "Content-Range is not what comes next")
+        if window is not None:
+            await upload.open()
+            if window.offset != upload.offset:
+                raise _out_of_place(session, upload.offset, "Content-Range is not what comes next")
     except BaseException:
         await upload.close()
         raise
@@ -182,7 +183,7 @@ async def push_blob(
         await _finish(registry, caller, upload, digest, content)
     except BaseException:
         if not registry.storage.sessions.is_finishing(session.id):
-            await registry.storage.sessions.discard_shielded(session.id)
+            await registry.storage.sessions.discard(session.id)
         raise
 
 

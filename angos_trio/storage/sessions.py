@@ -232,21 +232,19 @@ class Sessions:
     async def discard(self, session: SessionId) -> bool:
         """Cancel a session: a writer is stopped, the files are removed. Twice is fine.
 
-        False when the disk refused to remove them; a later start finds them again.
+        Goes on while being cancelled, for 20 s at most. False when the disk refused to remove the
+        files; a later start finds them again.
         """
         self.forget(session)
-        writing = self._writing.get(session)
-        if writing is not None:
-            writing.scope.cancel()
-            with trio.move_on_after(TAKEOVER_WAIT_SECS):
-                await writing.ended.wait()
-        return await trio.to_thread.run_sync(self._remove_files, session)
-
-    async def discard_shielded(self, session: SessionId) -> None:
-        """As `discard`, also while being cancelled; takes 20 s at most."""
         with trio.CancelScope(shield=True) as scope:
             scope.deadline = trio.current_time() + CLEANUP_SECS_MAX
-            await self.discard(session)
+            writing = self._writing.get(session)
+            if writing is not None:
+                writing.scope.cancel()
+                with trio.move_on_after(TAKEOVER_WAIT_SECS):
+                    await writing.ended.wait()
+            return await trio.to_thread.run_sync(self._remove_files, session)
+        return False
 
     def _remove_files(self, session: SessionId) -> bool:
         try:

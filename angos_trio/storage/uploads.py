@@ -75,6 +75,7 @@ class Upload:
         self._descriptor = -1
         self._running: RunningHash | None = None
         self._is_open = False
+        self._size_max = 0
         self._is_closed = False
         self.session = session
         self.offset = 0
@@ -106,8 +107,9 @@ class Upload:
         session would hold more than `size_max` bytes, 409 when another request took over; and
         UNAVAILABLE (507, 503) when the disk refuses.
         """
+        self._size_max = size_max
         with self._scope:
-            gathered = _Gathered(self._receiver, self.session, source, self.offset, size_max)
+            gathered = _Gathered(self._receiver, self.session, source)
             first = await gathered.chunk()
             await self._take(first, gathered)
             return
@@ -121,8 +123,9 @@ class Upload:
         Raises DIGEST_INVALID (400) for other content; the session is then worth nothing. The
         answer's bytes are the caller's to publish.
         """
+        self._size_max = size_max
         with self._scope:
-            gathered = _Gathered(self._receiver, self.session, source, self.offset, size_max)
+            gathered = _Gathered(self._receiver, self.session, source)
             first = await gathered.chunk()
             if gathered.is_ended and gathered.failure is None:
                 return await self._finish_small(first, expected)
@@ -143,8 +146,7 @@ class Upload:
 
     async def _take(self, first: bytes, gathered: _Gathered) -> None:
         if gathered.is_ended:
-            if first:
-                await self._in_thread(self._take_blocking, first)
+            await self._in_thread(self._take_blocking, first)
         else:
             await self._take_overlapped(first, gathered)
         if gathered.failure is not None:
@@ -152,6 +154,8 @@ class Upload:
 
     def _take_blocking(self, chunk: bytes) -> None:
         self._open_blocking()
+        if not chunk:
+            return
         self._write_blocking(chunk)
         if self._running is not None:
             self._running.hasher.update(chunk)
@@ -160,6 +164,8 @@ class Upload:
     def _write_blocking(self, chunk: bytes) -> None:
         """Write one chunk; when it fails, the file is cut back to the committed offset."""
         receiver = self._receiver
+        if self.offset + len(chunk) > self._size_max:
+            raise too_large(self._size_max)
         if receiver.files.free_bytes(receiver.directory.uploads) < receiver.reserve_bytes:
             raise disk_full()
         receiver.files.reached("append.before")
@@ -258,6 +264,8 @@ class Upload:
         receiver.files.reached("finishing.before")
         receiver.sessions.mark_finishing(self.session, expected)
         receiver.files.reached("finishing.after")
+        os.close(self._descriptor)
+        self._descriptor = -1
         directory = receiver.directory
         return StagedBlob(
             digest=expected,
@@ -305,14 +313,10 @@ class _Gathered:
         receiver: Receiver,
         session: UploadSession,
         source: AsyncIterator[bytes],
-        offset: int,
-        size_max: int,
     ) -> None:
         self._receiver = receiver
         self._session = session
         self._source = source
-        self._size = offset
-        self._size_max = size_max
         self.is_ended = False
         self.failure: Exception | None = None
 
@@ -347,11 +351,6 @@ class _Gathered:
             self.is_ended = True
             return b""
         self._receiver.sessions.note_byte(self._session.id)
-        self._size += len(part)
-        if self._size > self._size_max:
-            self.failure = too_large(self._size_max)
-            self.is_ended = True
-            return b""
         return part
 
 

@@ -158,7 +158,7 @@ def test_percent_encoding_is_undone_once_and_never_makes_a_slash(
     ],
 )
 def test_hostile_path_is_a_plain_refusal(registry: ServedRegistry, target: str) -> None:
-    for method in ("GET", "HEAD", "PUT", "POST", "DELETE", "OPTIONS"):
+    for method in ("GET", "HEAD", "PUT", "POST", "DELETE", "OPTIONS", "CONNECT"):
         with registry.wire() as wire:
             answer = wire.ask(method, target)
         assert answer.status in (400, 404, 405), answer

@@ -17,8 +17,8 @@ from tests.server.wire import Wire, eventually
 
 BLOB_BYTES_MAX = 1000
 UPLOADS_MAX = 3
-RATE = 60.0
-"""A server whose clock runs this much faster: five seconds of idleness pass in a twelfth of one."""
+RATE = 30.0
+"""A server whose clock runs this much faster: five seconds of idleness pass in a sixth of one."""
 
 
 @pytest.fixture(scope="module")
@@ -197,6 +197,7 @@ def fast(tmp_path: Path) -> Iterator[ServedRegistry]:
         yield served
 
 
+@pytest.mark.slow
 def test_writer_that_brings_nothing_gives_way_to_one_at_the_committed_offset(
     fast: ServedRegistry, name: str
 ) -> None:
@@ -217,6 +218,7 @@ def test_writer_that_brings_nothing_gives_way_to_one_at_the_committed_offset(
     assert finished.status_code == 201
 
 
+@pytest.mark.slow
 def test_writer_that_brings_nothing_does_not_give_way_to_one_elsewhere(
     fast: ServedRegistry, name: str
 ) -> None:

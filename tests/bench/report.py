@@ -116,6 +116,8 @@ def start_table(report: Report) -> str:
         [
             ("start, empty directory", _secs(ours.empty_secs), secs, _secs(theirs.empty_secs)),
             ("start, same directory", _secs(ours.again_secs), secs, _secs(theirs.again_secs)),
+            ("processor time of that", _secs(ours.processor_secs), "",
+             _secs(theirs.processor_secs)),
             ("resident, idle", _mib(ours.idle.resident), idle, _mib(theirs.idle.resident)),
             ("its own share (PSS), idle", _mib(ours.idle.proportional), idle,
              _mib(theirs.idle.proportional)),

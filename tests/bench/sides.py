@@ -58,6 +58,7 @@ class Side:
     address: str
     process: subprocess.Popen[bytes]
     start_secs: float
+    start_cpu_secs: float
 
     def memory(self) -> Memory:
         """What it holds now."""
@@ -157,7 +158,8 @@ def start(name: str, root: Path) -> Iterator[Side]:
         )
     try:
         _wait_until_ready(process, address, "/readyz" if name == OURS else "/v2/", log_file)
-        yield Side(name, address, process, time.monotonic() - begun)
+        took = time.monotonic() - begun
+        yield Side(name, address, process, took, _processor_secs(process.pid))
         if process.poll() is not None:
             raise BenchError(f"{name} ended with {process.returncode}:\n{log_file.read_text()}")
     finally:
@@ -208,6 +210,12 @@ def _answers(address: str, path: str) -> bool:
         connection.close()
 
 
+def _processor_secs(pid: int) -> float:
+    """User and system time of a process so far (proc(5): fields 14 and 15, in ticks)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def _stop(process: subprocess.Popen[bytes]) -> None:
     process.send_signal(signal.SIGTERM)
     try:
@@ -229,19 +237,22 @@ class Start:
 
     empty_secs: float
     again_secs: float
+    processor_secs: float
     idle: Memory
 
 
 def measure_start(name: str, root: Path) -> Start:
     """Start on an empty directory and once more on the same, some times over."""
-    empty, again, idle = [], [], Memory(0, 0)
+    empty, again, processor, idle = [], [], [], Memory(0, 0)
     for _ in range(STARTS):
         shutil.rmtree(root, ignore_errors=True)
         with start(name, root) as side:
             empty.append(side.start_secs)
         with start(name, root) as side:
             again.append(side.start_secs)
+            processor.append(side.start_cpu_secs)
             time.sleep(SETTLE_SECS)
             idle = max(idle, side.memory(), key=lambda memory: memory.resident)
     shutil.rmtree(root, ignore_errors=True)
-    return Start(statistics.median(empty), statistics.median(again), idle)
+    median = statistics.median
+    return Start(median(empty), median(again), median(processor), idle)

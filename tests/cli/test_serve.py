@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.running import HOST, program, start_registry
+from tests.running import HOST, program, running_registry, start_registry
 
 pytestmark = pytest.mark.slow
 SECS_MAX = 20
@@ -188,23 +188,22 @@ def accepts(host: str, port: int) -> bool:
     return True
 
 
-def test_running_out_of_descriptors_ends_nothing(tmp_path: Path) -> None:
-    registry = start_registry(tmp_path / "data", tmp_path / "log")
-    host, _, port = registry.address.partition(":")
-    held = [socket.create_connection((host, int(port))) for _ in range(2)]
-    resource.prlimit(registry.process.pid, resource.RLIMIT_NOFILE, (40, 40))
-    try:
-        held += [socket.create_connection((host, int(port))) for _ in range(60)]
-        time.sleep(0.5)
-        held[0].settimeout(SECS_MAX)
-        held[0].sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        assert held[0].recv(1000).startswith(b"HTTP/1.1 200 ")
-    finally:
-        for client in held:
-            client.close()
-    answer = httpx.get(f"{registry.base_url}/health", timeout=SECS_MAX)
+def test_running_out_of_descriptors_ends_nothing() -> None:
+    with running_registry() as registry:
+        host, _, port = registry.address.partition(":")
+        held = [socket.create_connection((host, int(port))) for _ in range(2)]
+        resource.prlimit(registry.process.pid, resource.RLIMIT_NOFILE, (40, 40))
+        try:
+            held += [socket.create_connection((host, int(port))) for _ in range(60)]
+            time.sleep(0.5)
+            held[0].settimeout(SECS_MAX)
+            held[0].sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert held[0].recv(1000).startswith(b"HTTP/1.1 200 ")
+        finally:
+            for client in held:
+                client.close()
+        assert httpx.get(f"{registry.base_url}/health", timeout=SECS_MAX).status_code == 200
+        assert registry.stop() == 0
+        lines = [json.loads(line) for line in registry.log.splitlines()]
 
-    assert answer.status_code == 200
-    assert registry.stop() == 0
-    lines = [json.loads(line) for line in registry.log.splitlines()]
     assert len(lines) < 50, "a full table of descriptors is no reason to fill the disk with logs"

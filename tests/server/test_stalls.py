@@ -36,18 +36,20 @@ def fast_clock() -> trio.testing.MockClock:
 
 @pytest.fixture
 def server() -> Iterator[InProcessServer]:
-    """A server around `echo` that closes idle connections after a sixth of a second of ours."""
-    clock = trio.testing.MockClock(rate=2 * RATE)
+    """A server around `echo` that closes idle connections after a third of a second of ours."""
+    clock = fast_clock()
     with in_process(echo, stall_secs=STALL_SECS, clock=clock) as running:
         yield running
 
 
+@pytest.mark.slow
 def test_connection_without_a_request_is_closed_in_silence(server: InProcessServer) -> None:
     with Wire(server.address) as wire:
         assert wire.is_ended()
     server.expect_idle()
 
 
+@pytest.mark.slow
 def test_connection_that_is_idle_after_a_request_is_closed_in_silence(
     server: InProcessServer,
 ) -> None:
@@ -85,7 +87,7 @@ def impatient(root: Path) -> Iterator[ServedRegistry]:
 @pytest.mark.slow
 @pytest.mark.parametrize("is_chunked", [False, True])
 def test_stalled_body_is_400_and_keeps_what_came(
-    impatient: ServedRegistry, is_chunked: bool
+    root: Path, impatient: ServedRegistry, is_chunked: bool
 ) -> None:
     with Client(impatient.url) as client:
         location = client.open_upload("a")
@@ -99,8 +101,9 @@ def test_stalled_body_is_400_and_keeps_what_came(
         assert wire.is_ended()
     impatient.server.expect_idle()
     assert impatient.core.storage.receiver.active == 0
+    impatient.server.stop()
     blob = make_blob("0123456789")
-    with Client(impatient.url) as client:
+    with serving(root) as patient, Client(patient.url) as client:
         assert client.get(location).headers["Range"] == "0-3"
         assert client.finish(location, blob, blob.body[4:]).status_code == 201
 

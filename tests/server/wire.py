@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 HOST = "127.0.0.1"
-TIMEOUT_SECS = 5.0
+TIMEOUT_SECS = 10.0
 POLL_SECS = 0.005
 WITHOUT_BODY = frozenset({204, 304})
 

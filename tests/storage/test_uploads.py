@@ -84,7 +84,7 @@ def test_body_that_fits_a_chunk_is_written_hashed_and_synced_in_one_thread_call(
 
             assert calls.total == 1
             assert files.count("sync") == 1
-            assert files.met.index("write_at") < files.met.index("sync")
+            assert ("write_at" in files.met[: files.met.index("sync")]) == (size > 0)
             assert files.met.index("sync") < files.met.index("finishing.before")
             await upload.close()
 
