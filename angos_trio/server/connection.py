@@ -18,7 +18,6 @@ import trio
 from hypercorn.config import Config as HypercornConfig
 from hypercorn.protocol.events import Body, EndBody, Event, Request, Response, StreamClosed
 from hypercorn.protocol.http_stream import ASGIHTTPState, HTTPStream
-from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ConnectionState
 
 from angos_trio.identity import FILE_EXTENSION
@@ -47,7 +46,6 @@ class ServerSettings:
 
     app: AsgiApp
     config: HypercornConfig
-    context: WorkerContext
     stall_secs: float
 
 
@@ -181,7 +179,7 @@ class Connection:
         stream = _FileStream(
             settings.app,
             settings.config,
-            settings.context,
+            None,  # a worker context, which the stream keeps and never asks
             self,
             transport.is_secure,
             transport.peer,

@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import trio
-from hypercorn.trio.worker_context import WorkerContext
 
 from angos_trio.errors import OperatorError
 from angos_trio.limits import BACKLOG, WATCH_SECS
@@ -42,7 +41,7 @@ async def serve(
     Draining stops accepting, ends idle connections and lets requests go on for `drain_secs`,
     or until `wait_for_stop` returns a second time.
     """
-    settings = ServerSettings(app, hypercorn_config(), WorkerContext(None), options.stall_secs)
+    settings = ServerSettings(app, hypercorn_config(), options.stall_secs)
     connections: set[Connection] = set()
 
     async def handle(stream: trio.SocketStream) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
 
-from tests.factories import Blob, make_blob
+from tests.factories import Content, make_blob
 from tests.load.served import NAMESPACE, Served
 from tests.server.wire import Wire
 
@@ -43,7 +43,7 @@ class Behaviour:
     act: Callable[[Served], str]
 
 
-def fresh_blob() -> Blob:
+def fresh_blob() -> Content:
     """A blob of 32 bytes that is nowhere yet."""
     return make_blob(b"%032d" % next(_numbers))
 
@@ -337,7 +337,8 @@ def broken_requests() -> list[Behaviour]:
     heads = (
         ("two different lengths", refused, _head("Content-Length: 3", "Content-Length: 4")),
         ("a list of lengths", refused, _head("Content-Length: 3, 4")),
-        ("a length beside chunked", refused, _head("Content-Length: 3", "Transfer-Encoding: chunked")),
+        ("a length beside chunked", refused,
+         _head("Content-Length: 3", "Transfer-Encoding: chunked")),
         ("chunked, not last", "501, closed", _head("Transfer-Encoding: chunked, gzip")),
         ("a negative length", refused, _head("Content-Length: -1")),
         ("no Host", refused, b"GET /v2/ HTTP/1.1\r\n\r\n"),

@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 
 from tests.crash.process import Log, Place, start
-from tests.factories import Blob
+from tests.factories import Content
 from tests.running import RunningRegistry, free_port
 from tests.server.wire import Answer, Wire
 
@@ -33,7 +33,7 @@ class Session:
     served: Served
     location: str
 
-    def resumed(self, blob: Blob) -> str:
+    def resumed(self, blob: Content) -> str:
         """Finish the upload from where the registry says that it is; tells what was kept.
 
         A session that is still locked, or holds other bytes, makes this fail.
@@ -105,7 +105,7 @@ class Served:
         assert answer.status == 202, answer
         return Session(self, answer.headers["location"])
 
-    def push(self, blob: Blob) -> str:
+    def push(self, blob: Content) -> str:
         """Push a blob; returns its path."""
         target = f"/v2/{NAMESPACE}/blobs/uploads/?digest={blob.digest}"
         assert self.ask("POST", target, body=blob.body).status == 201
@@ -159,9 +159,11 @@ class Served:
         if gauges["storage_uploads_open"]:
             problems.append(f"{gauges['storage_uploads_open']:.0f} sessions open")
         found = self.descriptors()
-        for kind in {*found, *wanted}:
-            if found[kind] != wanted[kind]:
-                problems.append(f"{found[kind]} × {kind}, {wanted[kind]} when idle")
+        problems += [
+            f"{found[kind]} × {kind}, {wanted[kind]} when idle"
+            for kind in sorted({*found, *wanted})
+            if found[kind] != wanted[kind]
+        ]
         return problems
 
     def in_flight_reaches(self, wanted: int) -> None:

@@ -12,7 +12,7 @@ import pytest
 import trio
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.digest import Digest, digest_of
@@ -37,7 +37,7 @@ from tests.registry.support import (
 )
 from tests.storage.support import IN_MEMORY, TEST_SECS_MAX, blob_path
 
-NAMES = [RepositoryName(name) for name in ("a", "a/b", "b")]
+NAMES = [RepositoryName(name) for name in ("a", "a/b")]
 BLOBS = [EMPTY, b"", b"one", b"two" * 1000]
 TAGS = ["v1", "v2", "latest"]
 SUBJECT = image(annotations={"is": "the subject"})
@@ -172,6 +172,7 @@ class History(RuleBasedStateMachine):
             self.blobs[name].add(digest)
             self.known.add(name)
 
+    @precondition(lambda self: any(self.blobs.values()))
     @rule(name=names, bytes_=blobs)
     def delete_blob(self, name: RepositoryName, bytes_: bytes) -> None:
         digest = digest_of(bytes_)
@@ -184,10 +185,15 @@ class History(RuleBasedStateMachine):
         if expected is None:
             self.blobs[name].discard(digest)
 
-    @rule(name=names, tag=st.none() | tags, number=bodies, more=st.lists(tags, max_size=3))
-    def push_manifest(
-        self, name: RepositoryName, tag: str | None, number: int, more: list[str]
-    ) -> None:
+    @rule(name=names, tag=tags, number=bodies)
+    def push_by_tag(self, name: RepositoryName, tag: str, number: int) -> None:
+        self._push(name, tag, number, [])
+
+    @rule(name=names, number=bodies, more=st.lists(tags, max_size=3))
+    def push_by_digest(self, name: RepositoryName, number: int, more: list[str]) -> None:
+        self._push(name, None, number, more)
+
+    def _push(self, name: RepositoryName, tag: str | None, number: int, more: list[str]) -> None:
         digest = digest_of(BODIES[number])
         wanted = more if tag is None else [tag]
         is_kept = any(
@@ -200,6 +206,7 @@ class History(RuleBasedStateMachine):
             self.tags[name].update(dict.fromkeys(wanted, digest))
             self.known.add(name)
 
+    @precondition(lambda self: any(self.tags.values()))
     @rule(name=names, tag=tags)
     def delete_tag(self, name: RepositoryName, tag: str) -> None:
         expected = None
@@ -211,6 +218,7 @@ class History(RuleBasedStateMachine):
         if expected is None:
             del self.tags[name][tag]
 
+    @precondition(lambda self: any(self.manifests.values()))
     @rule(name=names, number=bodies)
     def delete_manifest(self, name: RepositoryName, number: int) -> None:
         digest = digest_of(BODIES[number])
@@ -231,8 +239,20 @@ class History(RuleBasedStateMachine):
         self.running.stop()
         self.running = Running(self.root)
 
-    @rule(name=names, bytes_=blobs)
-    def pull_blob(self, name: RepositoryName, bytes_: bytes) -> None:
+    @rule()
+    def look_at_everything(self) -> None:
+        for name in NAMES:
+            for bytes_ in BLOBS:
+                self._look_at_blob(name, bytes_)
+            for reference in (*map(Tag, TAGS), *map(digest_of, BODIES)):
+                digest = self.tags[name].get(reference, reference)
+                number = self.manifests[name].get(digest)  # type: ignore[call-overload]
+                expected = Code.MANIFEST_UNKNOWN if number is None else BODIES[number]
+                assert self.ask(body_at, name, reference) == expected
+            refers = [digest for digest, n in self.manifests[name].items() if n in REFERS]
+            assert self.ask(referrers_of, name) == sorted(refers)
+
+    def _look_at_blob(self, name: RepositoryName, bytes_: bytes) -> None:
         digest = digest_of(bytes_)
         found = self.ask(find_blob, name, digest)
         if digest in self.blobs[name]:
@@ -240,18 +260,6 @@ class History(RuleBasedStateMachine):
             assert blob_path(self.root, digest).read_bytes() == bytes_
         else:
             assert found == Code.BLOB_UNKNOWN
-
-    @rule(name=names, reference=tags.map(Tag) | bodies.map(lambda n: digest_of(BODIES[n])))
-    def pull_manifest(self, name: RepositoryName, reference: Tag | Digest) -> None:
-        digest = self.tags[name].get(reference, reference)
-        number = self.manifests[name].get(digest)  # type: ignore[arg-type]
-        expected = Code.MANIFEST_UNKNOWN if number is None else BODIES[number]
-        assert self.ask(body_at, name, reference) == expected
-
-    @rule(name=names)
-    def list_referrers(self, name: RepositoryName) -> None:
-        expected = [digest for digest, n in self.manifests[name].items() if n in REFERS]
-        assert self.ask(referrers_of, name) == sorted(expected)
 
     @invariant()
     def catalog_is_that_of_the_model(self) -> None:
@@ -269,4 +277,4 @@ class History(RuleBasedStateMachine):
 
 
 TestHistory = pytest.mark.slow(History.TestCase)
-TestHistory.settings = settings(max_examples=30, stateful_step_count=30, deadline=None)
+TestHistory.settings = settings(max_examples=25, stateful_step_count=40, deadline=None)
