@@ -10,12 +10,34 @@ import sqlite3
 import uuid
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.crash.client import Client, blob_path, digest_of, manifest_path
 from tests.crash.model import BLOB, TAG, Change, Key, Model, Value
 
 READERS = 4
+SHOWN_MAX = 40
+LOST = "LOST"
+"""Begins what tells of a lost acknowledgement; other findings say what else is wrong."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one part of the program did, in words, and what it found."""
+
+    did: str
+    wrong: list[str]
+
+    @property
+    def lost(self) -> int:
+        """Lost acknowledgements."""
+        return sum(LOST in line for line in self.wrong)
+
+    def __str__(self) -> str:
+        shown = [f"  {line[:600]}" for line in self.wrong[:SHOWN_MAX]]
+        others = len(self.wrong) - self.lost
+        return "\n".join([*shown, f"{self.did}; other findings: {others}; lost: {self.lost}"])
 
 
 def check_facts(address: str, model: Model, keys: Iterable[Key]) -> list[str]:

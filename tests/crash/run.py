@@ -22,8 +22,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.crash import starts, steps
 from tests.crash.checks import (
+    LOST,
+    Outcome,
     check_directory,
     check_facts,
     check_listings,
@@ -33,6 +34,8 @@ from tests.crash.client import Client
 from tests.crash.model import Counts, Model
 from tests.crash.process import Log, Place, spawn, start
 from tests.crash.resume import Resumer
+from tests.crash.starts import fail_every_start
+from tests.crash.steps import inject_everywhere
 from tests.crash.workload import MOMENTS, Moment, Worker
 from tests.running import RegistryDidNotStart, RunningRegistry, free_port
 
@@ -67,6 +70,7 @@ class Run:
             data_dir = self.scratch / f"data{self.killed}"
             place = Place(data_dir, self.scratch / "registry.log", port)
             self._series(place, min(KILLS_PER_DIRECTORY, self.kills - self.killed))
+            print(f"  {self.killed} kills", flush=True)
             if not self.wrong:
                 shutil.rmtree(data_dir)
 
@@ -117,23 +121,18 @@ class Run:
             self.wrong += Resumer(client, model, self.counts).resume_all(rng)
         self.wrong += check_facts(place.address, model, model.touched)
 
-    def verdict(self, seconds: float) -> bool:
-        """Print the counts; whether all is well."""
-        for line in self.wrong[:WRONG_MAX]:
-            print(f"  {line}")
-        counts, lost = self.counts, sum(line.startswith("LOST") for line in self.wrong)
-        print(
+    def outcome(self) -> Outcome:
+        """The counts, and what was found; too few kills in the middle of work are a finding."""
+        counts, share = self.counts, self.killed_in_flight / max(self.killed, 1)
+        if share <= IN_FLIGHT_SHARE_MIN:
+            self.wrong.append(f"only {share:.0%} of the kills hit a change in flight")
+        return Outcome(
             f"{self.killed} kills ({self.killed_in_flight} with changes in flight, "
             f"{counts.broken} changes cut off; {self.killed_at_start} more while starting), "
             f"acknowledged: {counts.blobs} blobs, {counts.manifests} manifests, "
-            f"{counts.deletes} deletes, {counts.chunks} chunks; {counts.resumed} resumed uploads; "
-            f"other findings: {len(self.wrong) - lost}; lost: {lost} ({seconds:.0f} s)",
-            flush=True,
+            f"{counts.deletes} deletes, {counts.chunks} chunks; {counts.resumed} resumed uploads",
+            self.wrong,
         )
-        share = self.killed_in_flight / max(self.killed, 1)
-        if share <= IN_FLIGHT_SHARE_MIN:
-            print(f"only {share:.0%} of the kills hit a change in flight: this proves too little")
-        return not self.wrong and share > IN_FLIGHT_SHARE_MIN
 
 
 def load_and_end(
@@ -184,43 +183,52 @@ class Failed(Exception):
     """Something was found; it has been printed."""
 
 
+def kill_again_and_again(seed: str, kills: int, scratch: Path) -> Outcome:
+    """The first part. What was found before a start that fails is printed all the same."""
+    run = Run(seed, kills, scratch)
+    try:
+        run.all()
+    except RegistryDidNotStart as error:
+        run.wrong.append(f"{LOST}: {error}")
+    return run.outcome()
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run; 0 when nothing was lost and nothing else was found."""
     parser = argparse.ArgumentParser(prog="python -m tests.crash.run", description=__doc__)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", default="")
-    parser.add_argument(
-        "--only", choices=("kills", "steps", "starts"), help="leave the other part out"
-    )
+    parser.add_argument("--only", choices=("kills", "steps", "starts"), help="only this part")
     chosen = parser.parse_args(arguments)
     seed = chosen.seed or secrets.token_hex(4)
     print(f"seed {seed}", flush=True)
+    parts: dict[str, Callable[[Path], Outcome]] = {
+        "kills": lambda scratch: kill_again_and_again(seed, chosen.kills, scratch),
+        "steps": lambda scratch: inject_everywhere(seed, scratch),
+        "starts": lambda scratch: fail_every_start(seed, scratch),
+    }
+    wanted = [chosen.only] if chosen.only else list(parts)
     try:
         with scratch_directory() as scratch:
-            parts = {
-                "kills": lambda: kill_again_and_again(seed, chosen.kills, scratch),
-                "steps": lambda: steps.inject_everywhere(seed, scratch),
-                "starts": lambda: starts.fail_every_start(seed, scratch),
-            }
-            wanted = [chosen.only] if chosen.only else list(parts)
-            results = [parts[name]() for name in wanted]
-            if not all(results):
-                raise Failed
-    except (Failed, RegistryDidNotStart) as error:
-        print(f"FAILED {error}".rstrip() + f"; again with: --seed {seed}", file=sys.stderr)
+            whole = run_parts([parts[name] for name in wanted], scratch)
+    except Failed:
+        print(f"FAILED; again with: --seed {seed}", file=sys.stderr)
         return 1
+    print(f"{whole.did}; lost: {whole.lost}")
     return 0
 
 
-def kill_again_and_again(seed: str, kills: int, scratch: Path) -> bool:
-    """The first part; whether all is well."""
-    begun_at = time.monotonic()
-    run = Run(seed, kills, scratch)
-    try:
-        run.all()
-    finally:
-        is_well = run.verdict(time.monotonic() - begun_at)
-    return is_well
+def run_parts(parts: list[Callable[[Path], Outcome]], scratch: Path) -> Outcome:
+    """Every part, each with its outcome printed, and all of them in one. Raises Failed."""
+    outcomes = []
+    for part in parts:
+        begun_at = time.monotonic()
+        outcome = part(scratch)
+        print(f"{outcome} ({time.monotonic() - begun_at:.0f} s)", flush=True)
+        outcomes.append(outcome)
+    if any(outcome.wrong for outcome in outcomes):
+        raise Failed
+    return Outcome("; ".join(outcome.did for outcome in outcomes), [])
 
 
 if __name__ == "__main__":

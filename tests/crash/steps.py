@@ -7,18 +7,23 @@ visible, older content can be read and deleted, and afterwards the client goes o
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.crash.checks import check_directory, check_facts, check_uploads_directory
+from tests.crash.checks import (
+    LOST,
+    Outcome,
+    check_directory,
+    check_facts,
+    check_uploads_directory,
+)
 from tests.crash.client import Client, ServerGone, WrongAnswer
 from tests.crash.faulty_files import KILL, TEAR, Control, Fault
 from tests.crash.model import Key, Model
 from tests.crash.process import Log, Place, start
 from tests.crash.script import LAYER_BYTES, MIB, Refused, Script
-from tests.running import RunningRegistry, free_port
+from tests.running import RegistryDidNotStart, RunningRegistry, free_port
 
 STATUSES = {"ENOSPC": 507, "SQLITE_FULL": 507, "EIO": 503, "EROFS": 503, "SQLITE_IOERR": 503}
 STEPS_MAX = 400
@@ -196,6 +201,11 @@ class Injection:
     def _in_uploads(self) -> set[str]:
         return {path.name for path in (self.place.data_dir / "uploads").iterdir()}
 
+    def check_the_end(self) -> None:
+        """Start once more, and look at everything once more."""
+        self._restart()
+        self.wrong += check_facts(self.place.address, self.model, self.model.keys())
+
     def _restart(self) -> None:
         self.registry.kill()
         self.control.clear()
@@ -214,36 +224,29 @@ class Injection:
             self.wrong.append(f"up to {where}: {before} open files have become {now}")
 
 
-def inject_everywhere(seed: str, scratch: Path) -> bool:
-    """Every series; prints a line for each, and what was found. Whether all is well."""
-    begun_at = time.monotonic()
+def inject_everywhere(seed: str, scratch: Path) -> Outcome:
+    """Every series, with a line for each. A kind of step that was never met is a finding."""
     directory = scratch / "steps"
     directory.mkdir()
     config = directory / "config.toml"
     config.write_text('[blob_store.fs]\nreserve = "16MiB"\nballast = "1MiB"\n', encoding="utf-8")
     control = Control(directory / "control.json")
-    log_file = directory / "registry.log"
-    place = Place(directory / "data", log_file, free_port(), config, control.path)
+    log = Log(directory / "registry.log")
+    place = Place(directory / "data", log.path, free_port(), config, control.path)
     injection = Injection(seed, place, control, directory, start(place))
-    log = Log(log_file)
     try:
         for series in SERIES:
-            before, found = injection.met.total(), len(injection.wrong)
+            before = injection.met.total()
             injection.run(series)
             injection.wrong += [f"{series.name}: {line[:400]}" for line in log.crash_lines()]
             print(f"  {series.name}: {injection.met.total() - before} steps", flush=True)
-            for line in injection.wrong[found:]:
-                print(f"    {line}", flush=True)
+        injection.check_the_end()
+    except RegistryDidNotStart as error:
+        injection.wrong.append(f"{LOST}: {error}")
     finally:
-        injection.registry.stop()
+        injection.registry.kill()
     missing = sorted((POINTS | VERBS) - set(injection.met))
     if missing:
-        print(f"  never reached: {', '.join(missing)}")
-    lost = sum("LOST" in line for line in injection.wrong)
-    print(
-        f"{injection.met.total()} faults at {len(injection.met)} kinds of steps; "
-        f"other findings: {len(injection.wrong) - lost}; lost: {lost} "
-        f"({time.monotonic() - begun_at:.0f} s)",
-        flush=True,
-    )
-    return not injection.wrong and not missing
+        injection.wrong.append(f"never met: {', '.join(missing)}")
+    met = injection.met
+    return Outcome(f"{met.total()} faults at {len(met)} kinds of steps", injection.wrong)

@@ -31,6 +31,10 @@ def refusal(station: Station) -> str:
     return lines[0]
 
 
+def files_below(directory: Path) -> set[str]:
+    return {str(path) for path in directory.rglob("*") if path.is_file()}
+
+
 @pytest.fixture
 def stopped(tmp_path: Path, open_station: OpenStation) -> Station:
     """A registry that has run once."""
@@ -86,17 +90,22 @@ def test_later_format_is_refused_and_nothing_is_changed(stopped: Station) -> Non
     path = stopped.place.data_dir / "format.json"
     record = {**json.loads(path.read_bytes()), "format": 2}
     path.write_text(json.dumps(record), encoding="utf-8")
+    before = files_below(stopped.place.data_dir)
 
     assert "format 2" in refusal(stopped)
 
     assert json.loads(path.read_bytes()) == record
+    assert files_below(stopped.place.data_dir) == before
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"instance": "x"}', b"\xff"])
-def test_format_file_that_cannot_be_read_is_refused(stopped: Station, content: bytes) -> None:
-    (stopped.place.data_dir / "format.json").write_bytes(content)
+def test_format_file_that_cannot_be_read_is_refused(
+    tmp_path: Path, open_station: OpenStation, content: bytes
+) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "format.json").write_bytes(content)
 
-    assert "format.json" in refusal(stopped)
+    assert "format.json" in refusal(open_station(tmp_path / "data"))
 
 
 def test_newer_schema_is_refused_and_nothing_is_changed(stopped: Station) -> None:

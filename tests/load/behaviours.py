@@ -24,6 +24,8 @@ BIG = make_blob(bytes(range(256)) * (16 * MIB // 256))
 """More than the buffers of two sockets take in."""
 BIG_TARGET = f"/v2/{NAMESPACE}/blobs/{BIG.digest}"
 SMALL_BUFFER_BYTES = 4096
+ACCEPTED_SECS = 0.05
+"""After this long what was sent has been read."""
 PIPELINED = 50
 NO_SESSION = f"/v2/{NAMESPACE}/blobs/uploads/01234567-89ab-4cde-8f01-23456789abcd"
 LENGTH = {"Content-Length": "32"}
@@ -92,6 +94,7 @@ def heads_that_stop() -> list[Behaviour]:
         def act(served: Served) -> str:
             with served.wire() as wire:
                 wire.send(begun)
+                time.sleep(ACCEPTED_SECS)
                 return leave(wire)
 
         return act
@@ -260,6 +263,18 @@ def _byte_by_byte(served: Served) -> str:
     return f"{seen}, {session.resumed(blob)}"
 
 
+def _slowly(served: Served) -> str:
+    """Longer in all than the registry bears a stall, and never as long at once."""
+    blob, session = fresh_blob(), served.session()
+    with served.wire() as wire:
+        wire.request("PATCH", session.location, {"Content-Length": "5"})
+        for byte in blob.body[:5]:
+            wire.send(bytes([byte]))
+            time.sleep(STALL_SECS / 4)
+        seen = told(wire)
+    return f"{seen}, {session.resumed(blob)}"
+
+
 def unusual_requests() -> list[Behaviour]:
     """What RFC 9112 allows and few clients do."""
     done, then = "32 kept, resumed", "202, then 200"
@@ -295,6 +310,7 @@ def unusual_requests() -> list[Behaviour]:
                 lambda body: b"".join(b"1\r\n%c\r\n" % byte for byte in body) + b"0\r\n\r\n",
             ),
         ),
+        Behaviour("a body of two bytes a second", "202, 5 kept, resumed", _slowly),
         Behaviour("a whole request byte by byte", f"202, {done}", _byte_by_byte),
     ]
 
