@@ -191,8 +191,8 @@ From the start of the process to the first 200 on `/readyz` (`/v2/` for the othe
 - The tags are one manifest under many names, asked for as one page. The catalog is followed by its
   `Link` to the end in pages of 1,000.
 - The load client (`tests/bench/client`) is a Go program that makes and hashes its content before
-  the clock starts and uses one kept-alive connection for each client. Its answers are checked for
-  status and length; any other ends the run.
+  the clock starts and uses one kept-alive connection for each client. Every answer is checked for
+  status and length, and a wrong one ends the run. What is pulled is dropped by the kernel uncopied.
 """
 
 

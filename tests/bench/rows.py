@@ -51,7 +51,7 @@ ROWS = (
     Row("pull 100 MiB images", "pull", "images", 1, 16, 4, 100 * MIB, "push", 4, 1),
     Row("GET a manifest by tag", "manifest-get", "requests", 32, 5000, 1000, KIB, "push", 64, 16),
     Row("HEAD a manifest by tag", "manifest-head", "requests", 32, 5000, 1000, KIB, "push", 64, 16),
-    Row("one page of 10,000 tags", "tags", "pages", 1, 100, 60, 0, "make-tags", 10_000, 2_000),
+    Row("one page of 10,000 tags", "tags", "pages", 1, 100, 60, 0, "make-tags", 10_000, 1_000),
     Row("catalog of 5,000 repositories", "catalog", "walks", 1, 8, 30, 0, "make-repositories", 5000,
         500),
 )  # fmt: skip

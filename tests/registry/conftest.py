@@ -1,5 +1,5 @@
-"""The directory that every test here works in."""
+"""The directories that the tests here work in."""
 
-from tests.storage.support import root
+from tests.storage.support import fresh_root, root, scratch
 
-__all__ = ["root"]
+__all__ = ["fresh_root", "root", "scratch"]

@@ -3,11 +3,14 @@ touch the bytes; whoever asks again learns that the blob is there."""
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Awaitable
 from pathlib import Path
 
 import trio
+import trio.testing
 
+from angos_trio.limits import WRITE_SECS_MAX
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.digest import digest_of
 from angos_trio.registry.context import Registry
@@ -18,6 +21,7 @@ from angos_trio.registry.push_blob import (
     finish_upload,
     push_blob,
     start_upload,
+    upload_offset,
 )
 from angos_trio.storage.sessions import UploadSession
 from tests.registry.support import ANYBODY, content, opened_registry
@@ -27,6 +31,7 @@ from tests.storage.support import (
     ScriptedFiles,
     Source,
     blob_path,
+    failing,
     files_of,
     open_files,
     quiet,
@@ -195,6 +200,53 @@ def test_cancel_while_the_step_waits_leaves_the_blob_whole_or_absent(root: Path)
             else:
                 error = await refusal_of(find_blob(registry, NAME, DIGEST))
                 assert says(error, Code.BLOB_UNKNOWN, 404)
+
+    run(test)
+
+
+def test_put_whose_answer_took_too_long_is_unknown_until_it_completes(root: Path) -> None:
+    """The clock moves only when it is told to: past the 30 s that a caller waits."""
+    clock = trio.testing.MockClock()
+    refusals: list[OciError] = []
+
+    async def test() -> None:
+        leaving = Leaving(root)
+        async with opened_registry(root, leaving.files) as registry:
+            session = await start_upload(registry, ANYBODY, NAME, "sha256")
+
+            async def late() -> None:
+                whole = content(CONTENT)
+                work = finish_upload(registry, ANYBODY, NAME, session.id, DIGEST, whole)
+                refusals.append(await refusal_of(work))
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(late)
+                await leaving.barrier.arrival()
+                clock.jump(WRITE_SECS_MAX + 1)
+            assert says(refusals[0], Code.UNAVAILABLE, 503)
+            chunk = append_chunk(registry, ANYBODY, NAME, session.id, content(b"garbage"))
+            assert says(await refusal_of(chunk), Code.BLOB_UPLOAD_UNKNOWN, 404)
+
+            await leaving.complete(registry)
+            await finish_upload(registry, ANYBODY, NAME, session.id, DIGEST, content(CONTENT))
+            assert list((root / "uploads").iterdir()) == []
+        assert leaving.stored() == CONTENT
+
+    run(test, clock=clock)
+
+
+def test_put_whose_caller_left_and_whose_commit_failed_can_be_resumed(root: Path) -> None:
+    async def test() -> None:
+        leaving = Leaving(root)
+        async with opened_registry(root, leaving.files) as registry:
+            session = await leaving.leave(registry)
+            leaving.files.at["publish"] = failing(errno.EIO)
+            await leaving.complete(registry)
+            leaving.files.at.clear()
+
+            assert await upload_offset(registry, NAME, session.id) == len(CONTENT)
+            await finish_upload(registry, ANYBODY, NAME, session.id, DIGEST, content(b""))
+        assert leaving.stored() == CONTENT
 
     run(test)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.digest import digest_of
@@ -253,6 +254,48 @@ def test_chunk_that_belongs_elsewhere_does_not_disturb_an_idle_writer(
             may_go_on.set()
             await until(lambda: registry.storage.receiver.active == 0)
             assert await upload_offset(registry, NAME, session.id) == len(BYTES)
+
+    run(test)
+
+
+def test_chunk_at_the_committed_offset_takes_over_from_an_idle_writer(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "TAKEOVER_IDLE_SECS", 0.0)
+    errors: list[OciError] = []
+
+    async def test() -> None:
+        async with opened_registry(root) as registry, trio.open_nursery() as nursery:
+            session = await started(registry, BYTES[:5])
+
+            async def stalled() -> None:
+                silent = content(Source(trio.sleep_forever))
+                work = append_chunk(registry, ANYBODY, NAME, session.id, silent)
+                errors.append(await refusal_of(work))
+
+            nursery.start_soon(stalled)
+            await trio.testing.wait_all_tasks_blocked()
+            window = ByteRange(5, len(BYTES) - 5)
+            rest = Content(Source(BYTES[5:]), None, window)
+            offset = await append_chunk(registry, ANYBODY, NAME, session.id, rest)
+            assert offset == len(BYTES)
+            assert says(errors[0], Code.BLOB_UPLOAD_INVALID, 409)
+            await finish(registry, session)
+
+    run(test)
+
+
+def test_session_that_the_disk_does_not_let_go_is_told(root: Path) -> None:
+    files = ScriptedFiles()
+
+    async def test() -> None:
+        async with opened_registry(root, files) as registry:
+            session = await started(registry, BYTES)
+            files.at["remove"] = failing(errno.EROFS)
+            error = await refusal_of(cancel_upload(registry, NAME, session.id))
+            assert says(error, Code.UNAVAILABLE, 503)
+            error = await refusal_of(cancel_upload(registry, NAME, session.id))
+            assert says(error, Code.BLOB_UPLOAD_UNKNOWN, 404)
 
     run(test)
 

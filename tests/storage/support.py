@@ -24,7 +24,7 @@ import trio
 import trio.testing
 
 from angos_trio.oci.codes import Code, OciError
-from angos_trio.oci.digest import Digest, digest_of
+from angos_trio.oci.digest import ALGORITHMS, Digest, digest_of
 from angos_trio.oci.names import RepositoryName, SessionId
 from angos_trio.storage.files import Files
 from angos_trio.storage.sessions import UploadSession
@@ -64,16 +64,60 @@ IN_MEMORY = Path("/dev/shm")
 IN_MEMORY_BYTES_MIN = 512 * MIB
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Iterator[Path]:
-    """A place for a data directory: real files, in memory where the machine has room for them,
-    since to make and remove the 512 directories of a store takes a tenth of a second on a disk."""
+@pytest.fixture(scope="session")
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A place for data directories: real files, in memory where the machine has room for them."""
     has_room = IN_MEMORY.is_dir() and os.access(IN_MEMORY, os.W_OK)
     if not has_room or shutil.disk_usage(IN_MEMORY).free < IN_MEMORY_BYTES_MIN:
-        yield tmp_path / "data"
+        yield tmp_path_factory.mktemp("data")
         return
     with tempfile.TemporaryDirectory(dir=IN_MEMORY, prefix="angos-trio-") as directory:
-        yield Path(directory) / "data"
+        yield Path(directory)
+
+
+@pytest.fixture
+def fresh_root(scratch: Path) -> Iterator[Path]:
+    """A data directory that does not exist yet."""
+    directory = scratch / "fresh"
+    yield directory
+    if directory.is_dir():
+        shutil.rmtree(directory)
+    elif directory.exists():
+        directory.unlink()
+
+
+@pytest.fixture
+def root(scratch: Path) -> Iterator[Path]:
+    """A data directory without content. It may have been prepared before: to make and remove the
+    512 directories of a store takes longer than most tests."""
+    directory = scratch / "root"
+    yield directory
+    if not _empty(directory):
+        shutil.rmtree(directory)
+
+
+def _empty(directory: Path) -> bool:
+    """Remove all that a test has left but the prepared directories; False where they are not."""
+    kept = {"blobs", "uploads", "trash", "quarantine", "format.json"}
+    if not kept <= set(os.listdir(directory)):
+        return False
+    for name in set(os.listdir(directory)) - kept:
+        (directory / name).unlink()
+    parents = [directory / "uploads", *(directory / "blobs" / name for name in ALGORITHMS)]
+    for parent in parents:
+        with os.scandir(parent) as entries:
+            found = list(entries)
+        if parent.name != "uploads" and len(found) != 256:
+            return False
+        for entry in found:
+            if not entry.is_dir(follow_symlinks=False):
+                os.unlink(entry.path)
+            elif parent.name == "uploads":
+                shutil.rmtree(entry.path)
+            else:
+                for name in os.listdir(entry.path):
+                    os.unlink(os.path.join(entry.path, name))
+    return True
 
 
 def run(

@@ -23,59 +23,63 @@ from tests.storage.support import (
 )
 
 
-def open_once(root: Path, files: ScriptedFiles | None = None) -> None:
+def open_once(fresh_root: Path, files: ScriptedFiles | None = None) -> None:
     async def test() -> None:
-        async with opened(root, files):
+        async with opened(fresh_root, files):
             pass
 
     run(test)
 
 
-def test_new_directory_has_everything_that_publishing_needs(root: Path) -> None:
-    open_once(root)
+def test_new_directory_has_everything_that_publishing_needs(fresh_root: Path) -> None:
+    open_once(fresh_root)
 
     for algorithm in ("sha256", "sha512"):
-        found = sorted(os.listdir(root / "blobs" / algorithm))
+        found = sorted(os.listdir(fresh_root / "blobs" / algorithm))
         assert found == [f"{number:02x}" for number in range(256)]
-    assert {"uploads", "trash", "quarantine", "metadata.db", "format.json"} <= set(os.listdir(root))
+    assert {"uploads", "trash", "quarantine", "metadata.db", "format.json"} <= set(
+        os.listdir(fresh_root)
+    )
 
 
-def test_new_directory_is_synced_before_its_format_is_written(root: Path) -> None:
+def test_new_directory_is_synced_before_its_format_is_written(fresh_root: Path) -> None:
     """What has a format file is whole; what has none is prepared again."""
     files = ScriptedFiles()
-    open_once(root, files)
+    open_once(fresh_root, files)
 
     written = files.met.index("replace")
     assert "make_directory" not in files.met[written:]
     assert files.met[:written].count("sync_directory") == 3
 
 
-def test_data_is_not_for_everybody_even_where_the_operator_made_the_directory(root: Path) -> None:
-    root.mkdir(parents=True, exist_ok=True)
-    root.chmod(0o755)
-    open_once(root)
+def test_data_is_not_for_everybody_even_where_the_operator_made_the_directory(
+    fresh_root: Path,
+) -> None:
+    fresh_root.mkdir(parents=True, exist_ok=True)
+    fresh_root.chmod(0o755)
+    open_once(fresh_root)
 
-    found = {path.name: path.stat().st_mode & 0o007 for path in root.iterdir()}
+    found = {path.name: path.stat().st_mode & 0o007 for path in fresh_root.iterdir()}
     assert {name for name, mode in found.items() if mode} == set()
 
 
 @pytest.mark.parametrize("made", [0, 1, 5, 300, 514])
-def test_preparation_that_was_cut_short_is_completed(root: Path, made: int) -> None:
+def test_preparation_that_was_cut_short_is_completed(fresh_root: Path, made: int) -> None:
     files = ScriptedFiles(make_directory=failing(errno.ENOSPC, after=made))
     with pytest.raises(OperatorError, match="No space left"):
-        open_once(root, files)
-    assert not (root / "format.json").exists()
+        open_once(fresh_root, files)
+    assert not (fresh_root / "format.json").exists()
 
-    open_once(root)
-    assert len(os.listdir(root / "blobs" / "sha512")) == 256
+    open_once(fresh_root)
+    assert len(os.listdir(fresh_root / "blobs" / "sha512")) == 256
 
 
-def test_instance_id_stays(root: Path) -> None:
-    open_once(root)
-    first = json.loads((root / "format.json").read_bytes())
-    open_once(root)
+def test_instance_id_stays(fresh_root: Path) -> None:
+    open_once(fresh_root)
+    first = json.loads((fresh_root / "format.json").read_bytes())
+    open_once(fresh_root)
 
-    assert json.loads((root / "format.json").read_bytes()) == first
+    assert json.loads((fresh_root / "format.json").read_bytes()) == first
     assert first["format"] == 1
 
 
@@ -90,59 +94,59 @@ def test_instance_id_stays(root: Path) -> None:
         (b"null", "not a format file"),
     ],
 )
-def test_other_format_is_refused(root: Path, content: bytes, message: str) -> None:
-    open_once(root)
-    (root / "format.json").write_bytes(content)
+def test_other_format_is_refused(fresh_root: Path, content: bytes, message: str) -> None:
+    open_once(fresh_root)
+    (fresh_root / "format.json").write_bytes(content)
 
     with pytest.raises(OperatorError, match=message):
-        open_once(root)
+        open_once(fresh_root)
 
 
-def test_second_instance_is_refused_until_the_first_has_closed(root: Path) -> None:
+def test_second_instance_is_refused_until_the_first_has_closed(fresh_root: Path) -> None:
     async def test() -> None:
-        async with opened(root):
+        async with opened(fresh_root):
             with pytest.raises(OperatorError, match="another angos-trio serves this directory"):
-                async with opened(root):
+                async with opened(fresh_root):
                     pass
-        async with opened(root):
+        async with opened(fresh_root):
             pass
 
     run(test)
 
 
-def test_instance_that_could_not_open_gives_the_lock_back(root: Path) -> None:
+def test_instance_that_could_not_open_gives_the_lock_back(fresh_root: Path) -> None:
     with pytest.raises(OperatorError):
-        open_once(root, ScriptedFiles(make_directory=failing(errno.EIO)))
+        open_once(fresh_root, ScriptedFiles(make_directory=failing(errno.EIO)))
 
-    os.close(take_instance_lock(DataDirectory(root)))
+    os.close(take_instance_lock(DataDirectory(fresh_root)))
 
 
-def test_place_that_is_a_file_is_refused_in_a_line(root: Path) -> None:
-    root.parent.mkdir(exist_ok=True)
-    root.write_text("a file")
+def test_place_that_is_a_file_is_refused_in_a_line(fresh_root: Path) -> None:
+    fresh_root.parent.mkdir(exist_ok=True)
+    fresh_root.write_text("a file")
 
     with pytest.raises(OperatorError, match=r"File exists|Not a directory"):
-        open_once(root)
+        open_once(fresh_root)
 
 
-def test_lost_blob_directory_costs_the_push_that_needs_it(root: Path) -> None:
+def test_lost_blob_directory_costs_the_push_that_needs_it(fresh_root: Path) -> None:
     """They are made at initialisation and never at a push; a lost one is a refusal, no crash."""
 
     async def test() -> None:
-        async with opened(root) as storage:
+        async with opened(fresh_root) as storage:
             staged = await staged_blob(storage, b"content")
-            os.rmdir(root / "blobs" / "sha256" / digest_of(b"content").hex[:2])
+            os.rmdir(fresh_root / "blobs" / "sha256" / digest_of(b"content").hex[:2])
             with pytest.raises(Exception, match="UNAVAILABLE 503"):
                 await storage.write(publishing(staged))
             other = await staged_blob(storage, b"other content")
             await storage.write(publishing(other))
-        assert published(root) == [other.digest]
+        assert published(fresh_root) == [other.digest]
 
     run(test)
 
 
-def test_preparing_twice_changes_nothing(root: Path) -> None:
-    directory, files = DataDirectory(root), ScriptedFiles()
+def test_preparing_twice_changes_nothing(fresh_root: Path) -> None:
+    directory, files = DataDirectory(fresh_root), ScriptedFiles()
     prepare(directory, files)
     files.met.clear()
     prepare(directory, files)

@@ -159,53 +159,57 @@ def test_copy_of_before_an_upgrade_outlives_one_that_failed_half_way(
     assert 1 in {version_of(database.with_name(name)) for name in copies(database)}
 
 
-def test_storage_that_cannot_migrate_says_so_to_the_operator(root: Path, release: Releases) -> None:
+def test_storage_that_cannot_migrate_says_so_to_the_operator(
+    fresh_root: Path, release: Releases
+) -> None:
     release("NOT SQL")
 
     async def test() -> None:
         with pytest.raises(OperatorError, match=r"metadata\.db"):
-            async with opened(root):
+            async with opened(fresh_root):
                 pass
 
     run(test)
     release()
 
     async def again() -> None:
-        async with opened(root):
+        async with opened(fresh_root):
             pass
 
     run(again)
-    assert rows_of(root, "PRAGMA user_version") == [(1,)]
+    assert rows_of(fresh_root, "PRAGMA user_version") == [(1,)]
 
 
 @pytest.mark.parametrize(
     "content", [b"no database at all" * 300, b"SQLite format 3\0" + b"x" * 5000]
 )
-def test_file_that_is_no_database_is_refused_in_a_line(root: Path, content: bytes) -> None:
-    root.mkdir(parents=True)
-    (root / "metadata.db").write_bytes(content)
+def test_file_that_is_no_database_is_refused_in_a_line(fresh_root: Path, content: bytes) -> None:
+    fresh_root.mkdir(parents=True)
+    (fresh_root / "metadata.db").write_bytes(content)
 
     async def test() -> None:
         with pytest.raises(OperatorError, match=r"metadata\.db: file is not a database"):
-            async with opened(root):
+            async with opened(fresh_root):
                 pass
 
     run(test)
-    assert (root / "metadata.db").read_bytes() == content
+    assert (fresh_root / "metadata.db").read_bytes() == content
 
 
-def test_migrations_run_under_the_write_lock(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_migrations_run_under_the_write_lock(
+    fresh_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     found: list[bool] = []
     real = connections._migrations()
 
     def noting() -> list[str]:
-        found.append(is_locked_by_others(root / "write.lock"))
+        found.append(is_locked_by_others(fresh_root / "write.lock"))
         return real
 
     monkeypatch.setattr(connections, "_migrations", noting)
 
     async def test() -> None:
-        async with opened(root):
+        async with opened(fresh_root):
             pass
 
     run(test)

@@ -108,13 +108,13 @@ def expect_session_or_value_error(content: bytes) -> None:
     assert decode_session(ID, session.encode()) == session
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.binary(max_size=60) | JSON.map(lambda value: json.dumps(value).encode()))
 def test_record_is_a_session_or_a_value_error(content: bytes) -> None:
     expect_session_or_value_error(content)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.dictionaries(st.sampled_from(sorted(RECORD)), JSON))
 def test_changed_record_is_a_session_or_a_value_error(change: dict[str, object]) -> None:
     expect_session_or_value_error(json.dumps({**RECORD, **change}).encode())

@@ -5,11 +5,15 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Callable
+from contextlib import AsyncExitStack
+from itertools import accumulate, chain, islice, pairwise
 from pathlib import Path
 
 import pytest
 import trio
 import trio.testing
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from angos_trio.limits import CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, GATHER_SECS_MAX
 from angos_trio.oci.codes import Code
@@ -20,11 +24,13 @@ from angos_trio.storage.uploads import only_error
 from tests.storage.support import (
     KIB,
     MIB,
+    NAME,
     Barrier,
     ScriptedFiles,
     Source,
     ThreadCalls,
     append,
+    blob_path,
     body,
     content_of,
     files_of,
@@ -291,6 +297,50 @@ def test_other_content_than_the_digest_says_is_refused(
             assert published(root) == []
 
     run(test)
+
+
+@pytest.mark.slow
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    requests=st.lists(st.lists(st.integers(0, 300), max_size=6), min_size=1, max_size=5),
+    restarts=st.sets(st.integers(0, 4)),
+    algorithms=st.tuples(*[st.sampled_from(["sha256", "sha512"])] * 2),
+)
+def test_body_arrives_whole_however_it_is_cut(
+    root: Path, requests: list[list[int]], restarts: set[int], algorithms: tuple[str, str]
+) -> None:
+    """Parts of any size in requests of any number, with restarts between them; tiny chunks."""
+    content = content_of(sum(map(sum, requests)))
+    digest = digest_of(content, algorithms[1])
+
+    ends = list(accumulate(chain(*requests), initial=0))
+    parts = iter([content[first:last] for first, last in pairwise(ends)])
+    bodies = [Source(*islice(parts, len(sizes))) for sizes in requests]
+
+    async def test() -> None:
+        process = AsyncExitStack()
+        storage = await process.enter_async_context(opened(root))
+        identifier = (await new_session(storage, algorithm=algorithms[0])).id
+        for number, source in enumerate(bodies):
+            if number in restarts:
+                await process.aclose()
+                storage = await process.enter_async_context(opened(root))
+            session = storage.sessions.find(identifier, NAME)
+            if number < len(bodies) - 1:
+                await append(storage, session, source)
+            else:
+                staged = await stage(storage, session, source, digest)
+                await storage.write(publishing(staged))
+        assert blob_path(root, digest).read_bytes() == content
+        await process.aclose()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(uploads, "CHUNK_BYTES_MAX", 128)
+        patch.setattr(uploads, "CHUNK_BYTES_MIN", 128)
+        patch.setattr(uploads, "UPLOAD_FLUSH_BYTES", 256)
+        run(test)
 
 
 def tamper(root: Path, session: UploadSession) -> None:

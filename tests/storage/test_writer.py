@@ -266,6 +266,7 @@ def test_late_step_is_not_reported_as_undone_and_completes(root: Path) -> None:
 def test_closing_runs_every_step_that_was_queued(root: Path) -> None:
     async def test() -> None:
         gathering = Gathering()
+        opener = threading.Timer(0.1, gathering.barrier.open)
         with trio.CancelScope() as callers:
             async with opened(root, gathering.files) as storage, trio.open_nursery() as nursery:
                 await gathering.hold(storage, nursery)
@@ -273,8 +274,8 @@ def test_closing_runs_every_step_that_was_queued(root: Path) -> None:
                     nursery.start_soon(storage.write, adding(f"n{number}"))
                 while storage.waiting_steps < 300:
                     await trio.testing.wait_all_tasks_blocked()
+                opener.start()
                 callers.cancel()
-                gathering.barrier.open()
 
         assert len(names(root)) == 301
 

@@ -13,6 +13,7 @@ import trio
 
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.names import RepositoryName
+from angos_trio.storage import writer
 from angos_trio.storage.metadata import blobs, namespaces
 from angos_trio.storage.store import Storage
 from angos_trio.storage.transactions import StagedBlob, Transaction
@@ -220,7 +221,12 @@ def test_io_error_at_the_commit_makes_storage_read_only_until_it_is_opened_again
     run(test)
 
 
-def test_io_error_refuses_the_steps_that_wait_as_well(root: Path) -> None:
+@pytest.mark.parametrize("batch_steps_max", [1, 256])
+def test_io_error_refuses_the_steps_that_wait_as_well(
+    root: Path, batch_steps_max: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of the same batch, and those of the next ones."""
+    monkeypatch.setattr(writer, "BATCH_STEPS_MAX", batch_steps_max)
     files = ScriptedFiles()
     sizes = {f"n{number}": SMALL for number in range(5)}
 

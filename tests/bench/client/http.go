@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -11,6 +12,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"strings"
+	"syscall"
 )
 
 const (
@@ -100,7 +102,7 @@ func (c *connection) receive(status int, method, target string, keep bool) answe
 		found.body, err = io.ReadAll(response.Body)
 		found.size = int64(len(found.body))
 	} else {
-		found.size, err = c.discard(response.Body)
+		found.size, err = c.discard(response.Body, response.ContentLength)
 	}
 	check(err, method+" "+target)
 	if response.StatusCode != status {
@@ -113,18 +115,37 @@ func (c *connection) receive(status int, method, target string, keep bool) answe
 	return found
 }
 
-func (c *connection) discard(body io.Reader) (int64, error) {
-	total := int64(0)
-	for {
-		size, err := body.Read(c.scratch)
-		total += int64(size)
-		if err == io.EOF {
-			return total, nil
-		}
-		if err != nil {
+// discard takes a body off the connection. Linux drops what it holds of a TCP stream without copying
+// it when it is asked with MSG_TRUNC, so that a download costs the client next to nothing.
+func (c *connection) discard(body io.Reader, length int64) (int64, error) {
+	if length < 0 {
+		return io.Copy(io.Discard, body)
+	}
+	here, err := c.reader.Discard(int(min(length, int64(c.reader.Buffered()))))
+	if err != nil {
+		return int64(here), err
+	}
+	raw, err := c.socket.SyscallConn()
+	if err != nil {
+		return int64(here), err
+	}
+	total := int64(here)
+	for total < length {
+		wanted, size := c.scratch[:min(length-total, int64(len(c.scratch)))], 0
+		var failed error
+		err = raw.Read(func(descriptor uintptr) bool {
+			size, _, failed = syscall.Recvfrom(int(descriptor), wanted, syscall.MSG_TRUNC)
+			return failed != syscall.EAGAIN
+		})
+		if err = errors.Join(err, failed); err != nil {
 			return total, err
 		}
+		if size == 0 {
+			return total, io.ErrUnexpectedEOF
+		}
+		total += int64(size)
 	}
+	return total, nil
 }
 
 // location is where an upload goes on, as a request target, with more of a query at its end.
