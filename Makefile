@@ -12,7 +12,7 @@ KILLS ?= 100
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check format coverage conformance conformance-v1.1.1 crash e2e bench zb nightly \
+.PHONY: help run test check format coverage conformance conformance-v1.1.1 crash e2e memory rude bench zb nightly \
 	lock clean
 
 help: ## print these commands
@@ -53,13 +53,19 @@ e2e: $(READY) ## real clients on real content (root; Debian; Go) (QUICK=1: all b
 	$(PY) -m tests.e2e.run $(if $(QUICK),--quick) $(if $(CLIENTS),--only $(CLIENTS)) \
 	  $(if $(WRITE_DOCS),--write-docs)
 
+memory: $(READY) ## 100 uploads onto a slow disk, 100 downloads: under 200 MiB (MIB=205: 20 GiB)
+	$(PY) -m tests.load.memory $(if $(MIB),--mib $(MIB))
+
+rude: $(READY) ## slow and rude clients, one line each (QUICK=1)
+	$(PY) -m tests.load.rude $(if $(QUICK),--quick)
+
 bench: $(READY) ## beside Debian's docker-registry, alternating, medians (root; Go) (QUICK=1)
 	$(PY) -m tests.bench.run $(if $(QUICK),--quick,--write-docs)
 
 zb: $(READY) ## zot's load generator, unchanged, without an error (Go)
 	$(PY) -m tests.bench.zb
 
-nightly: test coverage conformance e2e ## everything, with ten times the kills
+nightly: test coverage conformance e2e memory rude ## everything, with ten times the kills
 	$(MAKE) crash KILLS=1000
 
 lock: ## write constraints.txt anew from the newest versions that pyproject.toml allows

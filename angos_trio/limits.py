@@ -17,7 +17,7 @@ LINGER_SECS_MAX: Final = 1.0
 IDLE_SECS_MAX: Final = 90.0
 """Between two requests of a connection."""
 HEADER_SECS_MAX: Final = 30.0
-"""From one part of a request's head to the next."""
+"""From the first part of a request's head to its end."""
 HEADER_BYTES_MAX: Final = 64 * 1024
 """A request's head; more is 431."""
 WATCH_SECS: Final = 1.0

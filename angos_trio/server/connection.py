@@ -199,7 +199,8 @@ class Connection:
 
     async def _next_request(self) -> h11.Request | None:
         """The next request's head; None when there is none, or it was refused."""
-        within_secs = IDLE_SECS_MAX
+        deadline = trio.current_time() + IDLE_SECS_MAX
+        has_begun = False
         while True:
             try:
                 event = self._protocol.next_event()
@@ -219,11 +220,14 @@ class Connection:
                 return event
             if event is not h11.NEED_DATA:
                 return None
-            content = await self._receive_head(within_secs)
+            content = await self._receive_head(deadline - trio.current_time())
             if content is None:
                 return None
             self._protocol.receive_data(content)
-            within_secs = HEADER_SECS_MAX
+            if not has_begun:
+                # The whole head has this long, however it trickles.
+                has_begun = True
+                deadline = trio.current_time() + HEADER_SECS_MAX
 
     async def _receive_head(self, within_secs: float) -> bytes | None:
         if self._is_draining and not self._protocol.trailing_data[0]:
@@ -326,6 +330,7 @@ class Connection:
         return (
             self._is_draining
             or self._protocol.they_are_waiting_for_100_continue
+            or self._protocol.their_state is h11.ERROR
             or self._unread > LINGER_BYTES_MAX
         )
 

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.crash.client import Client, blob_path, digest_of, manifest_path
+from tests.crash.client import Client, ServerGone, blob_path, digest_of, manifest_path
 from tests.crash.model import BLOB, TAG, Change, Key, Model, Value
 
 READERS = 4
@@ -79,7 +79,10 @@ def _read_one(client: Client, model: Model, key: Key) -> tuple[Value, str | None
     """What the key holds, and what is wrong with it if that cannot be said."""
     kind, namespace, name = key
     path = blob_path(namespace, name) if kind == BLOB else manifest_path(namespace, name)
-    answer = client.ask("GET", path)
+    try:
+        answer = client.ask("GET", path)
+    except ServerGone as error:
+        return None, f"no whole answer: {error}"
     if answer.status == 404:
         return None, None
     if answer.status != 200:

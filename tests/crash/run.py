@@ -30,7 +30,7 @@ from tests.crash.checks import (
     check_listings,
     check_uploads_directory,
 )
-from tests.crash.client import Client
+from tests.crash.client import Client, ServerGone
 from tests.crash.model import Counts, Model
 from tests.crash.process import Log, Place, spawn, start
 from tests.crash.resume import Resumer
@@ -188,7 +188,7 @@ def kill_again_and_again(seed: str, kills: int, scratch: Path) -> Outcome:
     run = Run(seed, kills, scratch)
     try:
         run.all()
-    except RegistryDidNotStart as error:
+    except (RegistryDidNotStart, ServerGone) as error:
         run.wrong.append(f"{LOST}: {error}")
     return run.outcome()
 

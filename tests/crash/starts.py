@@ -43,7 +43,7 @@ class Starts:
             leftovers = Leftovers(self.seed)
             leftovers.put(self.place.data_dir)
             numbered = replace(fault, at=number)
-            if not self._start_badly(numbered, partial(self._judge, leftovers)):
+            if not self._start_badly(numbered, partial(self._judge, leftovers, fault)):
                 return
         self.wrong.append(f"start, {fault.action}: no end of steps")
 
@@ -80,7 +80,7 @@ class Starts:
         self.control.clear()
         if registry is None or hit is not None:
             if registry is not None:
-                # What a disk refused to have finished now is finished at the next start.
+                # Whatever the disk refused to do now, the next start finds a sound directory.
                 self.wrong += self._judge_kept()
                 registry.kill()
             if (self.place.data_dir / "metadata.db").exists():
@@ -107,8 +107,10 @@ class Starts:
                 self.wrong.append(f"ends with {said[-1:]} after {len(said)} lines")
             return None
 
-    def _judge(self, leftovers: Leftovers) -> list[str]:
-        return [*leftovers.wrong(self.place.address), *self._judge_kept()]
+    def _judge(self, leftovers: Leftovers, fault: Fault) -> list[str]:
+        may_be_dropped = fault.action not in (KILL, TEAR)
+        wrong = leftovers.wrong(self.place.address, may_be_dropped=may_be_dropped)
+        return [*wrong, *self._judge_kept()]
 
     def _judge_kept(self) -> list[str]:
         with Client(self.place.address) as client:

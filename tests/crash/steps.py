@@ -241,7 +241,7 @@ def inject_everywhere(seed: str, scratch: Path) -> Outcome:
             injection.wrong += [f"{series.name}: {line[:400]}" for line in log.crash_lines()]
             print(f"  {series.name}: {injection.met.total() - before} steps", flush=True)
         injection.check_the_end()
-    except RegistryDidNotStart as error:
+    except (RegistryDidNotStart, ServerGone) as error:
         injection.wrong.append(f"{LOST}: {error}")
     finally:
         injection.registry.kill()
