@@ -185,5 +185,6 @@ def _load(side: Side, row: Row, prefix: str) -> Run:
         check=False,
     )
     if done.returncode != 0:
-        raise BenchError(f"{side.name}, {row.name}: {done.stderr.strip()}")
+        said = f"{done.stderr.strip()}\n{side.last_words}"
+        raise BenchError(f"{side.name}, {row.name}: {said}")
     return Run(**json.loads(done.stdout))

@@ -33,6 +33,7 @@ POLL_SECS = 0.002
 PACKAGE_SECS_MAX = 300
 STARTS = 5
 SETTLE_SECS = 1.0
+LOG_CHARACTERS = 2000
 
 OURS = "angos-trio"
 THEIRS = "docker-registry"
@@ -59,6 +60,12 @@ class Side:
     process: subprocess.Popen[bytes]
     start_secs: float
     start_cpu_secs: float
+    log_file: Path
+
+    @property
+    def last_words(self) -> str:
+        """The end of its log."""
+        return self.log_file.read_text(encoding="utf-8", errors="replace")[-LOG_CHARACTERS:]
 
     def memory(self) -> Memory:
         """What it holds now."""
@@ -159,7 +166,7 @@ def start(name: str, root: Path) -> Iterator[Side]:
     try:
         _wait_until_ready(process, address, "/readyz" if name == OURS else "/v2/", log_file)
         took = time.monotonic() - begun
-        yield Side(name, address, process, took, _processor_secs(process.pid))
+        yield Side(name, address, process, took, _processor_secs(process.pid), log_file)
         if process.poll() is not None:
             raise BenchError(f"{name} ended with {process.returncode}:\n{log_file.read_text()}")
     finally:
