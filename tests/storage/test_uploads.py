@@ -508,10 +508,10 @@ def test_cut_back_forgets_what_came_after_the_offset(root: Path) -> None:
     [
         (0, MIB),
         (1, MIB),
-        (16, MIB),
-        (17, 64 * MIB // 68),
-        (64, 256 * KIB),
-        (256, 64 * KIB),
+        (12, MIB),
+        (13, 48 * MIB // 52),
+        (64, 192 * KIB),
+        (192, 64 * KIB),
         (1000, 64 * KIB),
     ],
 )
