@@ -204,7 +204,9 @@ class Sessions:
             return
         self._hashes[session] = running
         while len(self._hashes) > RUNNING_HASHES_MAX:
-            self._hashes.pop(next(iter(self._hashes)))
+            # A list first: upload threads take hashes away meanwhile.
+            oldest, *_ = list(self._hashes)
+            self._hashes.pop(oldest, None)
 
     def begin_finishing(self, session: SessionId) -> None:
         """Put a verified session out of reach until the outcome of its commit is known."""

@@ -6,6 +6,7 @@ on, hashing and writing are workers of a nursery, each fed through a channel of 
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from collections.abc import AsyncIterator, Callable
@@ -264,8 +265,7 @@ class Upload:
         receiver.files.reached("finishing.before")
         receiver.sessions.mark_finishing(self.session, expected)
         receiver.files.reached("finishing.after")
-        os.close(self._descriptor)
-        self._descriptor = -1
+        self._close_blocking()
         directory = receiver.directory
         return StagedBlob(
             digest=expected,
@@ -284,11 +284,16 @@ class Upload:
         if self._descriptor >= 0:
             with trio.CancelScope(shield=True) as scope:
                 scope.deadline = trio.current_time() + CLEANUP_SECS_MAX
-                await trio.to_thread.run_sync(os.close, self._descriptor)
-            self._descriptor = -1
+                await trio.to_thread.run_sync(self._close_blocking)
         if self._running is not None and self._running.size == self.offset:
             receiver.sessions.keep_hash(self.session.id, self._running)
         receiver.sessions.end_writing(self.session.id)
+
+    def _close_blocking(self) -> None:
+        """Close the file; the number is another's from then on, whatever close(2) says."""
+        descriptor, self._descriptor = self._descriptor, -1
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
 
     async def _in_thread(
         self,

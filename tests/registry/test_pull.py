@@ -31,6 +31,7 @@ from tests.registry.support import (
     push_bytes,
     push_untagged,
 )
+from tests.server.log_lines import LogLines
 from tests.storage.support import (
     NAME,
     ScriptedFiles,
@@ -163,7 +164,7 @@ def test_manifest_that_names_a_blob_does_not_give_access_to_it(root: Path) -> No
 
 @pytest.mark.parametrize("damage", ["gone", "short", "long", "link"])
 def test_row_without_its_bytes_is_reported_as_damage(
-    root: Path, damage: str, capsys: pytest.CaptureFixture[str]
+    root: Path, damage: str, log_lines: LogLines
 ) -> None:
     async def test() -> None:
         async with opened_registry(root) as registry:
@@ -183,7 +184,7 @@ def test_row_without_its_bytes_is_reported_as_damage(
 
     run(test)
     if damage != "link":
-        assert "blob.damaged" in capsys.readouterr().out
+        assert [line["digest"] for line in log_lines.of("blob.damaged")] == [DIGEST]
 
 
 def test_blob_that_is_deleted_while_it_is_opened_is_unknown(root: Path) -> None:

@@ -50,7 +50,7 @@ def data(root: Path, session: UploadSession) -> bytes:
 
 
 class TornWrites(ScriptedFiles):
-    """A disk that becomes full in the middle of a chunk."""
+    """A disk that becomes full in the middle of a chunk, and leaves zeros where it stopped."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -58,7 +58,7 @@ class TornWrites(ScriptedFiles):
 
     def write_at(self, descriptor: int, content: bytes | memoryview, offset: int) -> None:
         if self.room is not None and offset + len(content) > self.room:
-            os.pwrite(descriptor, content[: max(0, self.room - offset)], offset)
+            os.pwrite(descriptor, bytes(max(0, self.room - offset)), offset)
             raise OSError(errno.ENOSPC, "No space left on device")
         super().write_at(descriptor, content, offset)
 
