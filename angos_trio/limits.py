@@ -14,8 +14,8 @@ FILE_SLICE_BYTES_MAX: Final = 1024 * 1024
 LINGER_BYTES_MAX: Final = 1024 * 1024
 """Of a refused body taken in, so that the connection can be used again."""
 LINGER_SECS_MAX: Final = 1.0
-IDLE_SECS_MAX: Final = 90.0
-"""Between two requests of a connection."""
+IDLE_SECS_MAX: Final = 120.0
+"""Between two requests of a connection; longer than the 90 s that Go clients keep theirs."""
 HEADER_SECS_MAX: Final = 30.0
 """From the first part of a request's head to its end."""
 HEADER_BYTES_MAX: Final = 64 * 1024

@@ -116,7 +116,7 @@ def main() -> int:
     """Run all lines; 0 when each is as expected."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--quick", action="store_true", help="without the waits of 90 s, and with fewer pulls"
+        "--quick", action="store_true", help="without the waits of 120 s, and with fewer pulls"
     )
     chosen = parser.parse_args()
     begun_at = time.monotonic()
