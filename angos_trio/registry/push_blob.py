@@ -324,12 +324,24 @@ async def complete_interrupted(registry: Registry) -> int:
 
 
 async def _complete(registry: Registry, session: UploadSession) -> bool:
-    """Write the rows of an interrupted session, unless they are written or there are no bytes."""
+    """Write the rows of an interrupted session, unless they are written or there are no bytes.
+
+    A record that a disk refused to remove may be of a push that was refused long ago; what was
+    deleted since it began is not brought back.
+    """
     storage, digest = registry.storage, session.finishing
     size = None if digest is None else storage.published_size(digest)
     if digest is None or size is None:
         return False
     if await storage.read(partial(outbox.tells_of_session, session=session.id)):
+        return False
+    deleted = partial(
+        outbox.tells_of_delete,
+        namespace=session.namespace,
+        digest=digest,
+        since=session.started_at,
+    )
+    if await storage.read(deleted):
         return False
     staged = StagedBlob(digest, size, path="", is_published=True)
     await storage.write(publish_step(registry, session, staged, session.owner))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import RepositoryName, SessionId
 from angos_trio.storage.transactions import Rows
 
@@ -21,5 +22,15 @@ def tells_of_session(rows: Rows, session: SessionId) -> bool:
     row = rows.execute(
         "SELECT 1 FROM events WHERE kind = 'blob.pushed' AND payload LIKE ? LIMIT 1",
         (f'%"session":"{session}"%',),
+    ).fetchone()
+    return row is not None
+
+
+def tells_of_delete(rows: Rows, namespace: RepositoryName, digest: Digest, since: int) -> bool:
+    """Whether a blob was deleted from a namespace in or after this second; looks at all deletes."""
+    row = rows.execute(
+        "SELECT 1 FROM events WHERE kind = 'blob.deleted' AND namespace = ? AND at >= ? "
+        "AND payload LIKE ? LIMIT 1",
+        (namespace, since, f'%"digest":"{digest}"%'),
     ).fetchone()
     return row is not None
