@@ -14,17 +14,19 @@ from angos_trio.limits import WRITE_SECS_MAX
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.digest import digest_of
 from angos_trio.registry.context import Registry
+from angos_trio.registry.delete import delete_blob
 from angos_trio.registry.pull import find_blob
 from angos_trio.registry.push_blob import (
     append_chunk,
     cancel_upload,
+    complete_interrupted,
     finish_upload,
     push_blob,
     start_upload,
     upload_offset,
 )
 from angos_trio.storage.sessions import UploadSession
-from tests.registry.support import ANYBODY, content, opened_registry
+from tests.registry.support import ANYBODY, content, opened_registry, push_bytes
 from tests.storage.support import (
     NAME,
     Barrier,
@@ -36,6 +38,7 @@ from tests.storage.support import (
     open_files,
     quiet,
     refusal_of,
+    rows_of,
     run,
     says,
 )
@@ -111,27 +114,28 @@ def test_put_that_is_repeated_after_its_caller_left_is_answered(root: Path) -> N
     run(test)
 
 
-def test_put_that_is_repeated_while_its_step_waits_is_answered_or_refused_as_busy(
+def test_put_that_is_repeated_while_its_step_waits_is_answered_when_it_is_done(
     root: Path,
 ) -> None:
     async def test() -> None:
         leaving = Leaving(root)
         async with opened_registry(root, leaving.files) as registry:
             session = await leaving.leave(registry)
-
-            async def again() -> None:
-                empty = content(b"")
-                await refused_or_done(
-                    finish_upload(registry, ANYBODY, NAME, session.id, DIGEST, empty)
-                )
-
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(again)
-                await trio.sleep(0.05)
+                for bytes_ in (b"", CONTENT):
+                    nursery.start_soon(
+                        finish_upload,
+                        registry,
+                        ANYBODY,
+                        NAME,
+                        session.id,
+                        DIGEST,
+                        content(bytes_),
+                    )
+                await trio.testing.wait_all_tasks_blocked()
                 await leaving.complete(registry)
-
-            await finish_upload(registry, ANYBODY, NAME, session.id, DIGEST, content(b""))
         assert leaving.stored() == CONTENT
+        assert rows_of(root, "SELECT kind FROM events") == [("blob.pushed",)]
 
     run(test)
 
@@ -247,6 +251,30 @@ def test_put_whose_caller_left_and_whose_commit_failed_can_be_resumed(root: Path
             assert await upload_offset(registry, NAME, session.id) == len(CONTENT)
             await finish_upload(registry, ANYBODY, NAME, session.id, DIGEST, content(b""))
         assert leaving.stored() == CONTENT
+
+    run(test)
+
+
+def test_put_whose_caller_left_and_whose_rows_were_refused_is_gone(root: Path) -> None:
+    """Its bytes have left it. A record that stays would be completed at the next start, and bring
+    the blob back if it was pushed and deleted in the meantime."""
+
+    async def test() -> None:
+        leaving = Leaving(root)
+        async with opened_registry(root, leaving.files) as registry:
+            session = await leaving.leave(registry)
+            leaving.files.at["sync_directory"] = failing(errno.EIO)
+            await leaving.complete(registry)
+            leaving.files.at.clear()
+
+            error = await refusal_of(upload_offset(registry, NAME, session.id))
+            assert says(error, Code.BLOB_UPLOAD_UNKNOWN, 404)
+            await push_bytes(registry, CONTENT)
+            await delete_blob(registry, ANYBODY, NAME, DIGEST)
+        async with opened_registry(root) as registry:
+            await complete_interrupted(registry)
+            error = await refusal_of(find_blob(registry, NAME, DIGEST))
+            assert says(error, Code.BLOB_UNKNOWN, 404)
 
     run(test)
 
