@@ -124,7 +124,7 @@ async def fill(registry: Registry, count: int, prefix: str = "n") -> list[str]:
     return names
 
 
-@pytest.mark.parametrize("size", [1, 3, 10, 25, 100])
+@pytest.mark.parametrize("size", [1, 3, 25, 100])
 @pytest.mark.parametrize("hides", [1, 2, 7, 30])
 def test_pages_of_the_catalog_have_what_the_caller_sees_once_each(
     root: Path, size: int, hides: int
@@ -227,7 +227,7 @@ async def referring(registry: Registry, number: int, kind: str = "sbom/x") -> Di
     return await push_untagged(registry, body)
 
 
-@pytest.mark.parametrize("count", [0, 1, 99, 100, 101, 200, 201])
+@pytest.mark.parametrize("count", [0, 1, 100, 101, 201])
 def test_pages_of_referrers_are_whole_and_disjoint(root: Path, count: int) -> None:
     async def test() -> None:
         async with opened_registry(root) as registry:
