@@ -63,7 +63,7 @@ bench: $(READY) ## beside Debian's docker-registry, alternating, medians (root; 
 	$(PY) -m tests.bench.run $(if $(QUICK),--quick,--write-docs)
 
 zb: $(READY) ## zot's load generator, unchanged, without an error (Go)
-	$(PY) -m tests.bench.zb
+	$(PY) -m tests.bench.zb $(if $(ZOT),--source $(ZOT))
 
 nightly: test coverage conformance e2e memory rude ## everything, with ten times the kills
 	$(MAKE) crash KILLS=1000
