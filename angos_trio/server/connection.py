@@ -94,7 +94,6 @@ class Connection:
         self._protocol = h11.Connection(h11.SERVER, max_incomplete_event_size=HEADER_BYTES_MAX)
         self._unsent = b""
         self._scope: Any = None
-        self._app_send: Callable[[Any], Awaitable[None]]
         self._idle_scope: trio.CancelScope | None = None
         self._handling: trio.CancelScope | None = None
         self._is_draining = False
@@ -420,8 +419,9 @@ def _head_refusal(request: h11.Request) -> int | None:
 
 
 def _announces_body(request: h11.Request) -> bool:
+    """Whether more than nothing is announced: `Content-Length: 0` has ended with the head."""
     names = {name for name, _ in request.headers}
-    return b"content-length" in names or b"transfer-encoding" in names
+    return b"transfer-encoding" in names or _announced_length(request) > 0
 
 
 def _announced_length(request: h11.Request) -> int:

@@ -14,6 +14,7 @@ from tests.crash.model import Model
 from tests.crash.process import Log, Place, start
 from tests.crash.script import Script
 from tests.running import RunningRegistry, free_port
+from tests.skips import leave_out
 
 MIB = 1 << 20
 TMPFS_BYTES = 48 * MIB
@@ -73,7 +74,7 @@ def own_mounts() -> None:
     try:
         unshare_mounts()
     except NoMount as error:
-        pytest.skip(f"no file system can be mounted here: {error}")
+        leave_out(f"no file system can be mounted here: {error}")
 
 
 @pytest.fixture
@@ -83,7 +84,7 @@ def small_disk(own_mounts: None, tmp_path: Path) -> Iterator[Disk]:
         try:
             disk = mounts.enter_context(tmpfs(tmp_path / "disk", TMPFS_BYTES))
         except NoMount as error:
-            pytest.skip(f"no file system can be mounted here: {error}")
+            leave_out(f"no file system can be mounted here: {error}")
         yield disk
 
 
@@ -112,6 +113,6 @@ def breakable_disk(own_mounts: None, tmp_path: Path) -> Iterator[BreakableDisk]:
     try:
         breakable = BreakableDisk(tmp_path)
     except NoMount as error:
-        pytest.skip(f"no ext4 file system can be mounted here: {error}")
+        leave_out(f"no ext4 file system can be mounted here: {error}")
     yield breakable
     breakable.close()

@@ -32,6 +32,7 @@ from tests.docs.pages import (
     targets_of_make,
 )
 from tests.running import running_registry
+from tests.skips import leave_out
 
 API = "docs/api.md"
 CONFIGURATION = "docs/configuration.md"
@@ -321,8 +322,9 @@ def commands(text: str) -> Iterator[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("skopeo") is None, reason="needs skopeo")
 def test_readme_push_and_pull_work_as_typed(pages: Pages) -> None:
+    if shutil.which("skopeo") is None:
+        leave_out("skopeo is not installed")
     typed = "\n".join(commands(pages[README]))
     assert ADDRESS in typed
 
