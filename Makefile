@@ -29,7 +29,7 @@ check: $(READY) ## format, lint, types, style, fast tests: under a minute
 	$(PY) -m ruff check $(SOURCES)
 	$(PY) -m mypy
 	$(PY) -m pytest -q tests/style
-	$(PY) -m pytest -q -m "not slow" --ignore=tests/style
+	$(PY) -m pytest -q -m "not slow" --ignore=tests/style -n 2 --dist loadfile
 
 format: $(READY) ## write the sources as `make check` wants them
 	$(PY) -m ruff check --fix-only $(SOURCES)

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import json
+from enum import Enum
 
 from angos_trio.oci.media_types import OCI_INDEX, OCI_MANIFEST
 from tests.oci.strategies import SHA256
 
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
 LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar+gzip"
-ABSENT = object()
+
+
+class Absence(Enum):
+    """Stands for a key that is not there; names itself in the ids of tests."""
+
+    ABSENT = "absent"
+
+
+ABSENT = Absence.ABSENT
 """A change to this takes the key out."""
 
 Document = dict[str, object]
