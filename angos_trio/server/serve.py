@@ -43,6 +43,7 @@ async def serve(
     """
     settings = ServerSettings(app, hypercorn_config(), options.stall_secs)
     connections: set[Connection] = set()
+    is_draining = False
 
     async def handle(stream: trio.SocketStream) -> None:
         try:
@@ -51,6 +52,8 @@ async def serve(
             return  # gone before it was accepted
         connection = Connection(transport, settings)
         connections.add(connection)
+        if is_draining:  # accepted just before the stop
+            connection.drain()
         try:
             await connection.serve()
         finally:
@@ -63,11 +66,12 @@ async def serve(
                 for listener in listeners:
                     accepting.start_soon(_accept, listener, handle, handlers)
                 await wait_for_stop()
+                is_draining = True
+                for connection in list(connections):
+                    connection.drain()
                 accepting.cancel_scope.cancel()
             watch.start_soon(_hurry, wait_for_stop, handlers)
             handlers.cancel_scope.deadline = trio.current_time() + options.drain_secs
-            for connection in list(connections):
-                connection.drain()
         watch.cancel_scope.cancel()
 
 

@@ -149,7 +149,7 @@ def test_id_of_the_answer_stands_in_the_log_line_of_a_change(
     client.get("/v2/")
     client.get(f"/v2/{name}/tags/list")
 
-    lines = log_lines.of("request")
+    lines = log_lines.wait_for("request")
     (line,) = [line for line in lines if name in line["path"]]
     assert line["request_id"] == answer.headers["X-Request-Id"]
     assert line["action"] == "start-upload"

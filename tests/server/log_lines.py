@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from angos_trio.telemetry import log
+from tests.server.wire import eventually
 
 
 class LogLines:
@@ -31,6 +32,17 @@ class LogLines:
     def of(self, event: str) -> list[dict[str, Any]]:
         """The lines of one event."""
         return [line for line in self.all() if line["event"] == event]
+
+    def wait_for(self, event: str, count: int = 1) -> list[dict[str, Any]]:
+        """The lines of one event, when there are `count` of them or more.
+
+        A server logs a request after its answer is sent, so a client may look too early.
+        """
+        eventually(
+            lambda: len(self.of(event)) >= count,
+            lambda: f"{count} lines of {event} expected in: {self.text}",
+        )
+        return self.of(event)
 
     def crashes(self) -> list[dict[str, Any]]:
         """Lines that only a defect of the code can cause."""

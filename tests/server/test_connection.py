@@ -207,7 +207,7 @@ def test_refused_head_is_logged_without_its_text(server: InProcessServer, log: L
         wire.send(b"GET / HTTP/1.1\r\nHost: a\r\nAuthorization: c2VjcmV0\r\nbroken\r\n\r\n")
         assert wire.answer().status == 400
 
-    (line,) = log.of("request.refused")
+    (line,) = log.wait_for("request.refused")
     assert line["status"] == 400
     assert "c2VjcmV0" not in log.text
 

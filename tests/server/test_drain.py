@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -44,6 +46,25 @@ def test_idle_connections_end_at_once() -> None:
         assert unused.is_ended()
         assert used.is_ended()
         server.join()
+
+
+def test_connections_that_arrive_with_the_stop_do_not_hold_it_up() -> None:
+    # Whether one is accepted just before the stop is chance: hence several rounds.
+    for _ in range(10):
+        with in_process(echo, drain_secs=60) as server, ExitStack() as arrived:
+
+            def arrive() -> None:
+                with suppress(ConnectionRefusedError):
+                    while True:
+                        arrived.enter_context(Wire(server.address))
+
+            arriving = threading.Thread(target=arrive)
+            arriving.start()
+            begun_at = time.monotonic()
+            server.begin_to_stop()
+            arriving.join()
+            server.join()
+            assert time.monotonic() - begun_at < 10
 
 
 def test_connection_with_half_a_head_does_not_hold_the_stop_up() -> None:
