@@ -60,12 +60,12 @@ rude: $(READY) ## slow and rude clients, one line each (QUICK=1)
 	$(PY) -m tests.load.rude $(if $(QUICK),--quick)
 
 bench: $(READY) ## beside Debian's docker-registry, alternating, medians (root; Go) (QUICK=1)
-	$(PY) -m tests.bench.run $(if $(QUICK),--quick,--write-docs)
+	$(PY) -m tests.bench.run $(if $(QUICK),--quick --at-least 0.8,--write-docs)
 
 zb: $(READY) ## zot's load generator, unchanged, without an error (Go)
 	$(PY) -m tests.bench.zb $(if $(ZOT),--source $(ZOT))
 
-nightly: test coverage conformance e2e memory rude ## everything, with ten times the kills
+nightly: test coverage conformance e2e memory rude bench ## everything, with ten times the kills
 	$(MAKE) crash KILLS=1000
 
 lock: ## write constraints.txt anew from the newest versions that pyproject.toml allows
