@@ -6,9 +6,11 @@ import ipaddress
 import math
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Final
 
 import trio
@@ -147,6 +149,29 @@ def _tag_rule(repository: Repository, settings: Global, path: str) -> TagRule:
 async def run(plan: Plan, files: Files | None = None) -> None:
     """Serve until SIGTERM or SIGINT, then drain and close. Raises OperatorError."""
     sys.setswitchinterval(SWITCH_SECS)
+    with _stop_signals() as signals:
+        await _serve(plan, files, signals)
+
+
+@contextmanager
+def _stop_signals() -> Iterator[AsyncIterator[int]]:
+    """SIGTERM and SIGINT as they come, until the end: one that comes late does not kill us.
+
+    Trio delivers what nobody took once more when its receiver closes: to the handler that is set
+    here before, which does nothing.
+    """
+    kinds = (signal.SIGTERM, signal.SIGINT)
+    for kind in kinds:
+        signal.signal(kind, _take_no_notice)
+    with trio.open_signal_receiver(*kinds) as signals:
+        yield signals
+
+
+def _take_no_notice(kind: int, frame: FrameType | None) -> None:
+    """The process is about to end, or has just begun."""
+
+
+async def _serve(plan: Plan, files: Files | None, signals: AsyncIterator[int]) -> None:
     logger = log.logger("app")
     async with open_storage(plan.storage, files) as storage:
         registry = Registry(
@@ -161,11 +186,10 @@ async def run(plan: Plan, files: Files | None = None) -> None:
         listeners = await listen(plan.host, plan.port)
         ports = [listener.socket.getsockname()[1] for listener in listeners]
         logger.info("started", host=plan.host, ports=ports, completed_uploads=completed)
-        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-            async with trio.open_nursery() as services:
-                services.start_soon(sweep, storage, plan.config.global_.upload_expiry_secs)
-                await serve(application, listeners, plan.serve, signals.__anext__)
-                services.cancel_scope.cancel()
+        async with trio.open_nursery() as services:
+            services.start_soon(sweep, storage, plan.config.global_.upload_expiry_secs)
+            await serve(application, listeners, plan.serve, signals.__anext__)
+            services.cancel_scope.cancel()
         logger.info("stopped")
 
 
