@@ -6,6 +6,7 @@ import ipaddress
 import math
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -181,12 +182,13 @@ async def _serve(plan: Plan, files: Files | None, signals: AsyncIterator[int]) -
             allows_missing_references=plan.config.global_.allow_missing_manifest_references,
             now=epoch_seconds,
         )
-        completed = await complete_interrupted(registry)
+        completed = await complete_interrupted(registry, storage.interrupted)
         application = build_application(registry, plan.access)
         listeners = await listen(plan.host, plan.port)
         ports = [listener.socket.getsockname()[1] for listener in listeners]
         logger.info("started", host=plan.host, ports=ports, completed_uploads=completed)
         async with trio.open_nursery() as services:
+            services.start_soon(storage.sessions.run)
             services.start_soon(sweep, storage, plan.config.global_.upload_expiry_secs)
             await serve(application, listeners, plan.serve, signals.__anext__)
             services.cancel_scope.cancel()
@@ -202,7 +204,7 @@ def build_application(registry: Registry, access: Access) -> Application:
             free_bytes=lambda: _or_unknown(lambda: storage.space().free_bytes),
             reserve_bytes=lambda: storage.settings.reserve_bytes,
             database_bytes=lambda: _or_unknown(storage.database_bytes),
-            uploads_open=lambda: len(storage.sessions),
+            uploads_open=lambda: _or_unknown(storage.sessions.count_blocking),
             writes_waiting=lambda: storage.waiting_steps,
             is_writable=lambda: int(storage.broken is None),
         )
@@ -243,7 +245,7 @@ async def sweep(storage: Storage, expiry_secs: int) -> None:
     """Each minute: drop upload sessions that nothing came to for long, and refill the ballast."""
     while True:
         await trio.sleep(SWEEP_SECS)
-        for session in storage.sessions.idle_since(trio.current_time() - expiry_secs):
+        for session in await storage.sessions.idle_since(time.monotonic() - expiry_secs):
             log.logger("app").info("upload.expired", session=session)
             await storage.sessions.discard(session)
         await trio.to_thread.run_sync(storage.ballast.restore, storage.settings.reserve_bytes)

@@ -84,6 +84,14 @@ BODY_CACHE_BYTES_MAX: Final = 16 * 1024 * 1024
 READER_THREADS: Final = 4
 READER_BUSY_SECS_MAX: Final = 5.0
 """A reader waits for SQLite."""
+SHARED_BUSY_SECS_MAX: Final = 10.0
+"""A process waits for another to finish its change of the shared rows."""
+TAKEOVER_POLL_SECS: Final = 0.1
+"""Between two looks whether another process has let go of an upload."""
+FINISH_POLL_SECS: Final = 0.05
+"""Between two looks whether a commit of another request has its outcome."""
+HOLD_SECS: Final = 1.0
+"""Between two looks of a process at the uploads that it holds: wanted, cancelled, still active."""
 TAG_HISTORY_ENTRIES_MAX: Final = 100
 """For each tag."""
 

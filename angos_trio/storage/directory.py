@@ -45,6 +45,16 @@ class DataDirectory:
         return self.root / "metadata.db"
 
     @property
+    def shared_database(self) -> Path:
+        """What the processes of a running instance know together; made anew at each start."""
+        return self.root / "shared.db"
+
+    @property
+    def processes(self) -> Path:
+        """A locked file for each process of a running instance."""
+        return self.root / "processes"
+
+    @property
     def uploads(self) -> Path:
         """Open sessions: `<uuid>.json` and `<uuid>.data`."""
         return self.root / "uploads"

@@ -92,7 +92,7 @@ class _Opened:
     async def application(self) -> AsyncIterator[AsgiApp]:
         async with open_storage(self.plan.storage) as storage:
             self.core = make_registry(storage, self.plan)
-            await complete_interrupted(self.core)
+            await complete_interrupted(self.core, storage.interrupted)
             built = build_application(self.core, self.plan.access)
             yield built if self.sends_files else _without_extensions(built)
 

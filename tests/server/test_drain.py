@@ -97,6 +97,8 @@ def refuses_connections(address: tuple[str, int]) -> bool:
         Wire(address).close()
     except ConnectionRefusedError:
         return True
+    except ConnectionResetError:
+        return False  # came while the listener was being closed
     return False
 
 
