@@ -45,11 +45,15 @@ class Application(QuartTrio):
     asgi_http_class = _Connection
     request_class = _Request
 
-    def __init__(self, routes: RouteTable, gate: Gate, metrics: Metrics) -> None:
+    def __init__(
+        self, routes: RouteTable, gate: Gate, metrics: Metrics, worker: str | None = None
+    ) -> None:
+        """`worker`: what to name in a header of each answer, for those who look for a defect."""
         super().__init__("angos_trio", static_folder=None, template_folder=None)
         self._routes = routes
         self._gate = gate
         self._metrics = metrics
+        self._worker = worker
 
     async def answer(self, request: TrioRequest, send: Any) -> None:
         """Handle one request to the end of its answer. Errors become answers here, once."""
@@ -59,6 +63,8 @@ class Application(QuartTrio):
         try:
             reply = await self._reply(request, told)
             reply.headers["X-Request-Id"] = told.request_id
+            if self._worker is not None:
+                reply.headers["X-Angos-Worker"] = self._worker
             if not told.client_left:
                 told.status = reply.status
             await reply.send(request.scope, send)

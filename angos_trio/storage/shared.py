@@ -10,16 +10,18 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import shutil
 import sqlite3
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
 import trio
 
-from angos_trio.limits import SHARED_BUSY_SECS_MAX
+from angos_trio.errors import OperatorError
+from angos_trio.limits import COUNTER_FILE_BYTES, SHARED_BUSY_SECS_MAX
 from angos_trio.storage.connections import is_busy, unavailable
 from angos_trio.storage.directory import DataDirectory
 from angos_trio.storage.transactions import Rows
@@ -65,6 +67,26 @@ def begin_instance(directory: DataDirectory) -> None:
     directory.processes.mkdir(mode=0o750, exist_ok=True)
     for path in directory.processes.iterdir():
         path.unlink()
+
+
+def make_counter_files(directory: DataDirectory, names: Sequence[str]) -> None:
+    """Files of zeros that processes map into memory to count in; blocks. Raises OperatorError.
+
+    Their room is taken before: a full disk would end a process that writes to a page without any.
+    """
+    try:
+        shutil.rmtree(directory.metrics, ignore_errors=True)
+        directory.metrics.mkdir(mode=0o750)
+        for name in names:
+            clear_counter_file(directory, name)
+    except OSError as error:
+        raise OperatorError(f"{directory.metrics}: {error.strerror}") from error
+
+
+def clear_counter_file(directory: DataDirectory, name: str) -> None:
+    """Back to zeros, with all its room; blocks."""
+    with open(directory.metrics / name, "wb") as file:
+        os.posix_fallocate(file.fileno(), 0, COUNTER_FILE_BYTES)
 
 
 def _open(path: Path, *, timeout_secs: float) -> sqlite3.Connection:

@@ -392,7 +392,7 @@ def _taken_over(session: UploadSession) -> OciError:
     )
 
 
-def only_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
+def only_error(group: BaseException) -> BaseException:
     """The first real error of a nursery's group; a cancellation only when there is nothing else."""
     first: BaseException = group
     while isinstance(first, BaseExceptionGroup):

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import trio
 
-from angos_trio.app import make_plan, run
+from angos_trio.app.alone import run
+from angos_trio.app.plan import make_plan
 from angos_trio.config.overrides import load_with_overrides
 from angos_trio.errors import OperatorError
 from angos_trio.telemetry import log
