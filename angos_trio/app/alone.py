@@ -20,9 +20,16 @@ from angos_trio.app.building import (
 )
 from angos_trio.app.plan import Plan
 from angos_trio.app.services import report_alive, run_services, services_of
+from angos_trio.errors import OperatorError
 from angos_trio.registry.push_blob import complete_interrupted
 from angos_trio.server.serve import serve
-from angos_trio.server.sockets import handed_over, listen, listen_for_operator, listeners_of
+from angos_trio.server.sockets import (
+    handed_over,
+    is_local,
+    listen,
+    listen_for_operator,
+    listeners_of,
+)
 from angos_trio.storage.directory import DataDirectory
 from angos_trio.storage.files import Files
 from angos_trio.storage.store import open_storage
@@ -36,18 +43,18 @@ SWITCH_SECS: Final = 0.0005
 async def run(plan: Plan, files: Files | None = None) -> None:
     """Serve until SIGTERM or SIGINT, then drain and close. Raises OperatorError."""
     sys.setswitchinterval(SWITCH_SECS)
-    with stop_signals() as signals:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with stop_signals(signal.SIGTERM, signal.SIGINT) as signals:
         await _serve(plan, files, signals)
 
 
 @contextmanager
-def stop_signals() -> Iterator[AsyncIterator[int]]:
-    """SIGTERM and SIGINT as they come, until the end: one that comes late does not kill us.
+def stop_signals(*kinds: signal.Signals) -> Iterator[AsyncIterator[int]]:
+    """These signals as they come, until the end: one that comes late does not kill us.
 
     Trio delivers what nobody took once more when its receiver closes: to the handler that is set
     here before, which does nothing.
     """
-    kinds = (signal.SIGTERM, signal.SIGINT)
     for kind in kinds:
         signal.signal(kind, _take_no_notice)
     with trio.open_signal_receiver(*kinds) as signals:
@@ -62,7 +69,7 @@ async def _serve(plan: Plan, files: Files | None, signals: AsyncIterator[int]) -
     async with open_storage(plan.storage, files) as storage:
         registry = build_registry(plan, storage)
         completed = await complete_interrupted(registry, storage.interrupted)
-        sockets = handed_over() or listen(plan.host, plan.port)
+        sockets = listening_sockets(plan)
         control = listen_for_control(plan)
         runtime = build_runtime(registry)
         log_started(plan, sockets, workers=1, completed=completed)
@@ -80,6 +87,20 @@ async def _serve(plan: Plan, files: Files | None, signals: AsyncIterator[int]) -
             services.cancel_scope.cancel()
         DataDirectory(plan.storage.root).control_socket.unlink(missing_ok=True)
     _log.info("stopped")
+
+
+def listening_sockets(plan: Plan) -> list[socket.socket]:
+    """Where requests are taken: what systemd hands over, else what the plan says.
+
+    Raises OperatorError, also when others can reach a registry that is open to this host only.
+    """
+    handed = handed_over()
+    if plan.access.loopback_only and not all(map(is_local, handed)):
+        raise OperatorError(
+            "a socket that was handed over can be reached by others, and nothing says who may do "
+            "what: add a [global.access_policy]"
+        )
+    return handed or listen(plan.host, plan.port)
 
 
 def listen_for_control(plan: Plan) -> socket.socket:

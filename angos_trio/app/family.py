@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -14,6 +15,7 @@ import trio
 from angos_trio.app.alone import (
     SWITCH_SECS,
     listen_for_control,
+    listening_sockets,
     log_started,
     named,
     stop_signals,
@@ -30,8 +32,8 @@ from angos_trio.app.services import STEWARD, report_alive, run_services, service
 from angos_trio.limits import CHILD_ALIVE_SECS
 from angos_trio.registry.push_blob import complete_interrupted
 from angos_trio.server.serve import serve
-from angos_trio.server.sockets import TurnListener, Turns, handed_over, listen, listeners_of
-from angos_trio.server.supervisor import Child, Link, Supervisor, run_once
+from angos_trio.server.sockets import TurnListener, Turns, listeners_of
+from angos_trio.server.supervisor import HURRY_SIGNAL, Child, Link, Supervisor, run_once
 from angos_trio.storage.directory import DataDirectory, take_instance_lock
 from angos_trio.storage.files import Files
 from angos_trio.storage.shared import clear_counter_file, make_counter_files
@@ -57,7 +59,7 @@ def serve_family(plan: Plan, files: Files | None = None) -> int:
     directory = DataDirectory(plan.storage.root)
     lock = take_instance_lock(directory)
     try:
-        sockets = handed_over() or listen(plan.host, plan.port)
+        sockets = listening_sockets(plan)
         run_once("begin", partial(_in_loop, _begin, plan, files))
         names = [*map(worker_name, range(plan.workers)), STEWARD]
         make_counter_files(directory, [file for name in names for file in shared_files(name)])
@@ -99,6 +101,22 @@ async def _begin(plan: Plan, files: Files | None, link: Link) -> None:
     log.logger("app").info("begun", completed_uploads=completed)
 
 
+def stops_of(signals: AsyncIterator[int]) -> Callable[[], Awaitable[None]]:
+    """What to wait for: the first time for any signal, then for the one that means at once.
+
+    A service manager may tell every process to stop, and the supervisor tells them too.
+    """
+    wanted = iter([{signal.SIGTERM, HURRY_SIGNAL}, {HURRY_SIGNAL}])
+
+    async def wait() -> None:
+        kinds = next(wanted, set())
+        async for kind in signals:
+            if kind in kinds:
+                return
+
+    return wait
+
+
 async def _be_alive(link: Link) -> None:
     while True:
         link.alive()
@@ -116,7 +134,7 @@ async def _work(family: _Family, number: int, link: Link) -> None:
     plan, name = family.plan, worker_name(number)
     _name_process(family, name)
     family.turns.tell(number, 0)
-    with stop_signals() as signals:
+    with stop_signals(signal.SIGTERM, HURRY_SIGNAL) as signals:
         async with join_storage(plan.storage, family.files, processes=plan.workers) as storage:
             runtime = build_runtime(build_registry(plan, storage))
             application = build_application(runtime, plan.access, named(plan, name))
@@ -128,7 +146,7 @@ async def _work(family: _Family, number: int, link: Link) -> None:
                 services.start_soon(storage.sessions.run)
                 services.start_soon(report_alive, storage, name)
                 link.ready()
-                await serve(application, listeners, plan.serve, signals.__anext__, tell)
+                await serve(application, listeners, plan.serve, stops_of(signals), tell)
                 services.cancel_scope.cancel()
 
 
@@ -136,7 +154,7 @@ async def _look_after(family: _Family, link: Link) -> None:
     """The steward: services, and requests of the operator."""
     plan = family.plan
     _name_process(family, STEWARD)
-    with stop_signals() as signals:
+    with stop_signals(signal.SIGTERM, HURRY_SIGNAL) as signals:
         async with join_storage(plan.storage, family.files, processes=plan.workers) as storage:
             registry = build_registry(plan, storage)
             operator = build_operator_application(build_runtime(registry))
@@ -148,5 +166,5 @@ async def _look_after(family: _Family, link: Link) -> None:
                 services.start_soon(run_services, storage, services_wanted)
                 link.ready()
                 listeners = listeners_of([family.control])
-                await serve(operator, listeners, plan.serve, signals.__anext__)
+                await serve(operator, listeners, plan.serve, stops_of(signals))
                 services.cancel_scope.cancel()

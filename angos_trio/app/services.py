@@ -34,6 +34,11 @@ STEWARD: Final = "steward"
 """Its services report as `steward.<service>`."""
 
 
+def is_service(name: str) -> bool:
+    """Whether a report is of a service; else it is of a process."""
+    return name.startswith(f"{STEWARD}.")
+
+
 async def expire(registry: Registry, expiry_secs: int) -> None:
     """Drop upload sessions that nothing came to for long; each minute."""
     sessions = registry.storage.sessions

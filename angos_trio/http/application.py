@@ -16,6 +16,7 @@ from angos_trio.http.call import Call
 from angos_trio.http.gate import Gate
 from angos_trio.http.reply import Reply, error_reply
 from angos_trio.http.routing import Match, Operation, RouteTable
+from angos_trio.identity import LOCAL_ADDRESS
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.telemetry.log import logger
 from angos_trio.telemetry.metrics import Metrics
@@ -155,4 +156,4 @@ def _operation(match: Match | None, method: str, path: bytes) -> Operation:
 
 def _address(request: TrioRequest) -> str:
     client = request.scope.get("client")
-    return str(client[0]) if client else "local"
+    return str(client[0]) if client else LOCAL_ADDRESS

@@ -6,6 +6,7 @@ Nothing here waits or needs an event loop, so that they can be bound before proc
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import mmap
 import os
 import socket
@@ -57,6 +58,13 @@ def handed_over() -> list[socket.socket]:
         os.set_inheritable(descriptor, False)
         taken.append(socket.socket(fileno=descriptor))
     return taken
+
+
+def is_local(listener: socket.socket) -> bool:
+    """Whether only this machine can connect to it."""
+    if listener.family == socket.AF_UNIX:
+        return True
+    return ipaddress.ip_address(listener.getsockname()[0]).is_loopback
 
 
 def listen_for_operator(path: Path, folder: int) -> socket.socket:

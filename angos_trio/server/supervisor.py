@@ -35,6 +35,8 @@ from angos_trio.telemetry.log import logger
 _log = logger("supervisor")
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 _READY, _ALIVE = b"r", b"a"
+HURRY_SIGNAL: Final = signal.SIGUSR1
+"""Tells a child that is stopping to end its requests at once."""
 REFUSED_CODE: Final = 1
 CRASHED_CODE: Final = 70
 ORPHANED_CODE: Final = 71
@@ -201,10 +203,19 @@ class Supervisor:
         self._reap()
 
     def _start(self, member: _Member, now: float) -> None:
-        ours, theirs = socket.socketpair()
-        sys.stdout.flush()
         sys.stderr.flush()
-        pid = os.fork()
+        try:
+            ours, theirs = socket.socketpair()
+            pid = os.fork()
+        except OSError as error:  # no memory, no descriptors, too many processes
+            wait_secs = self._start_later(member, now)
+            _log.error(
+                "process.not_started",
+                process=member.child.name,
+                error=str(error),
+                restart_secs=round(wait_secs, 1),
+            )
+            return
         if pid == 0:
             self._leave_family(ours)
             _become(member.child, Link(theirs), self._orphaned)
@@ -273,18 +284,16 @@ class Supervisor:
         now = time.monotonic()
         pid, member.pid = member.pid, 0
         self._close_end(member)
+        if code == REFUSED_CODE and not self._was_ready:
+            self._code = code  # it has said why, and would say so again
+            if not self._stopping:
+                self._begin_to_stop()
         if self._stopping:
             _log.info("process.ended", process=member.child.name, pid=pid, code=code)
             return
-        if code == REFUSED_CODE and not self._was_ready:
-            self._code = code  # it has said why, and would say so again
-            self._begin_to_stop()
-            return
         if now - member.started_at >= CHILD_STEADY_SECS:
             member.failures = 0
-        wait_secs = backoff_secs(member.failures)
-        member.failures += 1
-        member.start_at = now + wait_secs
+        wait_secs = self._start_later(member, now)
         _log.error(
             "process.ended",
             process=member.child.name,
@@ -293,15 +302,22 @@ class Supervisor:
             restart_secs=round(wait_secs, 1),
         )
 
+    @staticmethod
+    def _start_later(member: _Member, now: float) -> float:
+        wait_secs = backoff_secs(member.failures)
+        member.failures += 1
+        member.start_at = now + wait_secs
+        return wait_secs
+
     def _begin_to_stop(self) -> None:
         """Tell the members of the first rank that still run; of the next when these have ended."""
         self._stopping = sorted({member.child.rank for member in self._members})
         self._tell_rank()
 
-    def _tell_rank(self) -> None:
+    def _tell_rank(self, kind: signal.Signals = signal.SIGTERM) -> None:
         for member in self._members:
             if member.pid and member.child.rank == self._stopping[0]:
-                os.kill(member.pid, signal.SIGTERM)
+                os.kill(member.pid, kind)
         self._kill_at = time.monotonic() + self.drain_secs + CHILD_STOP_SECS_MAX
 
     def _stop_further(self, now: float) -> None:
@@ -327,7 +343,7 @@ class Supervisor:
                 self.on_hangup()
             elif kind in (signal.SIGTERM, signal.SIGINT):
                 if self._stopping:
-                    self._tell_rank()  # a second time: what is left ends at once
+                    self._tell_rank(HURRY_SIGNAL)
                 else:
                     self._begin_to_stop()
 

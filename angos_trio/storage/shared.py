@@ -108,7 +108,8 @@ class Shared:
         self.me = uuid.uuid4().hex
         self._directory = directory
         path = directory.shared_database
-        self._at_once = _open(path, timeout_secs=0)
+        self._at_once = _open(path, timeout_secs=SHARED_BUSY_SECS_MAX)
+        self._at_once.execute("PRAGMA busy_timeout = 0")
         self._patient = _open(path, timeout_secs=SHARED_BUSY_SECS_MAX)
         self._turn = threading.Lock()
         self._sign = self._make_sign()
@@ -173,7 +174,7 @@ class Shared:
 
     def processes(self) -> list[str]:
         """Every process that has a sign of life here, dead ones included; blocks."""
-        return os.listdir(self._directory.processes)
+        return [name for name in os.listdir(self._directory.processes) if "." not in name]
 
     def _sign_of(self, process: str) -> Path:
         return self._directory.processes / process

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -49,6 +49,21 @@ class _Told(Collector):
 
     def collect(self) -> Iterable[Metric]:
         yield GaugeMetricFamily(self.name, self.text, self.read())
+
+
+@dataclass(frozen=True, slots=True)
+class _Services(Collector):
+    """One sample for each process of the registry and each service of its steward."""
+
+    read: Callable[[], Mapping[str, bool]]
+
+    def collect(self) -> Iterable[Metric]:
+        family = GaugeMetricFamily(
+            "service_up", "1 while a process or service does its work.", labels=["service"]
+        )
+        for name, is_up in self.read().items():
+            family.add_metric([name], int(is_up))
+        yield family
 
 
 # As many series again, which nobody asked for.
@@ -124,6 +139,10 @@ class Metrics:
             ("storage_writable", "1 while changes can be committed.", gauges.is_writable),
         ):
             self._own.register(_Told(name, text, read))
+
+    def watch_services(self, read: Callable[[], Mapping[str, bool]]) -> None:
+        """Add a gauge of what processes and services say of themselves, read at each scrape."""
+        self._own.register(_Services(read))
 
     def request_begins(self) -> None:
         """Count a request as in flight."""

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.load.resident import family
 from tests.running import HOST, free_port, program
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -70,7 +71,7 @@ class Side:
     def memory(self) -> Memory:
         """What it holds now."""
         totals = {"Rss": 0, "Pss": 0}
-        for pid in _family(self.process.pid):
+        for pid in family(self.process.pid):
             text = Path(f"/proc/{pid}/smaps_rollup").read_text()
             for key in totals:
                 found = re.search(rf"^{key}: +(\d+) kB$", text, re.MULTILINE)
@@ -230,12 +231,6 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-
-
-def _family(pid: int) -> list[int]:
-    children = Path(f"/proc/{pid}/task/{pid}/children")
-    found = children.read_text().split() if children.exists() else []
-    return [pid, *(member for child in found for member in _family(int(child)))]
 
 
 @dataclass(frozen=True)
