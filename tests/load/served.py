@@ -180,8 +180,8 @@ def _kind(target: str, data_dir: Path) -> str:
     if target.startswith("socket:"):
         return "socket"
     inside = target.removeprefix(f"{data_dir.resolve()}/")
-    if inside.startswith(("metadata.db", "shared.db", "stats.db")):
-        return ""  # SQLite opens them when it likes
+    if inside.startswith(("metadata.db", "shared.db", "stats.db", "metrics/")):
+        return ""  # SQLite opens its own when it likes; counters are opened when first counted in
     return f"file in {inside.split('/')[0]}" if "/" in inside and inside != target else "other"
 
 
