@@ -97,13 +97,16 @@ def run(options: argparse.Namespace) -> int:
 
 def show(report: Report) -> None:
     """Print the tables."""
-    compared = (
-        text.throughput_table(report.measured),
-        text.latency_table(report.measured),
-        text.processor_table(report.measured),
-        text.start_table(report),
-    )
-    for part in (*(compared if report.measured else ()), text.sweep_table(report.swept)):
+    parts = [text.sweep_table(report.swept)]
+    if report.measured:
+        parts = [
+            text.throughput_table(report.measured),
+            text.latency_table(report.measured),
+            text.processor_table(report.measured),
+            text.start_table(report),
+            *parts,
+        ]
+    for part in parts:
         print(f"\n{part}")
     print(f"\n{text.family_memory(report)}")
     print(f"\nload average before the run {report.machine.load:.2f}\n")
