@@ -16,8 +16,12 @@ from angos_trio.limits import GATHER_SECS_MAX, RUNNING_HASHES_MAX
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.digest import Digest, digest_of, new_hash
 from angos_trio.oci.names import RepositoryName, SessionId
-from angos_trio.storage.session_record import UploadSession, decode_session, session_of_file
-from angos_trio.storage.sessions import RunningHash
+from angos_trio.storage.sessions import (
+    RunningHash,
+    UploadSession,
+    decode_session,
+    session_of_file,
+)
 from angos_trio.storage.store import Storage
 from tests.storage.support import (
     NAME,
@@ -140,10 +144,10 @@ def test_session_is_found_in_its_namespace_only(root: Path) -> None:
         async with opened(root) as storage:
             session = await new_session(storage)
 
-            assert await storage.sessions.find(session.id, NAME) == session
+            assert storage.sessions.find(session.id, NAME) == session
             for identifier, name in ((session.id, RepositoryName("team/other")), (ID, NAME)):
                 with pytest.raises(OciError) as caught:
-                    await storage.sessions.find(identifier, name)
+                    storage.sessions.find(identifier, name)
                 assert says(caught.value, Code.BLOB_UPLOAD_UNKNOWN, 404)
 
     run(test)
@@ -155,19 +159,15 @@ def test_open_sessions_are_counted_by_caller(root: Path) -> None:
             sessions = storage.sessions
             mine = [await new_session(storage, limit_key="me") for _ in range(3)]
             await new_session(storage, limit_key="you")
-            assert (
-                await sessions.count_of("me"),
-                await sessions.count_of("you"),
-                sessions.count_blocking(),
-            ) == (3, 1, 4)
+            assert (sessions.count_of("me"), sessions.count_of("you"), len(sessions)) == (3, 1, 4)
 
             await sessions.discard(mine[0].id)
             await sessions.discard(mine[0].id)
-            await sessions.discard(mine[1].id)
-            assert (await sessions.count_of("me"), await sessions.count_of("nobody")) == (1, 0)
+            sessions.forget(mine[1].id)
+            assert (sessions.count_of("me"), sessions.count_of("nobody")) == (1, 0)
 
         async with opened(root) as storage:
-            assert await storage.sessions.count_of("me") == 1
+            assert storage.sessions.count_of("me") == 2
 
     run(test)
 
@@ -200,12 +200,11 @@ def test_sessions_are_idle_when_nothing_came_and_nobody_writes(root: Path) -> No
             young = await new_session(storage)
             begun_at = trio.current_time()
 
-            assert await storage.sessions.idle_since(begun_at - 50) == [old.id]
+            assert storage.sessions.idle_since(begun_at - 50) == [old.id]
             await upload.close()
-            idle = set(await storage.sessions.idle_since(begun_at - 50))
-            assert idle == {old.id, writing.id}
+            assert storage.sessions.idle_since(begun_at - 50) == [old.id, writing.id]
             clock.jump(1)
-            assert set(await storage.sessions.idle_since(begun_at + 1)) == {
+            assert set(storage.sessions.idle_since(begun_at + 1)) == {
                 session.id for session in (old, active, writing, young)
             }
 
@@ -377,6 +376,7 @@ def test_hashes_are_kept_for_so_many_sessions_and_the_oldest_goes(root: Path) ->
                 sessions.new(NAME, "", "me", "sha256", 1) for _ in range(RUNNING_HASHES_MAX + 2)
             ]
             for session in made:
+                sessions.adopt(session)
                 sessions.keep_hash(session.id, RunningHash(new_hash("sha256"), "sha256", 5))
 
             kept = [sessions.take_hash(session, 5) is not None for session in made]

@@ -1,1 +1,0 @@
-"""The composition root: builds the real objects, orders processes and nurseries."""
