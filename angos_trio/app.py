@@ -158,17 +158,19 @@ def _stop_signals() -> Iterator[AsyncIterator[int]]:
     """SIGTERM and SIGINT as they come, until the end: one that comes late does not kill us.
 
     Trio delivers what nobody took once more when its receiver closes: to the handler that is set
-    here before, which does nothing.
+    here before, which does nothing. Signals are held back in between, so that none is lost to it.
     """
     kinds = (signal.SIGTERM, signal.SIGINT)
+    signal.pthread_sigmask(signal.SIG_BLOCK, kinds)
     for kind in kinds:
         signal.signal(kind, _take_no_notice)
     with trio.open_signal_receiver(*kinds) as signals:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, kinds)
         yield signals
 
 
 def _take_no_notice(kind: int, frame: FrameType | None) -> None:
-    """The process is about to end, or has just begun."""
+    """The process is about to end."""
 
 
 async def _serve(plan: Plan, files: Files | None, signals: AsyncIterator[int]) -> None:

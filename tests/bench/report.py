@@ -26,14 +26,13 @@ class Report:
     measured: Sequence[Measured]
     starts: tuple[Start, Start]
 
-    @property
-    def shortfalls(self) -> list[str]:
+    def shortfalls(self, ratio_min: float = RATIO_MIN) -> list[str]:
         """What is not as it is meant to be, one line each."""
         ours = self.starts[0]
         found = [
             f"{item.row.name}: ratio {item.ratio:.2f}"
             for item in self.measured
-            if item.ratio < RATIO_MIN
+            if item.ratio < ratio_min
         ]
         if max(ours.empty_secs, ours.again_secs) > START_SECS_MAX:
             found.append(f"start-up: more than {START_SECS_MAX:.0f} s")
@@ -197,6 +196,6 @@ From the start of the process to the first 200 on `/readyz` (`/v2/` for the othe
 
 
 def _verdict(report: Report) -> str:
-    if not report.shortfalls:
+    if not report.shortfalls():
         return "Every ratio is at least 1."
-    return "Short of what is meant: " + "; ".join(report.shortfalls) + "."
+    return "Short of what is meant: " + "; ".join(report.shortfalls()) + "."

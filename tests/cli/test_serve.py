@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.running import HOST, program, running_registry, start_registry
+from tests.running import HOST, free_port, program, running_registry, start_registry
 
 pytestmark = pytest.mark.slow
 SECS_MAX = 20
@@ -178,6 +178,25 @@ def test_second_signal_ends_what_is_left(tmp_path: Path) -> None:
             continue
         registry.process.send_signal(signal.SIGTERM)
         assert registry.process.wait(SECS_MAX) == 0
+
+
+@pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGINT])
+def test_signal_at_any_moment_of_the_start_stops_it(tmp_path: Path, kind: signal.Signals) -> None:
+    """What comes while the program is being loaded ends it at once; later it is a clean stop."""
+    codes = []
+    for tenths in range(10):
+        log = tmp_path / f"log{tenths}"
+        options = ["--listen", f"{HOST}:{free_port()}", "--data-dir", str(tmp_path / str(tenths))]
+        with log.open("wb") as stream:
+            process = subprocess.Popen([*program(), "serve", *options], stderr=stream)
+        time.sleep(tenths / 10)
+        process.send_signal(kind)
+        codes.append(process.wait(SECS_MAX))
+        lines = log.read_text().splitlines()
+        if codes[-1] == 0:
+            assert json.loads(lines[-1])["event"] == "stopped"
+    assert set(codes) <= {0, -kind, 130}
+    assert codes[-1] == 0
 
 
 def accepts(host: str, port: int) -> bool:
