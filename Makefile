@@ -12,7 +12,7 @@ KILLS ?= 100
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check format coverage conformance conformance-v1.1.1 crash e2e memory rude bench zb nightly \
+.PHONY: help run test check format coverage conformance conformance-v1.1.1 crash family e2e memory rude bench zb nightly \
 	lock clean
 
 help: ## print these commands
@@ -48,6 +48,9 @@ conformance-v1.1.1: $(READY) ## the older suite of tag v1.1.1 (needs Go; SUITE=D
 
 crash: $(READY) ## kill the server under load KILLS times, inject every fault (SEED=… replays)
 	$(PY) -m tests.crash.run --kills $(KILLS) $(if $(SEED),--seed $(SEED))
+
+family: $(READY) ## four workers are one registry, also when some are killed (QUICK=1)
+	$(PY) -m tests.family.run $(if $(QUICK),--quick)
 
 e2e: $(READY) ## real clients on real content (root; Debian; Go) (QUICK=1: all but helm)
 	$(PY) -m tests.e2e.run $(if $(QUICK),--quick) $(if $(CLIENTS),--only $(CLIENTS)) \

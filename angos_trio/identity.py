@@ -10,6 +10,9 @@ from typing import Final
 FILE_EXTENSION: Final = "angos.file"
 """The private ASGI extension that `server` offers and `http` uses: the server sends a file."""
 
+LOCAL_ADDRESS: Final = "local"
+"""The address of a peer on a Unix socket."""
+
 
 class Action(StrEnum):
     """What a route does; the names are those of the original's access policies."""

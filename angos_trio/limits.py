@@ -24,6 +24,10 @@ WATCH_SECS: Final = 1.0
 """Between two looks for clients that left while their request is handled."""
 BACKLOG: Final = 1024
 """Connections that wait to be accepted."""
+ACCEPT_DELAY_SECS: Final = 0.002
+"""For each connection that a worker has more than another, it leaves a new one to that other;"""
+ACCEPT_DELAY_SECS_MAX: Final = 0.01
+"""but never for longer."""
 
 # Requests (`http`, `api`)
 SMALL_BODY_BYTES_MAX: Final = 64 * 1024
@@ -84,10 +88,46 @@ BODY_CACHE_BYTES_MAX: Final = 16 * 1024 * 1024
 READER_THREADS: Final = 4
 READER_BUSY_SECS_MAX: Final = 5.0
 """A reader waits for SQLite."""
+SHARED_BUSY_SECS_MAX: Final = 10.0
+"""A process waits for another to finish its change of the shared rows."""
+COUNTER_FILE_BYTES: Final = 1024 * 1024
+"""For each kind of metric of each process; what is counted has bounded labels and takes less."""
+TAKEOVER_POLL_SECS: Final = 0.1
+"""Between two looks whether another process has let go of an upload."""
+FINISH_POLL_SECS: Final = 0.05
+"""Between two looks whether a commit of another request has its outcome."""
+HOLD_SECS: Final = 1.0
+"""Between two looks of a process at the uploads that it holds: wanted, cancelled, still active."""
 TAG_HISTORY_ENTRIES_MAX: Final = 100
 """For each tag."""
 
-# The process (`app`, `config`)
+# The processes (`app`, `config`, `server`)
+WORKERS_MAX: Final = 64
+INSTANCE_WAIT_SECS_MAX: Final = 2.0
+"""A start waits for the processes of a killed instance to be gone."""
+CHILD_ALIVE_SECS: Final = 1.0
+"""Between two signs of life of a process."""
+CHILD_SILENT_SECS_MAX: Final = 30.0
+"""A process that gave no sign of life for this long is killed and started anew."""
+CHILD_BACKOFF_SECS_MIN: Final = 0.1
+"""Before a process that ended is started anew; doubled each time, up to"""
+CHILD_BACKOFF_SECS_MAX: Final = 30.0
+CHILD_STEADY_SECS: Final = 60.0
+"""A process that ran for this long has failed for the first time."""
+CHILD_STOP_SECS_MAX: Final = 30.0
+"""A process may take this long to end, beyond the time for its requests; then it is killed."""
+REPORT_SECS: Final = 5.0
+"""Between two reports of a process to the others;"""
+REPORT_SECS_MAX: Final = 20.0
+"""one that is older than this is from a process that does not run."""
+RECOVERY_SECS: Final = 2.0
+"""Between two looks for uploads that a dead process held."""
+PRUNE_SECS: Final = 3600.0
+"""Between two rounds of removing old events,"""
+PRUNE_ROWS: Final = 1000
+"""so many in one change,"""
+EVENT_SECS_MAX: Final = 30 * 86_400
+"""and how old they are then."""
 CONFIG_FILE_BYTES_MAX: Final = 4 * 1024 * 1024
 SWEEP_SECS: Final = 60.0
 """Between two looks at idle upload sessions and the ballast."""

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import msgspec
 
-from angos_trio.app import Plan
-from angos_trio.app import make_plan as plan_of
+from angos_trio.app.plan import Plan
+from angos_trio.app.plan import make_plan as plan_of
 from angos_trio.clock import epoch_seconds
 from angos_trio.config.model import Config
 from angos_trio.oci.media_types import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST

@@ -80,6 +80,17 @@ def program() -> list[str]:
     return [str(installed)] if installed.exists() else [sys.executable, "-m", "angos_trio"]
 
 
+def worker_arguments(scratch: Path) -> list[str]:
+    """Options for as many workers as `WORKERS` in the environment says, which also name themselves
+    in each answer; none without it."""
+    count = os.environ.get("WORKERS")
+    if not count:
+        return []
+    file = scratch / f"workers-{count}.toml"
+    file.write_text(f"[server]\nworkers = {int(count)}\n[observability]\nworker_header = true\n")
+    return ["-c", str(file)]
+
+
 def start_registry(
     data_dir: Path,
     log_file: Path,
@@ -93,7 +104,8 @@ def start_registry(
     The log is appended to, so that a restart on the same files keeps it.
     """
     address = f"{HOST}:{port or free_port()}"
-    command = [*program(), "serve", "--listen", address, "--data-dir", str(data_dir), *arguments]
+    options = ["--listen", address, "--data-dir", str(data_dir)]
+    command = [*program(), "serve", *worker_arguments(log_file.parent), *options, *arguments]
     with log_file.open("ab") as log:
         process = subprocess.Popen(
             command,

@@ -8,6 +8,7 @@ from angos_trio.api.context import Runtime
 from angos_trio.http.call import Call
 from angos_trio.http.gate import is_loopback_address
 from angos_trio.http.reply import Reply, json_reply
+from angos_trio.identity import LOCAL_ADDRESS
 from angos_trio.telemetry.metrics import EXPOSITION_TYPE
 
 
@@ -28,12 +29,14 @@ class Status:
     async def ready(self, call: Call) -> Reply:
         """Whether changes can be committed and content be taken in; why not is told locally."""
         found = await trio.to_thread.run_sync(self._runtime.readiness)
-        if found.is_ready:
-            return json_reply(200, {"status": "ready"})
-        document: dict[str, object] = {"status": "not_ready"}
-        if is_loopback_address(call.caller.identity.address):
-            document["problems"] = list(found.problems)
-        return json_reply(503, document)
+        document: dict[str, object] = {"status": "ready" if found.is_ready else "not_ready"}
+        address = call.caller.identity.address
+        if address == LOCAL_ADDRESS or is_loopback_address(address):
+            if found.problems:
+                document["problems"] = list(found.problems)
+            if found.degraded:
+                document["degraded"] = list(found.degraded)
+        return json_reply(200 if found.is_ready else 503, document)
 
     async def metrics(self, call: Call) -> Reply:
         """The Prometheus text format."""

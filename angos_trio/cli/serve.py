@@ -7,7 +7,9 @@ from collections.abc import Sequence
 
 import trio
 
-from angos_trio.app import make_plan, run
+from angos_trio.app.alone import run
+from angos_trio.app.family import serve_family
+from angos_trio.app.plan import make_plan
 from angos_trio.config.overrides import load_with_overrides
 from angos_trio.errors import OperatorError
 from angos_trio.telemetry import log
@@ -19,11 +21,13 @@ PRIVATE_UMASK = 0o027
 def serve(files: Sequence[str], listen: str | None, data_dir: str | None) -> int:
     """Serve until SIGTERM or SIGINT; 0 after a clean stop."""
     parsed = load_with_overrides(files, listen, data_dir)
-    plan = make_plan(parsed.config)
+    plan = make_plan(parsed.config, is_configured=bool(files))
     os.umask(PRIVATE_UMASK)
     log.configure(parsed.config.observability.log_level)
     for remark in parsed.remarks:
         log.logger("config").warning("config.remark", remark=remark)
+    if plan.workers > 1:
+        return serve_family(plan)
     try:
         trio.run(run, plan)
     except BaseExceptionGroup as group:

@@ -23,6 +23,7 @@ class Server(_Table, frozen=True):
 
     bind_address: str = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65_535)] = 8000
+    workers: Annotated[int, Meta(ge=0, le=64)] | None = None
     stall_timeout: Seconds = 60
     drain_timeout: Annotated[int, Meta(ge=0, le=86_400)] | None = None
     max_uploads_per_caller: Annotated[int, Meta(ge=1, le=1_000_000)] = 1000
@@ -88,6 +89,7 @@ class Observability(_Table, frozen=True):
     """`[observability]`"""
 
     log_level: Literal["debug", "info", "warning"] = "info"
+    worker_header: bool = False
 
 
 class Config(_Table, frozen=True, rename={"global_": "global"}):

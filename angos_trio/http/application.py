@@ -16,6 +16,7 @@ from angos_trio.http.call import Call
 from angos_trio.http.gate import Gate
 from angos_trio.http.reply import Reply, error_reply
 from angos_trio.http.routing import Match, Operation, RouteTable
+from angos_trio.identity import LOCAL_ADDRESS
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.telemetry.log import logger
 from angos_trio.telemetry.metrics import Metrics
@@ -45,11 +46,15 @@ class Application(QuartTrio):
     asgi_http_class = _Connection
     request_class = _Request
 
-    def __init__(self, routes: RouteTable, gate: Gate, metrics: Metrics) -> None:
+    def __init__(
+        self, routes: RouteTable, gate: Gate, metrics: Metrics, worker: str | None = None
+    ) -> None:
+        """`worker`: what to name in a header of each answer, for those who look for a defect."""
         super().__init__("angos_trio", static_folder=None, template_folder=None)
         self._routes = routes
         self._gate = gate
         self._metrics = metrics
+        self._worker = worker
 
     async def answer(self, request: TrioRequest, send: Any) -> None:
         """Handle one request to the end of its answer. Errors become answers here, once."""
@@ -59,6 +64,8 @@ class Application(QuartTrio):
         try:
             reply = await self._reply(request, told)
             reply.headers["X-Request-Id"] = told.request_id
+            if self._worker is not None:
+                reply.headers["X-Angos-Worker"] = self._worker
             if not told.client_left:
                 told.status = reply.status
             await reply.send(request.scope, send)
@@ -149,4 +156,4 @@ def _operation(match: Match | None, method: str, path: bytes) -> Operation:
 
 def _address(request: TrioRequest) -> str:
     client = request.scope.get("client")
-    return str(client[0]) if client else "local"
+    return str(client[0]) if client else LOCAL_ADDRESS

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -15,14 +15,14 @@ from angos_trio.oci.ranges import ByteRange, upload_range
 from angos_trio.registry.context import Registry
 from angos_trio.storage.metadata import blobs, namespaces
 from angos_trio.storage.metadata import events as outbox
-from angos_trio.storage.sessions import UploadSession
+from angos_trio.storage.session_record import UploadSession
 from angos_trio.storage.transactions import StagedBlob, Step, Transaction
 from angos_trio.storage.uploads import Upload, too_large
 from angos_trio.storage.writer import OutcomeUnknownError
 from angos_trio.telemetry.log import logger
 
 _log = logger("registry.push_blob")
-_WORTHLESS_STATUSES = frozenset({400, 413})
+_WORTHLESS_STATUSES = frozenset({400, 404, 413})
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ async def start_upload(
     """Open a session. Raises UNAVAILABLE (507) without space, TOOMANYREQUESTS (429) above the
     bound of open uploads."""
     session = _new_session(registry, caller, name, algorithm)
-    await registry.storage.sessions.create(session)
+    await registry.storage.sessions.create(session, registry.limits.uploads_per_caller_max)
     return session
 
 
@@ -53,22 +53,15 @@ def _new_session(
     registry: Registry, caller: Caller, name: RepositoryName, algorithm: str
 ) -> UploadSession:
     registry.storage.require_space()
-    sessions, key = registry.storage.sessions, caller.identity.limit_key
-    if sessions.count_of(key) >= registry.limits.uploads_per_caller_max:
-        raise OciError(
-            Code.TOOMANYREQUESTS,
-            message="too many uploads are open",
-            detail=registry.limits.uploads_per_caller_max,
-            headers={"Retry-After": "60"},
-        )
-    return sessions.new(name, caller.identity.owner, key, algorithm, registry.now())
+    owner, key = caller.identity.owner, caller.identity.limit_key
+    return registry.storage.sessions.new(name, owner, key, algorithm, registry.now())
 
 
-def find_upload(
+async def find_upload(
     registry: Registry, caller: Caller, name: RepositoryName, session: SessionId
 ) -> UploadSession:
     """The caller's own session in this namespace, else BLOB_UPLOAD_UNKNOWN (404)."""
-    found = registry.storage.sessions.find(session, name)
+    found = await registry.storage.sessions.find(session, name)
     if found.owner != caller.identity.owner:
         raise OciError(Code.BLOB_UPLOAD_UNKNOWN, detail=session)
     return found
@@ -77,14 +70,14 @@ def find_upload(
 async def upload_offset(registry: Registry, name: RepositoryName, session: SessionId) -> int:
     """How many bytes a session holds: what a client resumes at. Any caller may ask who may act
     on the namespace."""
-    registry.storage.sessions.find(session, name)
+    await registry.storage.sessions.find(session, name)
     return await registry.storage.committed_offset(session)
 
 
 async def cancel_upload(registry: Registry, name: RepositoryName, session: SessionId) -> None:
     """Drop a session and what it holds; a request that writes to it is stopped."""
-    registry.storage.sessions.find(session, name)
-    if not await registry.storage.sessions.discard(session):
+    await registry.storage.sessions.find(session, name)
+    if not await registry.storage.sessions.cancel(session):
         raise OciError(Code.UNAVAILABLE, status=503, message="the upload could not be removed")
 
 
@@ -97,7 +90,7 @@ async def append_chunk(
     offset, is not as long as the body, or is not filled by it: then nothing of the body is kept.
     A body that breaks off otherwise is kept as far as it came.
     """
-    found = find_upload(registry, caller, name, session)
+    found = await find_upload(registry, caller, name, session)
     upload = await _begin(registry, found, content)
     try:
         begun_at = upload.offset
@@ -129,7 +122,7 @@ async def _begin(registry: Registry, session: UploadSession, content: Content) -
     if window is not None and content.length is not None and window.length != content.length:
         offset = await registry.storage.committed_offset(session.id)
         raise _out_of_place(session, offset, "Content-Range and Content-Length differ")
-    if window is not None and registry.storage.sessions.is_writing(session.id):
+    if window is not None and await registry.storage.sessions.is_writing(session.id):
         # Only a body that belongs at the committed offset may take over from an idle writer.
         offset = await registry.storage.committed_offset(session.id)
         if window.offset != offset:
@@ -160,7 +153,8 @@ def _out_of_place(session: UploadSession, offset: int, message: str) -> OciError
 
 
 async def _discard_if_worthless(registry: Registry, upload: Upload, error: OciError) -> None:
-    """Too large, other content than the digest says, or not synced: nothing can become of it."""
+    """Too large, other content than the digest says, not synced, or cancelled meanwhile: nothing
+    can become of it."""
     if upload.is_worthless or error.status in _WORTHLESS_STATUSES:
         await upload.close()
         await registry.storage.sessions.discard(upload.session.id)
@@ -177,13 +171,15 @@ async def push_blob(
     if _is_too_long(registry, content):
         raise too_large(registry.limits.blob_bytes_max)
     session = _new_session(registry, caller, name, digest.algorithm)
-    registry.storage.sessions.adopt(session)
+    sessions = registry.storage.sessions
+    await sessions.register(session, registry.limits.uploads_per_caller_max)
+    upload: Upload | None = None
     try:
         upload = await registry.storage.receiver.begin(session)
         await _finish(registry, caller, upload, digest, content)
     except BaseException:
-        if not registry.storage.sessions.is_finishing(session.id):
-            await registry.storage.sessions.discard(session.id)
+        if upload is None or not upload.is_finishing:
+            await sessions.discard(session.id)
         raise
 
 
@@ -202,10 +198,9 @@ async def finish_upload(
     then the client only missed the first answer.
     """
     try:
-        found = find_upload(registry, caller, name, session)
+        found = await find_upload(registry, caller, name, session)
     except OciError:
-        if registry.storage.sessions.is_finishing(session):
-            await registry.storage.settle()
+        await registry.storage.sessions.wait_finished(session)
         if await _was_finished(registry, name, digest, content.source):
             return
         raise
@@ -234,15 +229,19 @@ async def _finish(
     """Receive, verify, publish. Closes the upload."""
     try:
         staged = await upload.finish(content.source, registry.limits.blob_bytes_max, digest)
+        await upload.begin_finishing()
     except OciError as error:
         await _discard_if_worthless(registry, upload, error)
         raise
     finally:
         await upload.close()
-    # From here to the commit nobody may write to these bytes: they are verified. No other task
-    # runs between the end of our hold and this mark, nor before the step is queued.
-    registry.storage.sessions.begin_finishing(upload.session.id)
-    await _publish(registry, upload.session, staged, caller.identity.owner)
+    try:
+        await _publish(registry, upload.session, staged, caller.identity.owner)
+    except OutcomeUnknownError:
+        raise
+    except OciError:
+        upload.is_finishing = False
+        raise
 
 
 async def _publish(
@@ -252,9 +251,8 @@ async def _publish(
     sessions = registry.storage.sessions
 
     def settled(error: BaseException | None) -> None:
-        sessions.end_finishing(session.id)
-        if error is not None and not staged.is_published:
-            sessions.adopt(session)
+        is_open_again = error is not None and not staged.is_published
+        sessions.end_finishing_blocking(session.id, is_open_again=is_open_again)
 
     try:
         await registry.storage.write(publish_step(registry, session, staged, actor), settled)
@@ -307,19 +305,19 @@ def record_blob(
     blobs.hold(transaction.rows, namespace, staged.digest, lease_until)
 
 
-async def complete_interrupted(registry: Registry) -> int:
-    """Finish what a crash left between publishing and committing; returns how many there were.
+async def complete_interrupted(registry: Registry, found: Sequence[UploadSession]) -> int:
+    """Finish what a dead process left between publishing and committing; how many there were.
 
     What cannot be written now is dropped.
     """
-    storage, completed = registry.storage, 0
-    for session in storage.interrupted:
+    completed = 0
+    for session in found:
         try:
             completed += await _complete(registry, session)
         except OciError as error:
             # Nobody was promised it. Kept, it could bring back what is deleted in the meantime.
             _log.warning("upload.unfinished", session=session.id, error=str(error))
-        await storage.sessions.discard(session.id)
+        await registry.storage.sessions.discard(session.id)
     return completed
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import trio
 
-from angos_trio.errors import OperatorError
-from angos_trio.limits import BACKLOG, WATCH_SECS
+from angos_trio.limits import WATCH_SECS
 from angos_trio.server.connection import AsgiApp, Connection, ServerSettings, hypercorn_config
 from angos_trio.server.transport import Transport
 
@@ -21,25 +20,17 @@ class ServeOptions:
     drain_secs: float
 
 
-async def listen(host: str, port: int) -> list[trio.SocketListener]:
-    """Sockets bound to a host and port. Raises OperatorError with the reason."""
-    try:
-        return await trio.open_tcp_listeners(port, host=host, backlog=BACKLOG)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise OperatorError(f"cannot listen on {host} port {port}: {reason}") from error
-
-
 async def serve(
     app: AsgiApp,
-    listeners: list[trio.SocketListener],
+    listeners: Sequence[trio.abc.Listener[trio.SocketStream]],
     options: ServeOptions,
     wait_for_stop: Callable[[], Awaitable[object]],
+    tell: Callable[[int], None] = lambda connections: None,
 ) -> None:
     """Serve until `wait_for_stop` returns, then drain.
 
     Draining stops accepting, ends idle connections and lets requests go on for `drain_secs`,
-    or until `wait_for_stop` returns a second time.
+    or until `wait_for_stop` returns a second time. `tell` is told how many connections there are.
     """
     settings = ServerSettings(app, hypercorn_config(), options.stall_secs)
     connections: set[Connection] = set()
@@ -52,12 +43,14 @@ async def serve(
             return  # gone before it was accepted
         connection = Connection(transport, settings)
         connections.add(connection)
+        tell(len(connections))
         if is_draining:  # accepted just before the stop
             connection.drain()
         try:
             await connection.serve()
         finally:
             connections.discard(connection)
+            tell(len(connections))
 
     async with trio.open_nursery() as watch:
         watch.start_soon(_watch, connections)
@@ -90,7 +83,7 @@ async def _watch(connections: set[Connection]) -> None:
 
 
 async def _accept(
-    listener: trio.SocketListener,
+    listener: trio.abc.Listener[trio.SocketStream],
     handle: Callable[[trio.SocketStream], Awaitable[None]],
     handlers: trio.Nursery,
 ) -> None:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from angos_trio.errors import OperatorError
+from angos_trio.limits import INSTANCE_WAIT_SECS_MAX
 from angos_trio.oci.digest import ALGORITHMS, Digest
 from angos_trio.oci.names import SessionId
 from angos_trio.storage.files import Files
@@ -45,6 +49,35 @@ class DataDirectory:
         return self.root / "metadata.db"
 
     @property
+    def shared_database(self) -> Path:
+        """What the processes of a running instance know together; made anew at each start."""
+        return self.root / "shared.db"
+
+    @property
+    def processes(self) -> Path:
+        """A locked file for each process of a running instance."""
+        return self.root / "processes"
+
+    @property
+    def metrics(self) -> Path:
+        """Counters of the processes of a running instance, each in files of its own."""
+        return self.root / "metrics"
+
+    @property
+    def control_socket(self) -> Path:
+        """Where the operator of a running instance is listened to."""
+        return self.root / "control.sock"
+
+    @contextmanager
+    def opened(self) -> Iterator[int]:
+        """A descriptor of the directory itself."""
+        descriptor = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    @property
     def uploads(self) -> Path:
         """Open sessions: `<uuid>.json` and `<uuid>.data`."""
         return self.root / "uploads"
@@ -74,14 +107,18 @@ class DataDirectory:
 def take_instance_lock(directory: DataDirectory) -> int:
     """The descriptor whose lock makes the directory ours; closing it gives the lock back.
 
-    Raises OperatorError when another instance holds it or the directory cannot be used.
+    Waits a moment for the processes of an instance that was killed to be gone. Raises OperatorError
+    when another instance holds it or the directory cannot be used.
     """
     try:
         directory.root.mkdir(mode=0o750, parents=True, exist_ok=True)
         descriptor = os.open(directory.instance_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise OperatorError(f"{directory.root}: {error.strerror}") from error
+    deadline = time.monotonic() + INSTANCE_WAIT_SECS_MAX
     try:
+        while not _is_locked(descriptor) and time.monotonic() < deadline:
+            time.sleep(INSTANCE_WAIT_SECS_MAX / 100)
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         os.close(descriptor)
@@ -89,6 +126,14 @@ def take_instance_lock(directory: DataDirectory) -> int:
             f"{directory.root}: another angos-trio serves this directory"
         ) from error
     return descriptor
+
+
+def _is_locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def prepare(directory: DataDirectory, files: Files) -> None:

@@ -1,14 +1,15 @@
-"""What an earlier process left in `uploads/`: resumed, finished or swept when we start."""
+"""What a process that ended left in `uploads/`: resumed, finished or swept."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from angos_trio.storage.directory import DataDirectory
 from angos_trio.storage.files import Files
-from angos_trio.storage.sessions import UploadSession, decode_session, session_of_file
+from angos_trio.storage.session_record import UploadSession, decode_session, session_of_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,31 @@ def scan_sessions(directory: DataDirectory, files: Files) -> FoundSessions:
     for name in ours:
         if not name.endswith(".json") and name not in kept:
             _remove(directory, files, name)
+    return FoundSessions(tuple(resumable), tuple(interrupted))
+
+
+def sort_out(
+    directory: DataDirectory, files: Files, held: Sequence[UploadSession]
+) -> FoundSessions:
+    """The same for sessions that a dead process held, while the others go on.
+
+    One without a record was to live no longer than its request.
+    """
+    resumable: list[UploadSession] = []
+    interrupted: list[UploadSession] = []
+    for known in held:
+        name = f"{known.id}.json"
+        exists = files.regular_size(directory.uploads / name) is not None
+        session = _read(directory, name) if exists else None
+        if session is None:
+            _remove(directory, files, name)
+            _remove(directory, files, f"{known.id}.data")
+        elif session.finishing is None:
+            resumable.append(session)
+        elif os.path.exists(directory.session_content(session.id)):
+            resumable.append(_resume(directory, files, session))
+        else:
+            interrupted.append(session)
     return FoundSessions(tuple(resumable), tuple(interrupted))
 
 

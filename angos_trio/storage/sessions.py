@@ -6,73 +6,36 @@ committed offset. A session is written to by one request at a time.
 
 from __future__ import annotations
 
-import json
 import uuid
-from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
 
 from angos_trio.limits import (
     CLEANUP_SECS_MAX,
+    FINISH_POLL_SECS,
+    HOLD_SECS,
     RUNNING_HASHES_MAX,
     TAKEOVER_IDLE_SECS,
+    TAKEOVER_POLL_SECS,
     TAKEOVER_WAIT_SECS,
+    WRITE_SECS_MAX,
 )
 from angos_trio.oci.codes import Code, OciError
-from angos_trio.oci.digest import ALGORITHMS, Digest
+from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import RepositoryName, SessionId
 from angos_trio.storage.connections import unavailable
 from angos_trio.storage.directory import DataDirectory
 from angos_trio.storage.files import Files
+from angos_trio.storage.metadata import uploads
+from angos_trio.storage.session_record import UploadSession
+from angos_trio.storage.shared import Shared
 
 if TYPE_CHECKING:
     from hashlib import _Hash
-
-
-@dataclass(frozen=True, slots=True)
-class UploadSession:
-    """Whose a session is. `finishing` is set just before its bytes take their final name."""
-
-    id: SessionId
-    namespace: RepositoryName
-    owner: str
-    limit_key: str
-    started_at: int
-    algorithm: str
-    finishing: Digest | None = None
-
-    def encode(self) -> bytes:
-        """As the record file holds it."""
-        record = {
-            "namespace": self.namespace,
-            "owner": self.owner,
-            "limit_key": self.limit_key,
-            "started_at": self.started_at,
-            "algorithm": self.algorithm,
-            "finishing": self.finishing,
-        }
-        return json.dumps(record).encode()
-
-
-def decode_session(session: SessionId, content: bytes) -> UploadSession:
-    """A session from its record file. Raises ValueError when the record cannot be read."""
-    try:
-        record = json.loads(content)
-        if record["algorithm"] not in ALGORITHMS:
-            raise ValueError("unknown algorithm")
-        return UploadSession(
-            id=session,
-            namespace=RepositoryName(record["namespace"]),
-            owner=str(record["owner"]),
-            limit_key=str(record["limit_key"]),
-            started_at=int(record["started_at"]),
-            algorithm=record["algorithm"],
-            finishing=None if record["finishing"] is None else Digest(record["finishing"]),
-        )
-    except (ValueError, KeyError, TypeError, OverflowError, OciError) as error:
-        raise ValueError(f"session record {session} cannot be read") from error
 
 
 @dataclass(slots=True, eq=False)
@@ -94,30 +57,54 @@ class RunningHash:
 
 
 class Sessions:
-    """The open sessions of this process, and who writes to which."""
+    """The open sessions of the instance, and which process writes to which.
 
-    def __init__(self, directory: DataDirectory, files: Files) -> None:
+    What all processes must agree on stands in the shared rows: a session is `open` or `finishing`,
+    and its holder is the process that writes to it. Here is only what concerns this process.
+    """
+
+    def __init__(
+        self, directory: DataDirectory, files: Files, shared: Shared, now: Callable[[], float]
+    ) -> None:
+        self._now = now
         self._directory = directory
         self._files = files
-        self._open: dict[SessionId, UploadSession] = {}
+        self._shared = shared
         self._writing: dict[SessionId, _Writing] = {}
         self._hashes: dict[SessionId, RunningHash] = {}
-        self._active_at: dict[SessionId, float] = {}
-        self._counts: Counter[str] = Counter()
-        self._finishing: set[SessionId] = set()
 
-    def __len__(self) -> int:
-        return len(self._open)
+    async def run(self) -> None:
+        """Look after the uploads that this process holds, until cancelled."""
+        while True:
+            await trio.sleep(HOLD_SECS)
+            if self._writing:
+                await self._look_after_held()
 
-    def count_of(self, limit_key: str) -> int:
+    async def _look_after_held(self) -> None:
+        """Tell the others who is active; let go of what was cancelled or is wanted."""
+        me, now = self._shared.me, trio.current_time()
+        held = dict(await self._shared.run(lambda rows: uploads.held_by(rows, me)))
+        for session, writing in list(self._writing.items()):
+            idle_secs = now - writing.last_byte_at
+            is_given_up = held.get(session, False) and idle_secs >= TAKEOVER_IDLE_SECS
+            if session not in held or is_given_up:
+                writing.scope.cancel()
+            elif idle_secs < HOLD_SECS:
+                touch = partial(uploads.touch, session=session, now=self._now())
+                await self._shared.run(touch)
+
+    def count_blocking(self) -> int:
+        """How many sessions the instance has open."""
+        return self._shared.run_blocking(uploads.count)
+
+    async def count_of(self, limit_key: str) -> int:
         """How many sessions one caller has open."""
-        return self._counts[limit_key]
+        return await self._shared.run(partial(uploads.count_of, limit_key=limit_key))
 
-    def adopt(self, session: UploadSession) -> None:
+    async def adopt(self, session: UploadSession) -> None:
         """Take over a session that an earlier process left."""
-        self._open[session.id] = session
-        self._counts[session.limit_key] += 1
-        self._active_at[session.id] = trio.current_time()
+        now = self._now()
+        await self._shared.run(partial(uploads.add, session=session, now=now, open_max=None))
 
     def new(
         self, namespace: RepositoryName, owner: str, limit_key: str, algorithm: str, now: int
@@ -126,9 +113,26 @@ class Sessions:
         identifier = SessionId.from_uuid(uuid.uuid4())
         return UploadSession(identifier, namespace, owner, limit_key, now, algorithm)
 
-    async def create(self, session: UploadSession) -> None:
-        """Write the session's record; from now on it can be found."""
-        self.adopt(session)
+    async def register(self, session: UploadSession, open_max: int) -> None:
+        """Make a session known that lives no longer than this request.
+
+        Raises TOOMANYREQUESTS (429) when its caller has `open_max` open already.
+        """
+        add = partial(uploads.add, session=session, now=self._now(), open_max=open_max)
+        if not await self._shared.run(add):
+            raise OciError(
+                Code.TOOMANYREQUESTS,
+                message="too many uploads are open",
+                detail=open_max,
+                headers={"Retry-After": "60"},
+            )
+
+    async def create(self, session: UploadSession, open_max: int) -> None:
+        """Write the session's record; from now on it can be found, also after a restart.
+
+        Raises as `register`, and UNAVAILABLE when the disk refuses.
+        """
+        await self.register(session, open_max)
         try:
             await trio.to_thread.run_sync(
                 self._files.write_new,
@@ -136,18 +140,19 @@ class Sessions:
                 session.encode(),
             )
         except OSError as error:
-            self.forget(session.id)
+            await self._forget(session.id)
             raise unavailable(error) from error
         except BaseException:
-            self.forget(session.id)
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + CLEANUP_SECS_MAX):
+                await self._forget(session.id)
             raise
 
-    def find(self, session: SessionId, namespace: RepositoryName) -> UploadSession:
+    async def find(self, session: SessionId, namespace: RepositoryName) -> UploadSession:
         """An open session of this namespace, else BLOB_UPLOAD_UNKNOWN (404)."""
-        found = self._open.get(session)
-        if found is None or found.namespace != namespace:
+        found = await self._shared.run(partial(uploads.find, session=session))
+        if found is None or not found.is_open or found.session.namespace != namespace:
             raise OciError(Code.BLOB_UPLOAD_UNKNOWN, detail=session)
-        return found
+        return found.session
 
     def committed_offset(self, session: SessionId) -> int:
         """How many bytes the session's file holds; blocks for one look at the file."""
@@ -159,38 +164,73 @@ class Sessions:
         A writer that brought no byte for 5 s gives way to one at the committed offset; any other
         second writer is refused at once with BLOB_UPLOAD_INVALID (409).
         """
-        current = self._writing.get(session)
-        if current is not None:
-            idle = trio.current_time() - current.last_byte_at
-            if not may_take_over or idle < TAKEOVER_IDLE_SECS:
+        if may_take_over:
+            await self._stop_idle_writer(session)
+        deadline = trio.current_time() + TAKEOVER_WAIT_SECS
+        while not await self._claim(session):
+            if not may_take_over or not await self._ask_for(session):
                 raise busy(session)
-            current.scope.cancel()
-            with trio.move_on_after(TAKEOVER_WAIT_SECS):
-                await current.ended.wait()
-            if session in self._writing:
+            if trio.current_time() >= deadline:
                 raise busy(session)
-        if session not in self._open:
-            raise OciError(Code.BLOB_UPLOAD_UNKNOWN, detail=session)
+            await trio.sleep(TAKEOVER_POLL_SECS)
         scope = trio.CancelScope()
         self._writing[session] = _Writing(scope, trio.current_time(), trio.Event())
         return scope
 
-    def is_writing(self, session: SessionId) -> bool:
+    async def _stop_idle_writer(self, session: SessionId) -> None:
+        """A writer of this process needs no asking."""
+        current = self._writing.get(session)
+        if current is None or trio.current_time() - current.last_byte_at < TAKEOVER_IDLE_SECS:
+            return
+        current.scope.cancel()
+        with trio.move_on_after(TAKEOVER_WAIT_SECS):
+            await current.ended.wait()
+
+    async def _claim(self, session: SessionId) -> bool:
+        """Hold a session that nobody holds, or only a process that is dead."""
+        shared = self._shared
+        found = await shared.run(partial(uploads.find, session=session))
+        if found is None or not found.is_open:
+            raise OciError(Code.BLOB_UPLOAD_UNKNOWN, detail=session)
+        if found.holder is not None and shared.is_alive(found.holder):
+            return False
+        claim = partial(
+            uploads.claim,
+            session=session,
+            held_by=found.holder,
+            holder=shared.me,
+            now=self._now(),
+        )
+        return await shared.run(claim)
+
+    async def _ask_for(self, session: SessionId) -> bool:
+        """Ask the process that holds a session to let go, if its writer is idle."""
+        idle_before = self._now() - TAKEOVER_IDLE_SECS
+        want = partial(uploads.want, session=session, idle_before=idle_before)
+        return await self._shared.run(want)
+
+    async def is_writing(self, session: SessionId) -> bool:
         """Whether a request writes to the session now."""
-        return session in self._writing
+        found = await self._shared.run(partial(uploads.find, session=session))
+        return found is not None and found.holder is not None
 
     def note_byte(self, session: SessionId) -> None:
         """The session's writer has brought something."""
-        now = trio.current_time()
-        self._active_at[session] = now
         writing = self._writing.get(session)
         if writing is not None:
-            writing.last_byte_at = now
+            writing.last_byte_at = trio.current_time()
 
-    def end_writing(self, session: SessionId) -> None:
+    async def end_writing(self, session: SessionId) -> None:
         """Let the next writer in."""
         writing = self._writing.pop(session, None)
-        if writing is not None:
+        if writing is None:
+            return
+        me, active_at = self._shared.me, self._now() - (trio.current_time() - writing.last_byte_at)
+        try:
+            await self._shared.run(
+                partial(uploads.release, session=session, holder=me, now=active_at)
+            )
+        finally:
             writing.ended.set()
 
     def take_hash(self, session: UploadSession, offset: int) -> RunningHash | None:
@@ -200,46 +240,65 @@ class Sessions:
 
     def keep_hash(self, session: SessionId, running: RunningHash) -> None:
         """Keep a hash for the session's next request; beyond 1,024 the oldest is dropped."""
-        if session not in self._open:
-            return
         self._hashes[session] = running
         while len(self._hashes) > RUNNING_HASHES_MAX:
             # A list first: upload threads take hashes away meanwhile.
             oldest, *_ = list(self._hashes)
             self._hashes.pop(oldest, None)
 
-    def begin_finishing(self, session: SessionId) -> None:
-        """Put a verified session out of reach until the outcome of its commit is known."""
-        self.forget(session)
-        self._finishing.add(session)
+    async def begin_finishing(self, session: SessionId) -> None:
+        """Put a verified session out of every writer's reach until its commit has an outcome.
 
-    def end_finishing(self, session: SessionId) -> None:
-        """The outcome is known."""
-        self._finishing.discard(session)
-
-    def is_finishing(self, session: SessionId) -> bool:
-        """Whether a commit of this session is on its way."""
-        return session in self._finishing
-
-    def forget(self, session: SessionId) -> None:
-        """The session is no more; its files are somebody else's business."""
-        found = self._open.pop(session, None)
-        if found is not None:
-            self._counts[found.limit_key] -= 1
-            if not self._counts[found.limit_key]:
-                del self._counts[found.limit_key]
+        Raises BLOB_UPLOAD_UNKNOWN (404) when it was cancelled in the meantime.
+        """
+        finish = partial(
+            uploads.begin_finishing, session=session, holder=self._shared.me, now=self._now()
+        )
+        if not await self._shared.run(finish):
+            raise OciError(Code.BLOB_UPLOAD_UNKNOWN, detail=session)
         self._hashes.pop(session, None)
-        self._active_at.pop(session, None)
+
+    def end_finishing_blocking(self, session: SessionId, *, is_open_again: bool) -> None:
+        """The outcome is known: the session is gone, or open again. Blocks."""
+        change = uploads.reopen if is_open_again else uploads.remove
+        try:
+            self._shared.run_blocking(partial(change, session=session))
+        except OciError:
+            # The row is stale then, and the steward asks the disk what became of it.
+            return
+
+    async def is_finishing(self, session: SessionId) -> bool:
+        """Whether a commit of this session is on its way."""
+        found = await self._shared.run(partial(uploads.find, session=session))
+        return found is not None and not found.is_open
+
+    async def wait_finished(self, session: SessionId) -> None:
+        """Wait while a commit of this session is on its way, in whichever process, for 30 s."""
+        for _ in range(int(WRITE_SECS_MAX / FINISH_POLL_SECS)):
+            if not await self.is_finishing(session):
+                return
+            await trio.sleep(FINISH_POLL_SECS)
+
+    async def _forget(self, session: SessionId) -> bool:
+        """The session is no more; whether it was. Its files are somebody else's business."""
+        self._hashes.pop(session, None)
+        return await self._shared.run(partial(uploads.remove, session=session))
+
+    async def cancel(self, session: SessionId) -> bool:
+        """Drop an open session; BLOB_UPLOAD_UNKNOWN (404) when another request finishes it."""
+        if not await self._shared.run(partial(uploads.remove_open, session=session)):
+            raise OciError(Code.BLOB_UPLOAD_UNKNOWN, detail=session)
+        return await self.discard(session)
 
     async def discard(self, session: SessionId) -> bool:
-        """Cancel a session: a writer is stopped, the files are removed. Twice is fine.
+        """Drop a session: a writer of any process is stopped, the files are removed.
 
-        Goes on while being cancelled, for 20 s at most. False when the disk refused to remove the
-        files; a later start finds them again.
+        Twice is fine. Goes on while being cancelled, for 20 s at most. False when the disk refused
+        to remove the files; a later start finds them again.
         """
-        self.forget(session)
         with trio.CancelScope(shield=True) as scope:
             scope.deadline = trio.current_time() + CLEANUP_SECS_MAX
+            await self._forget(session)
             writing = self._writing.get(session)
             if writing is not None:
                 writing.scope.cancel()
@@ -256,13 +315,29 @@ class Sessions:
             return False
         return True
 
-    def idle_since(self, before: float) -> list[SessionId]:
-        """Sessions without a writer whose last byte came before this monotonic time."""
-        return [
-            session
-            for session, active_at in self._active_at.items()
-            if active_at < before and session not in self._writing
-        ]
+    async def idle_since(self, before: float) -> list[SessionId]:
+        """Sessions that nobody writes to, whose last byte came before this monotonic time."""
+        return await self._shared.run(partial(uploads.idle_since, before=before))
+
+    async def of_dead_processes(self) -> list[UploadSession]:
+        """Sessions that were held by a process that is no more; from now on this one holds them."""
+        return await trio.to_thread.run_sync(self._inherit_blocking)
+
+    def _inherit_blocking(self) -> list[UploadSession]:
+        shared, found = self._shared, list[UploadSession]()
+        for process in shared.run_blocking(uploads.holders):
+            if shared.is_alive(process):
+                continue
+            inherit = partial(uploads.inherit, held_by=process, holder=shared.me)
+            found += shared.run_blocking(inherit)
+        for name in shared.processes():
+            if not shared.is_alive(name):
+                shared.bury(name)
+        return found
+
+    async def reopen(self, session: SessionId) -> None:
+        """Let an inherited session be written to again."""
+        await self._shared.run(partial(uploads.reopen, session=session))
 
     def mark_finishing(self, session: UploadSession, digest: Digest) -> None:
         """Write down what the session is about to become; blocks."""
@@ -281,14 +356,3 @@ def busy(session: SessionId) -> OciError:
         message="another request is writing to this upload",
         detail=session,
     )
-
-
-def session_of_file(name: str) -> SessionId | None:
-    """The session that a file in `uploads/` belongs to; None for a name that is not ours."""
-    stem, _, extension = name.partition(".")
-    if extension not in ("json", "json.tmp", "data"):
-        return None
-    try:
-        return SessionId(stem)
-    except OciError:
-        return None

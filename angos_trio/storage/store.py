@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import trio
 
 from angos_trio.errors import OperatorError
-from angos_trio.limits import READER_BUSY_SECS_MAX, READER_THREADS, WRITER_STOP_SECS_MAX
+from angos_trio.limits import (
+    BODY_CACHE_BYTES_MAX,
+    READER_BUSY_SECS_MAX,
+    READER_THREADS,
+    UPLOAD_BUDGET_BYTES,
+    WRITER_STOP_SECS_MAX,
+)
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import SessionId
 from angos_trio.storage import recovery
@@ -21,8 +28,10 @@ from angos_trio.storage.bodies import BodyCache
 from angos_trio.storage.connections import disk_full, is_busy, open_reader, unavailable
 from angos_trio.storage.directory import DataDirectory, prepare, take_instance_lock
 from angos_trio.storage.files import Files
-from angos_trio.storage.sessions import Sessions, UploadSession
-from angos_trio.storage.transactions import Outcome, Query, Step, Transaction
+from angos_trio.storage.session_record import UploadSession
+from angos_trio.storage.sessions import Sessions
+from angos_trio.storage.shared import Shared, begin_instance
+from angos_trio.storage.transactions import Outcome, Query, Step
 from angos_trio.storage.uploads import Receiver
 from angos_trio.storage.writer import Settled, Writer
 
@@ -71,6 +80,7 @@ class Storage:
     ballast: Ballast
     interrupted: tuple[UploadSession, ...]
     """Sessions whose bytes took their final name, but whose rows were not committed."""
+    shared: Shared
     _writer: Writer
     _point_reader: sqlite3.Connection
     _readers: list[sqlite3.Connection]
@@ -86,10 +96,6 @@ class Storage:
     async def write(self, step: Step[Outcome], settled: Settled | None = None) -> Outcome:
         """Run a step in the writer; returns when it is durable. See `Writer.write`."""
         return await self._writer.write(step, settled)
-
-    async def settle(self) -> None:
-        """Wait until every step that is queued now has its outcome."""
-        await self._writer.write(_nothing)
 
     async def read(self, query: Query[Outcome]) -> Outcome:
         """Run a query in a reader thread. Raises UNAVAILABLE (503) when SQLite fails."""
@@ -137,6 +143,30 @@ class Storage:
         except OSError as error:
             raise unavailable(error) from error
 
+    async def recover_from_dead_processes(self) -> tuple[UploadSession, ...]:
+        """Let what a dead process held be written to again.
+
+        Returns the sessions whose bytes took their final name and whose rows may be missing; they
+        are this process's to complete. Raises UNAVAILABLE when the disk refuses.
+        """
+        held = await self.sessions.of_dead_processes()
+        if not held:
+            return ()
+        receiver = self.receiver
+        try:
+            found = await trio.to_thread.run_sync(
+                recovery.sort_out, receiver.directory, receiver.files, held
+            )
+        except OSError as error:
+            raise unavailable(error) from error
+        kept = {session.id for session in (*found.resumable, *found.interrupted)}
+        for session in held:
+            if session.id not in kept:
+                await self.sessions.discard(session.id)
+        for session in found.resumable:
+            await self.sessions.reopen(session.id)
+        return found.interrupted
+
     def published_size(self, digest: Digest) -> int | None:
         """The size of the blob's file, if there is one; blocks for one look."""
         return self.receiver.files.regular_size(self.receiver.directory.blob(digest))
@@ -170,46 +200,88 @@ class Storage:
         return sum(files.regular_size(name) or 0 for name in (path, f"{path}-wal"))
 
 
-def _nothing(_: Transaction) -> None:
-    """A step that only takes its turn."""
-
-
 @asynccontextmanager
 async def open_storage(
-    settings: StorageSettings, files: Files | None = None
+    settings: StorageSettings,
+    files: Files | None = None,
+    now: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[Storage]:
-    """The storage in a data directory, made where it is not there yet.
+    """The storage in a data directory, made where it is not there yet, for a process alone.
 
     Raises OperatorError when the directory is another instance's, of a later format, or unusable.
     """
+    lock = await trio.to_thread.run_sync(take_instance_lock, DataDirectory(settings.root))
+    try:
+        async with begin_storage(settings, files, now) as storage:
+            yield storage
+    finally:
+        os.close(lock)
+
+
+@asynccontextmanager
+async def begin_storage(
+    settings: StorageSettings,
+    files: Files | None = None,
+    now: Callable[[], float] = time.monotonic,
+) -> AsyncIterator[Storage]:
+    """The first process of an instance whose lock is held: makes what lacks and looks at what an
+    earlier instance left, before any other process joins. Raises OperatorError."""
     files = files or Files()
     directory = DataDirectory(settings.root)
-    lock = await trio.to_thread.run_sync(take_instance_lock, directory)
-    ballast = Ballast(files, directory.ballast, settings.ballast_bytes)
-    writer = Writer(directory, files, ballast)
-    readers: list[sqlite3.Connection] = []
     try:
-        try:
-            await trio.to_thread.run_sync(prepare, directory, files)
-            await trio.to_thread.run_sync(writer.start)
-        except OSError as error:
-            raise OperatorError(f"{settings.root}: {error}") from error
-        waits = [READER_BUSY_SECS_MAX] * READER_THREADS
-        readers += [open_reader(directory.database, timeout_secs=secs) for secs in (*waits, 0)]
-        sessions = Sessions(directory, files)
+        await trio.to_thread.run_sync(prepare, directory, files)
+        await trio.to_thread.run_sync(begin_instance, directory)
+    except (OSError, sqlite3.Error) as error:
+        raise OperatorError(f"{settings.root}: {error}") from error
+    async with join_storage(settings, files, now) as storage:
         try:
             found = await trio.to_thread.run_sync(recovery.scan_sessions, directory, files)
         except OSError as error:
             raise OperatorError(f"{directory.uploads}: {error}") from error
         for session in found.resumable:
-            sessions.adopt(session)
-        await trio.to_thread.run_sync(ballast.restore, settings.reserve_bytes)
+            await storage.sessions.adopt(session)
+        await trio.to_thread.run_sync(storage.ballast.restore, settings.reserve_bytes)
+        yield replace(storage, interrupted=found.interrupted)
+
+
+@asynccontextmanager
+async def join_storage(
+    settings: StorageSettings,
+    files: Files | None = None,
+    now: Callable[[], float] = time.monotonic,
+    processes: int = 1,
+) -> AsyncIterator[Storage]:
+    """The storage of an instance that has begun, for one of so many processes.
+
+    Raises OperatorError when it cannot be opened.
+    """
+    files = files or Files()
+    directory = DataDirectory(settings.root)
+    ballast = Ballast(files, directory.ballast, settings.ballast_bytes)
+    writer = Writer(directory, files, ballast)
+    readers: list[sqlite3.Connection] = []
+    shared: Shared | None = None
+    try:
+        try:
+            await trio.to_thread.run_sync(writer.start)
+            shared = Shared(directory)
+            waits = [READER_BUSY_SECS_MAX] * READER_THREADS
+            readers += [open_reader(directory.database, timeout_secs=secs) for secs in (*waits, 0)]
+        except (OSError, sqlite3.Error) as error:
+            raise OperatorError(f"{settings.root}: {error}") from error
         yield Storage(
             settings=settings,
-            receiver=Receiver(directory, files, sessions, settings.reserve_bytes),
-            bodies=BodyCache(),
+            receiver=Receiver(
+                directory,
+                files,
+                Sessions(directory, files, shared, now),
+                settings.reserve_bytes,
+                UPLOAD_BUDGET_BYTES // processes,
+            ),
+            bodies=BodyCache(BODY_CACHE_BYTES_MAX // processes),
             ballast=ballast,
-            interrupted=found.interrupted,
+            interrupted=(),
+            shared=shared,
             _writer=writer,
             _point_reader=readers[-1],
             _readers=readers[:-1],
@@ -221,4 +293,5 @@ async def open_storage(
         with trio.CancelScope(shield=True) as scope:
             scope.deadline = trio.current_time() + 2 * WRITER_STOP_SECS_MAX
             await trio.to_thread.run_sync(writer.stop)
-        os.close(lock)
+        if shared is not None:
+            shared.close()

@@ -30,7 +30,8 @@ from angos_trio.oci.digest import Digest, new_hash
 from angos_trio.storage.connections import disk_full, unavailable
 from angos_trio.storage.directory import DataDirectory
 from angos_trio.storage.files import Files
-from angos_trio.storage.sessions import RunningHash, Sessions, UploadSession, busy
+from angos_trio.storage.session_record import UploadSession
+from angos_trio.storage.sessions import RunningHash, Sessions, busy
 from angos_trio.storage.transactions import StagedBlob
 
 Arguments = ParamSpec("Arguments")
@@ -46,6 +47,8 @@ class Receiver:
     sessions: Sessions
     reserve_bytes: int
     """Below this much free space nothing is taken in (507)."""
+    budget_bytes: int = UPLOAD_BUDGET_BYTES
+    """Of memory for all uploads of this process."""
     threads: trio.CapacityLimiter = field(
         default_factory=lambda: trio.CapacityLimiter(UPLOAD_THREADS)
     )
@@ -57,7 +60,7 @@ class Receiver:
         An upload holds at most four chunks, so all uploads together stay within the budget (or
         64 KiB a chunk where there are very many), and a slow one never holds what another needs.
         """
-        share = UPLOAD_BUDGET_BYTES // (CHUNKS_HELD_MAX * max(self.active, 1))
+        share = self.budget_bytes // (CHUNKS_HELD_MAX * max(self.active, 1))
         return max(CHUNK_BYTES_MIN, min(CHUNK_BYTES_MAX, share))
 
     async def begin(self, session: UploadSession, *, may_take_over: bool = False) -> Upload:
@@ -78,6 +81,8 @@ class Upload:
         self._is_open = False
         self._size_max = 0
         self._is_closed = False
+        self.is_finishing = False
+        """From then on a commit decides about the session, and nobody writes to it."""
         self.session = session
         self.offset = 0
         self.is_worthless = False
@@ -274,6 +279,14 @@ class Upload:
             leftovers=(directory.session_record(self.session.id),),
         )
 
+    async def begin_finishing(self) -> None:
+        """Hand the sealed session over to a commit.
+
+        Raises BLOB_UPLOAD_UNKNOWN (404) when it was cancelled in the meantime.
+        """
+        await self._receiver.sessions.begin_finishing(self.session.id)
+        self.is_finishing = True
+
     async def close(self) -> None:
         """Give the session back; what it holds can be resumed. Twice is fine."""
         receiver = self._receiver
@@ -281,13 +294,14 @@ class Upload:
             return
         self._is_closed = True
         receiver.active -= 1
-        if self._descriptor >= 0:
-            with trio.CancelScope(shield=True) as scope:
-                scope.deadline = trio.current_time() + CLEANUP_SECS_MAX
+        with trio.CancelScope(shield=True) as scope:
+            scope.deadline = trio.current_time() + CLEANUP_SECS_MAX
+            if self._descriptor >= 0:
                 await trio.to_thread.run_sync(self._close_blocking)
-        if self._running is not None and self._running.size == self.offset:
-            receiver.sessions.keep_hash(self.session.id, self._running)
-        receiver.sessions.end_writing(self.session.id)
+            running = self._running
+            if running is not None and running.size == self.offset and not self.is_finishing:
+                receiver.sessions.keep_hash(self.session.id, running)
+            await receiver.sessions.end_writing(self.session.id)
 
     def _close_blocking(self) -> None:
         """Close the file; the number is another's from then on, whatever close(2) says."""
@@ -378,7 +392,7 @@ def _taken_over(session: UploadSession) -> OciError:
     )
 
 
-def only_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
+def only_error(group: BaseException) -> BaseException:
     """The first real error of a nursery's group; a cancellation only when there is nothing else."""
     first: BaseException = group
     while isinstance(first, BaseExceptionGroup):

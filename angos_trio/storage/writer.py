@@ -112,8 +112,8 @@ class Writer:
     async def write(self, step: Step[Outcome], settled: Settled | None = None) -> Outcome:
         """Run the step and return its outcome once it is durable.
 
-        `settled` is called in the loop with the error, or None, when the outcome is known: also
-        when the caller has been cancelled or has stopped waiting.
+        `settled` is called in a thread with the error, or None, when the outcome is known and
+        before the caller learns it: also when the caller has been cancelled or stopped waiting.
 
         Raises what the step raised; OciError UNAVAILABLE when it could not be committed, or when
         30 s have passed: then the outcome is unknown and must not be reported as undone.
@@ -121,7 +121,8 @@ class Writer:
         refusal = self._refusal()
         if refusal is not None:
             if settled is not None:
-                settled(refusal)
+                with trio.CancelScope(shield=True):
+                    await trio.to_thread.run_sync(settled, refusal)
             raise refusal
         waiting = _Waiting(step, trio.lowlevel.current_trio_token(), settled)
         self._queue.put(waiting)
@@ -150,6 +151,9 @@ class Writer:
                 # Unforeseen: what is durable cannot be told, so nothing is written any more.
                 self.broken = f"{type(error).__name__}: {error}"
                 _refuse(batch, error)
+            for waiting in batch:
+                if waiting.settled is not None:
+                    waiting.settled(waiting.error)
             _deliver(batch)
 
     def _gather(self) -> list[_Waiting] | None:
@@ -274,6 +278,4 @@ def _deliver(batch: list[_Waiting]) -> None:
 
 def _wake(group: list[_Waiting]) -> None:
     for waiting in group:
-        if waiting.settled is not None:
-            waiting.settled(waiting.error)
         waiting.done.set()

@@ -7,9 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """`problems` is empty when all is well; each is a sentence for the operator."""
+    """What keeps the registry from its work, and what only keeps it from its housework.
+
+    Both are empty when all is well; each entry is a sentence for the operator.
+    """
 
     problems: tuple[str, ...] = ()
+    degraded: tuple[str, ...] = ()
 
     @property
     def is_ready(self) -> bool:

@@ -48,6 +48,11 @@ def configure(level: str = "info", stream: TextIO | None = None) -> None:
     logging.getLogger("trio.serve_listeners").filters[:] = [_Seldom()]
 
 
+def name_process(name: str) -> None:
+    """From now on every line of this process has a field `process`."""
+    structlog.contextvars.bind_contextvars(process=name)
+
+
 def _name_room(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Another library's logger stands where our rooms do."""
     event["room"] = event["_record"].name

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from prometheus_client import (
@@ -12,8 +14,13 @@ from prometheus_client import (
     Gauge,
     Histogram,
     disable_created_metrics,
+    values,
 )
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+from prometheus_client.values import MultiProcessValue
 
 EXPOSITION_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 _BUCKETS_MS: Final = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000)
@@ -32,14 +39,61 @@ class StorageGauges:
     is_writable: Callable[[], float]
 
 
+@dataclass(frozen=True, slots=True)
+class _Told(Collector):
+    """A gauge that is asked for at each scrape, and not shared."""
+
+    name: str
+    text: str
+    read: Callable[[], float]
+
+    def collect(self) -> Iterable[Metric]:
+        yield GaugeMetricFamily(self.name, self.text, self.read())
+
+
+@dataclass(frozen=True, slots=True)
+class _Services(Collector):
+    """One sample for each process of the registry and each service of its steward."""
+
+    read: Callable[[], Mapping[str, bool]]
+
+    def collect(self) -> Iterable[Metric]:
+        family = GaugeMetricFamily(
+            "service_up", "1 while a process or service does its work.", labels=["service"]
+        )
+        for name, is_up in self.read().items():
+            family.add_metric([name], int(is_up))
+        yield family
+
+
 # As many series again, which nobody asked for.
 disable_created_metrics()  # type: ignore[no-untyped-call]
+
+
+def shared_files(process: str) -> list[str]:
+    """The names of the files in which a process counts for all to add up."""
+    return [f"counter_{process}.db", f"histogram_{process}.db", in_flight_file(process)]
+
+
+def in_flight_file(process: str) -> str:
+    """The one that must be zeros when a process of this name starts anew."""
+    return f"gauge_livesum_{process}.db"
+
+
+def share(directory: Path, process: str) -> None:
+    """Let the metrics that are made from now on go where the other processes add them up.
+
+    To be called once in a process; one that is started anew goes on counting where it ended.
+    """
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(directory)
+    values.ValueClass = MultiProcessValue(lambda: process)  # type: ignore[no-untyped-call]
 
 
 class Metrics:
     """The registry's metrics, in a collector registry of their own."""
 
     def __init__(self) -> None:
+        self._shared = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
         self.registry = CollectorRegistry(auto_describe=False)
         self._requests = Counter(
             "http_requests",
@@ -58,7 +112,13 @@ class Metrics:
             "http_requests_in_flight",
             "Requests that are being answered.",
             registry=self.registry,
+            multiprocess_mode="livesum",
         )
+        self._own = self.registry
+        """Where gauges are that each process can tell alone."""
+        if self._shared is not None:
+            self._own = CollectorRegistry(auto_describe=False)
+            MultiProcessCollector(self._own, path=self._shared)  # type: ignore[no-untyped-call]
 
     def watch_storage(self, gauges: StorageGauges) -> None:
         """Add the storage gauges, read at each scrape."""
@@ -78,7 +138,11 @@ class Metrics:
             ("storage_writes_waiting", "Changes that wait for the writer.", gauges.writes_waiting),
             ("storage_writable", "1 while changes can be committed.", gauges.is_writable),
         ):
-            Gauge(name, text, registry=self.registry).set_function(read)
+            self._own.register(_Told(name, text, read))
+
+    def watch_services(self, read: Callable[[], Mapping[str, bool]]) -> None:
+        """Add a gauge of what processes and services say of themselves, read at each scrape."""
+        self._own.register(_Services(read))
 
     def request_begins(self) -> None:
         """Count a request as in flight."""
@@ -93,4 +157,4 @@ class Metrics:
 
     def exposition(self) -> bytes:
         """The text of a scrape."""
-        return generate_latest(self.registry)
+        return generate_latest(self._own)

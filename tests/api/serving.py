@@ -11,7 +11,8 @@ from typing import Any
 
 import trio
 
-from angos_trio.app import Plan, build_application
+from angos_trio.app.building import build_application, build_runtime
+from angos_trio.app.plan import Plan
 from angos_trio.http.gate import Gate
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import RepositoryName
@@ -92,8 +93,8 @@ class _Opened:
     async def application(self) -> AsyncIterator[AsgiApp]:
         async with open_storage(self.plan.storage) as storage:
             self.core = make_registry(storage, self.plan)
-            await complete_interrupted(self.core)
-            built = build_application(self.core, self.plan.access)
+            await complete_interrupted(self.core, storage.interrupted)
+            built = build_application(build_runtime(self.core), self.plan.access)
             yield built if self.sends_files else _without_extensions(built)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from angos_trio.api.context import Runtime
 from angos_trio.api.routes import build_routes
-from angos_trio.app import readiness_of
+from angos_trio.app.building import readiness_of
 from angos_trio.telemetry.metrics import Metrics
 from tests.api.client import Client, expect_error
 from tests.api.serving import ServedRegistry

@@ -37,7 +37,7 @@ def tight(narrow: ServedRegistry) -> Iterator[Client]:
     """Speaks to `narrow`; leaves no session open."""
     with Client(narrow.url) as speaking:
         yield speaking
-        for session in narrow.core.storage.sessions.idle_since(float("inf")):
+        for session in narrow.server.call(narrow.core.storage.sessions.idle_since, float("inf")):
             narrow.server.call(narrow.core.storage.sessions.discard, session)
 
 

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 from tests.bench.machine import Machine
 from tests.bench.rows import Figures, Measured
-from tests.bench.sides import OURS, THEIRS, Start
+from tests.bench.sides import OURS, SWEEP_WORKERS, THEIRS, Memory, Start
 
 RATIO_MIN = 1.0
 START_SECS_MAX = 1.0
+SWEEP_RATIO_MIN = 1.3
+FAMILY_IDLE_BYTES_MAX = 150 << 20
 IDLE_BYTES_MAX = 80 << 20
 MIB = 1 << 20
 
@@ -25,6 +27,10 @@ class Report:
     rounds: int
     measured: Sequence[Measured]
     starts: tuple[Start, Start]
+    swept: Sequence[Measured]
+    """Several workers beside one."""
+    family_idle: Memory
+    """Of several workers, their steward and supervisor while nobody asks."""
 
     def shortfalls(self, ratio_min: float = RATIO_MIN) -> list[str]:
         """What is not as it is meant to be, one line each."""
@@ -38,6 +44,13 @@ class Report:
             found.append(f"start-up: more than {START_SECS_MAX:.0f} s")
         if ours.idle.resident > IDLE_BYTES_MAX:
             found.append(f"idle memory: more than {IDLE_BYTES_MAX // MIB} MiB")
+        found += [
+            f"{SWEEP_WORKERS} workers, {item.row.name}: ratio {item.ratio:.2f}"
+            for item in self.swept
+            if item.ratio < SWEEP_RATIO_MIN * ratio_min
+        ]
+        if self.family_idle.proportional > FAMILY_IDLE_BYTES_MAX:
+            found.append(f"idle family: more than {FAMILY_IDLE_BYTES_MAX // MIB} MiB")
         return found
 
 
@@ -54,10 +67,24 @@ def table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     return "\n".join([row(heads), row(rule), *map(row, lines)])
 
 
-def throughput_table(measured: Sequence[Measured]) -> str:
+def family_memory(report: Report) -> str:
+    """What several processes hold while idle, in a sentence."""
+    share = report.family_idle.proportional / MIB
+    return (
+        f"While idle {SWEEP_WORKERS} workers, the steward and the supervisor hold {share:.1f} MiB "
+        f"(PSS); at most {FAMILY_IDLE_BYTES_MAX // MIB} MiB are meant."
+    )
+
+
+def sweep_table(swept: Sequence[Measured]) -> str:
+    """Several workers beside one."""
+    return throughput_table(swept, f"{SWEEP_WORKERS} workers", "1 worker")
+
+
+def throughput_table(measured: Sequence[Measured], ours: str = OURS, theirs: str = THEIRS) -> str:
     """Ratios, and what they come from."""
     return table(
-        ("load", "clients", OURS, THEIRS, "ratio", "lowest to highest"),
+        ("load", "clients", ours, theirs, "ratio", "lowest to highest"),
         [
             (
                 item.row.name,
@@ -156,6 +183,13 @@ Percentiles are over the operations of all runs. An operation is one image, one 
 or the whole catalog page by page.
 
 {processor_table(report.measured)}
+
+## Workers
+
+{sweep_table(report.swept)}
+
+Both are ours, with `server.workers = {SWEEP_WORKERS}` and with 1, on the same cores as
+the client. {family_memory(report)}
 
 Cores are processor seconds by seconds of the run, for the registry and for the load client beside
 it; of {machine.cores} cores there are. "An operation" is processor time of the registry alone.

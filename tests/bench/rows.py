@@ -9,11 +9,13 @@ import statistics
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tests.bench.sides import CACHE, BenchError, Memory, Side, both
 
+Pair = Callable[[Path], AbstractContextManager[tuple[Side, Side]]]
 CLIENT_SOURCE = Path(__file__).resolve().parent / "client"
 CLIENT = CACHE / "client"
 RUN_SECS_MAX = 1800
@@ -148,10 +150,14 @@ def build_client() -> None:
         raise BenchError(f"the load client does not compile:\n{built.stderr}")
 
 
-def measure(row: Row, rounds: int) -> Measured:
+SWEPT = ("push 16 KiB images", "GET a manifest by tag", "HEAD a manifest by tag")
+"""Rows that are also measured with several workers beside one."""
+
+
+def measure(row: Row, rounds: int, pair: Pair = both) -> Measured:
     """Both registries on empty data: what the row needs, a run to warm up, and runs by turns."""
     figures = {"ours": Figures(), "theirs": Figures()}
-    with both(CACHE / "data") as (ours, theirs):
+    with pair(CACHE / "data") as (ours, theirs):
         sides = {"ours": ours, "theirs": theirs}
         for side in sides.values():
             if row.setup:

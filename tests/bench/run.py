@@ -15,16 +15,19 @@ from collections.abc import Sequence
 from tests.bench import report as text
 from tests.bench.machine import describe
 from tests.bench.report import Report
-from tests.bench.rows import ROWS, Measured, Row, build_client, measure
+from tests.bench.rows import ROWS, SWEPT, Measured, Pair, Row, build_client, measure
 from tests.bench.sides import (
     CACHE,
     OURS,
     REPOSITORY,
     THEIRS,
     BenchError,
+    both,
+    measure_idle_family,
     measure_start,
     peer_program,
     pins,
+    sweep,
     versions,
 )
 
@@ -38,6 +41,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="smaller counts and three rounds")
     parser.add_argument("--rounds", type=int, metavar="N", help="runs of each side")
     parser.add_argument("--row", metavar="TEXT", help="only rows whose name contains this")
+    parser.add_argument("--sweep", action="store_true", help="only several workers beside one")
     parser.add_argument(
         "--at-least", type=float, default=1.0, metavar="RATIO", help="fail below this ratio"
     )
@@ -54,12 +58,12 @@ def chosen_rows(options: argparse.Namespace) -> list[Row]:
     return [row for row in rows if options.row is None or options.row in row.name]
 
 
-def run_rows(rows: Sequence[Row], rounds: int) -> list[Measured]:
+def run_rows(rows: Sequence[Row], rounds: int, pair: Pair = both) -> list[Measured]:
     """Measure one row after the other and tell how it went."""
     measured = []
     for row in rows:
         begun = time.monotonic()
-        item = measure(row, rounds)
+        item = measure(row, rounds, pair)
         measured.append(item)
         took = time.monotonic() - begun
         print(f"{row.name:<42} ratio {item.ratio:6.2f}   {took:6.1f} s", flush=True)
@@ -79,26 +83,34 @@ def run(options: argparse.Namespace) -> int:
         print(f"note: {THEIRS} is {found[1]}, tests/pins.toml has {pins()['peer_version']}")
     rounds = options.rounds or (QUICK_ROUNDS if options.quick else ROUNDS)
     starts = measure_start(OURS, CACHE / "start"), measure_start(THEIRS, CACHE / "start")
-    measured = run_rows(rows, rounds)
+    measured = [] if options.sweep else run_rows(rows, rounds)
+    swept = run_rows([row for row in rows if row.name in SWEPT], rounds, sweep)
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
-    report = Report(machine, found, today, rounds, measured, starts)
+    idle = measure_idle_family(CACHE / "idle")
+    report = Report(machine, found, today, rounds, measured, starts, swept, idle)
     show(report)
     if options.write_docs:
         PAGE.write_text(text.document(report), encoding="utf-8")
-    for shortfall in report.shortfalls():
+    shortfalls = report.shortfalls(options.at_least)
+    for shortfall in shortfalls:
         print(f"short: {shortfall}")
-    return 1 if report.shortfalls(options.at_least) else 0
+    return 1 if shortfalls else 0
 
 
 def show(report: Report) -> None:
     """Print the tables."""
-    for part in (
-        text.throughput_table(report.measured),
-        text.latency_table(report.measured),
-        text.processor_table(report.measured),
-        text.start_table(report),
-    ):
+    parts = [text.sweep_table(report.swept)]
+    if report.measured:
+        parts = [
+            text.throughput_table(report.measured),
+            text.latency_table(report.measured),
+            text.processor_table(report.measured),
+            text.start_table(report),
+            *parts,
+        ]
+    for part in parts:
         print(f"\n{part}")
+    print(f"\n{text.family_memory(report)}")
     print(f"\nload average before the run {report.machine.load:.2f}\n")
 
 

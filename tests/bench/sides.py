@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.load.resident import family
 from tests.running import HOST, free_port, program
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -37,6 +38,7 @@ LOG_CHARACTERS = 2000
 
 OURS = "angos-trio"
 THEIRS = "docker-registry"
+SWEEP_WORKERS = max(2, len(os.sched_getaffinity(0)))
 
 
 class BenchError(Exception):
@@ -70,7 +72,7 @@ class Side:
     def memory(self) -> Memory:
         """What it holds now."""
         totals = {"Rss": 0, "Pss": 0}
-        for pid in _family(self.process.pid):
+        for pid in family(self.process.pid):
             text = Path(f"/proc/{pid}/smaps_rollup").read_text()
             for key in totals:
                 found = re.search(rf"^{key}: +(\d+) kB$", text, re.MULTILINE)
@@ -144,13 +146,32 @@ def both(root: Path) -> Iterator[tuple[Side, Side]]:
 
 
 @contextmanager
-def start(name: str, root: Path) -> Iterator[Side]:
-    """One registry that stores below `root`, stopped at the end; a crash on the way is an error."""
+def sweep(root: Path) -> Iterator[tuple[Side, Side]]:
+    """Ours with a worker for each core, and ours in one process, on empty data below `root`."""
+    shutil.rmtree(root, ignore_errors=True)
+    root.mkdir(parents=True)
+    try:
+        with ExitStack() as stack:
+            many = stack.enter_context(start(OURS, root / "many", workers=SWEEP_WORKERS))
+            one = stack.enter_context(start(OURS, root / "one"))
+            yield many, one
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+
+
+@contextmanager
+def start(name: str, root: Path, workers: int = 1) -> Iterator[Side]:
+    """One registry that stores below `root`, stopped at the end; a crash on the way is an error.
+
+    `workers` concerns ours.
+    """
     root.mkdir(parents=True, exist_ok=True)
     address = f"{HOST}:{free_port()}"
     if name == OURS:
         data = str(root / "data")
-        command = [*program(), "serve", "--listen", address, "--data-dir", data]
+        config = root / "config.toml"
+        config.write_text(f"[server]\nworkers = {workers}\n")
+        command = [*program(), "serve", "-c", str(config), "--listen", address, "--data-dir", data]
     else:
         command = [str(peer_program()), "serve", str(_peer_config(root, address))]
     log_file = root / "log"
@@ -232,12 +253,6 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _family(pid: int) -> list[int]:
-    children = Path(f"/proc/{pid}/task/{pid}/children")
-    found = children.read_text().split() if children.exists() else []
-    return [pid, *(member for child in found for member in _family(int(child)))]
-
-
 @dataclass(frozen=True)
 class Start:
     """How a registry comes up: medians in seconds, and what it holds while nobody asks."""
@@ -263,3 +278,15 @@ def measure_start(name: str, root: Path) -> Start:
     shutil.rmtree(root, ignore_errors=True)
     median = statistics.median
     return Start(median(empty), median(again), median(processor), idle)
+
+
+def measure_idle_family(root: Path) -> Memory:
+    """What several workers hold while nobody asks."""
+    shutil.rmtree(root, ignore_errors=True)
+    root.mkdir(parents=True)
+    try:
+        with start(OURS, root, workers=SWEEP_WORKERS) as side:
+            time.sleep(SETTLE_SECS)
+            return side.memory()
+    finally:
+        shutil.rmtree(root, ignore_errors=True)

@@ -188,15 +188,26 @@ def test_signal_at_any_moment_of_the_start_stops_it(tmp_path: Path, kind: signal
         log = tmp_path / f"log{tenths}"
         options = ["--listen", f"{HOST}:{free_port()}", "--data-dir", str(tmp_path / str(tenths))]
         with log.open("wb") as stream:
-            process = subprocess.Popen([*program(), "serve", *options], stderr=stream)
-        time.sleep(tenths / 10)
-        process.send_signal(kind)
-        codes.append(process.wait(SECS_MAX))
+            process = subprocess.Popen(
+                [*program(), "serve", *options], stderr=stream, preexec_fn=heed_interrupts
+            )
+        try:
+            time.sleep(tenths / 10)
+            process.send_signal(kind)
+            codes.append(process.wait(SECS_MAX))
+        finally:
+            process.kill()
+            process.wait()
         lines = log.read_text().splitlines()
         if codes[-1] == 0:
             assert json.loads(lines[-1])["event"] == "stopped"
     assert set(codes) <= {0, -kind, 130}
     assert codes[-1] == 0
+
+
+def heed_interrupts() -> None:
+    """A shell lets what it runs in the background ignore them, and children inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def accepts(host: str, port: int) -> bool:

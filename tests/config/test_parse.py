@@ -18,6 +18,7 @@ EVERYTHING = """
 [server]
 bind_address = "::1"
 port = 5000
+workers = 3
 stall_timeout = 30
 drain_timeout = 0
 max_uploads_per_caller = 10
@@ -54,6 +55,7 @@ immutable_tags_deletable = false
 
 [observability]
 log_level = "debug"
+worker_header = true
 """
 
 
@@ -87,6 +89,7 @@ def test_every_key_is_read() -> None:
     assert config.repository["library/nginx"].immutable_tags_exclusions == ()
     assert config.repository["docker-io"].immutable_tags is None
     assert config.observability.log_level == "debug"
+    assert (config.server.workers, config.observability.worker_header) == (3, True)
     assert parsed(EVERYTHING).remarks == ()
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from angos_trio.identity import anonymous
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import RepositoryName, SessionId
-from angos_trio.storage.sessions import UploadSession
+from angos_trio.storage.session_record import UploadSession
 from tests.crash.checks import blob_file
 from tests.crash.client import Answer, Client, Content, blob_path, digest_of
 from tests.running import HOST

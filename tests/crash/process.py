@@ -11,7 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.running import HOST, RegistryDidNotStart, RunningRegistry, program
+from tests.running import (
+    HOST,
+    RegistryDidNotStart,
+    RunningRegistry,
+    program,
+    worker_arguments,
+)
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 START_SECS_MAX = 30.0
@@ -43,6 +49,7 @@ class Place:
             words = [sys.executable, "-m", "tests.crash.serve", "--control", str(self.control)]
         if self.config is not None:
             words += ["-c", str(self.config)]
+        words += worker_arguments(self.log_file.parent)
         return [*words, "--listen", self.address, "--data-dir", str(self.data_dir)]
 
 

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import trio
 
-from angos_trio.app import make_plan, run
+from angos_trio.app.alone import run
+from angos_trio.app.family import serve_family
+from angos_trio.app.plan import make_plan
 from angos_trio.config.overrides import load_with_overrides
 from angos_trio.errors import OperatorError
 from angos_trio.telemetry import log
@@ -29,6 +31,8 @@ def main() -> int:
         parsed = load_with_overrides(chosen.config, chosen.listen, chosen.data_dir)
         plan = make_plan(parsed.config)
         log.configure(parsed.config.observability.log_level)
+        if plan.workers > 1:
+            return serve_family(plan, FaultyFiles(chosen.control))
         trio.run(run, plan, FaultyFiles(chosen.control))
     except OperatorError as error:
         return _refuse(error)

@@ -1,4 +1,4 @@
-"""Resident memory of another process, as the kernel counts it."""
+"""Resident memory of another process and its children, as the kernel counts it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,36 @@ _FORGET_PEAK = "5"
 """What proc(5) wants in `clear_refs` for a new `VmHWM`."""
 
 
+def family(pid: int) -> list[int]:
+    """A process and all that descend from it."""
+    children = Path(f"/proc/{pid}/task/{pid}/children")
+    try:
+        found = children.read_text(encoding="ascii").split()
+    except FileNotFoundError:
+        found = []
+    return [pid, *(member for child in found for member in family(int(child)))]
+
+
 def resident_bytes(pid: int, field: str = "VmRSS") -> int:
-    """What is resident now, or with `VmHWM` the most that ever was."""
+    """What is resident now, or with `VmHWM` the most that ever was.
+
+    Of several processes the shares are added (PSS), so that what they have in common counts once;
+    the kernel keeps no peak of that.
+    """
+    members = family(pid)
+    if len(members) > 1:
+        return sum(_share_bytes(member) for member in members)
     for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
         if line.startswith(f"{field}:"):
             return int(line.split()[1]) * 1024
     raise ProcessLookupError(f"process {pid} has no {field}: it has ended")
+
+
+def _share_bytes(pid: int) -> int:
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) * 1024
+    raise ProcessLookupError(f"process {pid} has ended")
 
 
 class Sampler:
@@ -49,7 +73,9 @@ class Sampler:
         self._thread.join()
         if error is None:
             self._sample()
-            self.peak_bytes = resident_bytes(self._pid, "VmHWM")
+            is_alone = len(family(self._pid)) == 1
+            peak = resident_bytes(self._pid, "VmHWM") if is_alone else self.sampled_bytes
+            self.peak_bytes = peak
 
     def _run(self) -> None:
         try:

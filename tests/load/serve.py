@@ -10,7 +10,9 @@ import time
 
 import trio
 
-from angos_trio.app import make_plan, run
+from angos_trio.app.alone import run
+from angos_trio.app.family import serve_family
+from angos_trio.app.plan import make_plan
 from angos_trio.cli.serve import PRIVATE_UMASK
 from angos_trio.config.overrides import load_with_overrides
 from angos_trio.storage.files import Files
@@ -43,6 +45,8 @@ def main() -> int:
     plan = make_plan(parsed.config)
     os.umask(PRIVATE_UMASK)
     log.configure(parsed.config.observability.log_level)
+    if plan.workers > 1:
+        return serve_family(plan, SlowFiles(chosen.write_ms))
     trio.run(run, plan, SlowFiles(chosen.write_ms))
     return 0
 

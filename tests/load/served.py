@@ -15,6 +15,7 @@ from pathlib import Path
 
 from tests.crash.process import Log, Place, start
 from tests.factories import Content
+from tests.load.resident import family
 from tests.running import RunningRegistry, free_port
 from tests.server.wire import Answer, Wire
 
@@ -122,17 +123,18 @@ class Served:
         return {name: float(value) for name, value in _GAUGE.findall(text)}
 
     def descriptors(self) -> Counter[str]:
-        """What the process has open, by kind; the database's own descriptors are left out."""
+        """What its processes have open, by kind; the databases' own descriptors are left out."""
         found: Counter[str] = Counter()
-        folder = Path(f"/proc/{self.pid}/fd")
-        for number in os.listdir(folder):
-            try:
-                target = os.readlink(folder / number)
-            except FileNotFoundError:
-                continue  # closed meanwhile
-            kind = _kind(target, self.registry.data_dir)
-            if kind:
-                found[kind] += 1
+        for pid in family(self.pid):
+            folder = Path(f"/proc/{pid}/fd")
+            for number in os.listdir(folder):
+                try:
+                    target = os.readlink(folder / number)
+                except FileNotFoundError:
+                    continue  # closed meanwhile
+                kind = _kind(target, self.registry.data_dir)
+                if kind:
+                    found[kind] += 1
         return found
 
     def settle(self) -> None:
@@ -178,8 +180,8 @@ def _kind(target: str, data_dir: Path) -> str:
     if target.startswith("socket:"):
         return "socket"
     inside = target.removeprefix(f"{data_dir.resolve()}/")
-    if inside.startswith(("metadata.db", "stats.db")):
-        return ""  # SQLite opens them when it likes
+    if inside.startswith(("metadata.db", "shared.db", "stats.db", "metrics/")):
+        return ""  # SQLite opens its own when it likes; counters are opened when first counted in
     return f"file in {inside.split('/')[0]}" if "/" in inside and inside != target else "other"
 
 

@@ -126,7 +126,7 @@ def test_start(root: Path) -> None:
             assert await each_step(registry, attempt) >= 1
             expect_nothing_held(registry, root)
             records = {path.stem for path in (root / "uploads").iterdir()}
-            assert len(records) == len(registry.storage.sessions)
+            assert len(records) == registry.storage.sessions.count_blocking()
 
     run(test)
 
@@ -195,7 +195,7 @@ def test_blob_in_one_request(root: Path, size: int) -> None:
                 await quiet(registry.storage)
                 expect_nothing_held(registry, root)
                 assert list((root / "uploads").iterdir()) == []
-                assert len(registry.storage.sessions) == 0
+                assert registry.storage.sessions.count_blocking() == 0
                 if size and blob_path(root, digest).exists():
                     assert blob_path(root, digest).read_bytes() == bytes_
                 assert was_cancelled or await is_held(registry, digest)

@@ -25,7 +25,7 @@ from angos_trio.registry.push_blob import (
     start_upload,
     upload_offset,
 )
-from angos_trio.storage.sessions import UploadSession
+from angos_trio.storage.session_record import UploadSession
 from tests.registry.support import ANYBODY, content, opened_registry, push_bytes
 from tests.storage.support import (
     NAME,
@@ -272,7 +272,7 @@ def test_put_whose_caller_left_and_whose_rows_were_refused_is_gone(root: Path) -
             await push_bytes(registry, CONTENT)
             await delete_blob(registry, ANYBODY, NAME, DIGEST)
         async with opened_registry(root) as registry:
-            await complete_interrupted(registry)
+            await complete_interrupted(registry, registry.storage.interrupted)
             error = await refusal_of(find_blob(registry, NAME, DIGEST))
             assert says(error, Code.BLOB_UNKNOWN, 404)
 
@@ -293,7 +293,7 @@ def test_blob_in_one_request_whose_caller_left_is_whole_or_absent(root: Path) ->
             await quiet(registry.storage)
 
             assert list((root / "uploads").iterdir()) == []
-            assert len(registry.storage.sessions) == 0
+            assert registry.storage.sessions.count_blocking() == 0
             if blob_path(root, DIGEST).exists():
                 assert blob_path(root, DIGEST).read_bytes() == CONTENT
                 await find_blob(registry, NAME, DIGEST)

@@ -29,7 +29,7 @@ from angos_trio.registry.push_blob import (
     upload_offset,
 )
 from angos_trio.storage import sessions, writer
-from angos_trio.storage.sessions import UploadSession
+from angos_trio.storage.session_record import UploadSession
 from tests.registry.support import (
     ANYBODY,
     LEASE_SECS,
@@ -95,7 +95,7 @@ def test_blob_in_one_request_is_there_with_row_lease_and_event(root: Path, size:
             assert published(root) == [digest]
             assert events(root) == ["blob.pushed"]
             assert os.listdir(root / "uploads") == []
-            assert len(registry.storage.sessions) == 0
+            assert registry.storage.sessions.count_blocking() == 0
 
     run(test)
 
@@ -138,7 +138,7 @@ def test_session_belongs_to_namespace_and_owner_whatever_the_address(root: Path)
             session = await start_upload(registry, mine, NAME, "sha256")
             chunk = content(b"")
             moved = caller_of("alice", address="198.51.100.7")
-            assert find_upload(registry, moved, NAME, session.id) == session
+            assert await find_upload(registry, moved, NAME, session.id) == session
             assert await upload_offset(registry, NAME, session.id) == 0
 
             for caller, name in ((caller_of("bob"), NAME), (ANYBODY, NAME), (mine, OTHER)):
@@ -336,7 +336,7 @@ def test_blob_above_the_limit_ends_the_session(root: Path, length: int | None) -
             announced = Content(Source(large), length)
             work = push_blob(registry, ANYBODY, NAME, digest_of(large), announced)
             assert says(await refusal_of(work), Code.BLOB_UPLOAD_INVALID, 413)
-            assert len(registry.storage.sessions) == 0
+            assert registry.storage.sessions.count_blocking() == 0
 
     run(test)
 
@@ -498,13 +498,13 @@ def test_interrupted_publication_is_completed_at_the_next_start(root: Path) -> N
     async def test() -> None:
         session = await interrupted(root)
         async with opened_registry(root) as registry:
-            assert await complete_interrupted(registry) == 1
+            assert await complete_interrupted(registry, registry.storage.interrupted) == 1
             assert (await find_blob(registry, NAME, DIGEST)).size == len(BYTES)
             assert os.listdir(root / "uploads") == []
             await finish(registry, session)
         assert events(root) == ["blob.pushed"]
         async with opened_registry(root) as registry:
-            assert await complete_interrupted(registry) == 0
+            assert await complete_interrupted(registry, registry.storage.interrupted) == 0
 
     run(test)
 
@@ -513,7 +513,7 @@ def test_record_that_outlived_its_commit_changes_nothing(root: Path) -> None:
     async def test() -> None:
         await interrupted(root, is_committed=True)
         async with opened_registry(root) as registry:
-            assert await complete_interrupted(registry) == 0
+            assert await complete_interrupted(registry, registry.storage.interrupted) == 0
             assert os.listdir(root / "uploads") == []
         assert events(root) == ["blob.pushed"]
 
@@ -528,7 +528,7 @@ def test_record_that_outlived_its_commit_does_not_bring_a_deleted_blob_back(root
             await delete_blob(registry, ANYBODY, NAME, DIGEST)
         (root / "uploads" / f"{session.id}.json").write_bytes(record)
         async with opened_registry(root) as registry:
-            assert await complete_interrupted(registry) == 0
+            assert await complete_interrupted(registry, registry.storage.interrupted) == 0
             error = await refusal_of(find_blob(registry, NAME, DIGEST))
             assert says(error, Code.BLOB_UNKNOWN, 404)
 
@@ -540,7 +540,7 @@ def test_interrupted_publication_without_its_bytes_is_dropped(root: Path) -> Non
         await interrupted(root)
         blob_path(root, DIGEST).unlink()
         async with opened_registry(root) as registry:
-            assert await complete_interrupted(registry) == 0
+            assert await complete_interrupted(registry, registry.storage.interrupted) == 0
             assert os.listdir(root / "uploads") == []
         assert rows_of(root, "SELECT * FROM blobs") == []
 
@@ -555,14 +555,14 @@ def test_interrupted_publication_that_cannot_be_completed_now_is_dropped(root: P
         session = await interrupted(root)
         async with opened_registry(root, files) as registry:
             files.at["commit.before"] = failing(errno.ENOSPC)
-            assert await complete_interrupted(registry) == 0
+            assert await complete_interrupted(registry, registry.storage.interrupted) == 0
             files.at.clear()
             assert os.listdir(root / "uploads") == []
             error = await refusal_of(finish(registry, session))
             assert says(error, Code.BLOB_UPLOAD_UNKNOWN, 404)
             await push_bytes(registry, BYTES)
         async with opened_registry(root) as registry:
-            assert await complete_interrupted(registry) == 0
+            assert await complete_interrupted(registry, registry.storage.interrupted) == 0
             assert (await find_blob(registry, NAME, DIGEST)).size == len(BYTES)
 
     run(test)

@@ -15,7 +15,8 @@ import trio
 import trio.testing
 
 from angos_trio.server.connection import AsgiApp
-from angos_trio.server.serve import ServeOptions, listen, serve
+from angos_trio.server.serve import ServeOptions, serve
+from angos_trio.server.sockets import listen, listeners_of
 from tests.server.wire import HOST, eventually
 
 Result = TypeVar("Result")
@@ -65,7 +66,7 @@ class InProcessServer:
 
     async def _main(self) -> None:
         async with self._application as application:
-            listeners = await listen(HOST, 0)
+            listeners = listeners_of(listen(HOST, 0))
             for listener in listeners:
                 self._shrink(listener.socket)
             self.address = listeners[0].socket.getsockname()[:2]

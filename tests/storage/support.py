@@ -27,7 +27,7 @@ from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.digest import ALGORITHMS, Digest, digest_of
 from angos_trio.oci.names import RepositoryName, SessionId
 from angos_trio.storage.files import Files
-from angos_trio.storage.sessions import UploadSession
+from angos_trio.storage.session_record import UploadSession
 from angos_trio.storage.store import Storage, StorageSettings, open_storage
 from angos_trio.storage.transactions import StagedBlob, Transaction
 
@@ -98,7 +98,7 @@ def root(scratch: Path) -> Iterator[Path]:
 
 def _empty(directory: Path) -> bool:
     """Remove all that a test has left but the prepared directories; False where they are not."""
-    kept = {"blobs", "uploads", "trash", "quarantine", "format.json"}
+    kept = {"blobs", "uploads", "trash", "quarantine", "processes", "format.json"}
     if not kept <= set(os.listdir(directory)):
         return False
     for name in set(os.listdir(directory)) - kept:
@@ -205,11 +205,14 @@ class Barrier:
         self._opened.set()
 
 
+OPEN_MAX = 1000
+
+
 def opened(
     root: Path, files: Files | None = None, *, reserve: int = 0, ballast: int = 0
 ) -> AbstractAsyncContextManager[Storage]:
     """A storage in a directory, by default without reserve and ballast."""
-    return open_storage(StorageSettings(root, reserve, ballast), files)
+    return open_storage(StorageSettings(root, reserve, ballast), files, trio.current_time)
 
 
 class Source:
@@ -263,7 +266,7 @@ async def new_session(
 ) -> UploadSession:
     """An open session."""
     session = storage.sessions.new(name, owner, limit_key, algorithm, 1)
-    await storage.sessions.create(session)
+    await storage.sessions.create(session, OPEN_MAX)
     return session
 
 
@@ -312,7 +315,7 @@ def says(error: OciError, code: Code, status: int) -> bool:
     return (error.code, error.status) == (code, status)
 
 
-OF_STORAGE = ("metadata.db", "instance.lock", "write.lock")
+OF_STORAGE = ("shared.db", "processes/", "metadata.db", "instance.lock", "write.lock")
 
 
 def open_files(root: Path, aside: tuple[str, ...] = OF_STORAGE) -> list[str]:

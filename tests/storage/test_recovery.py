@@ -11,7 +11,7 @@ import pytest
 
 from angos_trio.oci.digest import digest_of
 from angos_trio.oci.names import SessionId
-from angos_trio.storage.sessions import UploadSession, decode_session
+from angos_trio.storage.session_record import UploadSession, decode_session
 from tests.storage.support import (
     NAME,
     ScriptedFiles,
@@ -69,12 +69,12 @@ def test_what_an_earlier_process_left(root: Path, files: dict[str, bytes], expec
 
     async def test() -> None:
         async with opened(root) as storage:
-            is_open = len(storage.sessions) == 1
+            is_open = storage.sessions.count_blocking() == 1
             found = "interrupted" if storage.interrupted else "resumable" if is_open else "gone"
             assert found == expected
             if expected == "resumable":
-                assert storage.sessions.find(ID, NAME) == OPEN
-                assert storage.sessions.count_of(OPEN.limit_key) == 1
+                assert await storage.sessions.find(ID, NAME) == OPEN
+                assert await storage.sessions.count_of(OPEN.limit_key) == 1
                 size = len(files.get(".data", b""))
                 assert await storage.committed_offset(ID) == size
             elif expected == "interrupted":
@@ -94,7 +94,7 @@ def test_session_is_resumed_by_the_next_process(root: Path) -> None:
 
     async def second(identifier: SessionId) -> None:
         async with opened(root) as storage:
-            session = storage.sessions.find(identifier, NAME)
+            session = await storage.sessions.find(identifier, NAME)
             assert await storage.committed_offset(identifier) == 3
             staged = await stage(storage, session, Source(b"tent"), DIGEST)
             assert staged.size == 7
@@ -107,7 +107,7 @@ def test_offset_after_a_crash_is_what_the_file_really_holds(root: Path) -> None:
 
     async def test() -> None:
         async with opened(root) as storage:
-            session = storage.sessions.find(ID, NAME)
+            session = await storage.sessions.find(ID, NAME)
             assert await storage.committed_offset(ID) == 5
             assert await append(storage, session, Source(b"x")) == 6
 
@@ -157,7 +157,7 @@ def test_directory_with_a_name_of_ours_stops_nothing(root: Path, ending: str) ->
 
     async def test() -> None:
         async with opened(root) as storage:
-            assert len(storage.sessions) == 0
+            assert storage.sessions.count_blocking() == 0
 
     run(test)
 
@@ -187,8 +187,8 @@ def test_many_sessions_are_told_apart(root: Path) -> None:
         for session in made[:10]:
             os.unlink(root / "uploads" / f"{session.id}.json")
         async with opened(root) as storage:
-            assert len(storage.sessions) == 20
-            counts = [storage.sessions.count_of(f"caller {n}") for n in range(3)]
+            assert storage.sessions.count_blocking() == 20
+            counts = [await storage.sessions.count_of(f"caller {n}") for n in range(3)]
             assert sum(counts) == 20
 
     run(test)

@@ -16,12 +16,8 @@ from angos_trio.limits import GATHER_SECS_MAX, RUNNING_HASHES_MAX
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.digest import Digest, digest_of, new_hash
 from angos_trio.oci.names import RepositoryName, SessionId
-from angos_trio.storage.sessions import (
-    RunningHash,
-    UploadSession,
-    decode_session,
-    session_of_file,
-)
+from angos_trio.storage.session_record import UploadSession, decode_session, session_of_file
+from angos_trio.storage.sessions import RunningHash
 from angos_trio.storage.store import Storage
 from tests.storage.support import (
     NAME,
@@ -144,10 +140,10 @@ def test_session_is_found_in_its_namespace_only(root: Path) -> None:
         async with opened(root) as storage:
             session = await new_session(storage)
 
-            assert storage.sessions.find(session.id, NAME) == session
+            assert await storage.sessions.find(session.id, NAME) == session
             for identifier, name in ((session.id, RepositoryName("team/other")), (ID, NAME)):
                 with pytest.raises(OciError) as caught:
-                    storage.sessions.find(identifier, name)
+                    await storage.sessions.find(identifier, name)
                 assert says(caught.value, Code.BLOB_UPLOAD_UNKNOWN, 404)
 
     run(test)
@@ -159,15 +155,19 @@ def test_open_sessions_are_counted_by_caller(root: Path) -> None:
             sessions = storage.sessions
             mine = [await new_session(storage, limit_key="me") for _ in range(3)]
             await new_session(storage, limit_key="you")
-            assert (sessions.count_of("me"), sessions.count_of("you"), len(sessions)) == (3, 1, 4)
+            assert (
+                await sessions.count_of("me"),
+                await sessions.count_of("you"),
+                sessions.count_blocking(),
+            ) == (3, 1, 4)
 
             await sessions.discard(mine[0].id)
             await sessions.discard(mine[0].id)
-            sessions.forget(mine[1].id)
-            assert (sessions.count_of("me"), sessions.count_of("nobody")) == (1, 0)
+            await sessions.discard(mine[1].id)
+            assert (await sessions.count_of("me"), await sessions.count_of("nobody")) == (1, 0)
 
         async with opened(root) as storage:
-            assert storage.sessions.count_of("me") == 2
+            assert await storage.sessions.count_of("me") == 1
 
     run(test)
 
@@ -200,11 +200,12 @@ def test_sessions_are_idle_when_nothing_came_and_nobody_writes(root: Path) -> No
             young = await new_session(storage)
             begun_at = trio.current_time()
 
-            assert storage.sessions.idle_since(begun_at - 50) == [old.id]
+            assert await storage.sessions.idle_since(begun_at - 50) == [old.id]
             await upload.close()
-            assert storage.sessions.idle_since(begun_at - 50) == [old.id, writing.id]
+            idle = set(await storage.sessions.idle_since(begun_at - 50))
+            assert idle == {old.id, writing.id}
             clock.jump(1)
-            assert set(storage.sessions.idle_since(begun_at + 1)) == {
+            assert set(await storage.sessions.idle_since(begun_at + 1)) == {
                 session.id for session in (old, active, writing, young)
             }
 
@@ -376,7 +377,6 @@ def test_hashes_are_kept_for_so_many_sessions_and_the_oldest_goes(root: Path) ->
                 sessions.new(NAME, "", "me", "sha256", 1) for _ in range(RUNNING_HASHES_MAX + 2)
             ]
             for session in made:
-                sessions.adopt(session)
                 sessions.keep_hash(session.id, RunningHash(new_hash("sha256"), "sha256", 5))
 
             kept = [sessions.take_hash(session, 5) is not None for session in made]

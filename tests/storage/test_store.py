@@ -258,7 +258,7 @@ def test_offset_that_cannot_be_told_is_unavailable(root: Path) -> None:
     async def test() -> None:
         async with opened(root, files) as storage:
             session = storage.sessions.new(NAME, "", "me", "sha256", 1)
-            await storage.sessions.create(session)
+            await storage.sessions.create(session, 10)
             files.at["regular_size"] = failing(errno.EIO)
             error = await refusal_of(storage.committed_offset(session.id))
             assert says(error, Code.UNAVAILABLE, 503)

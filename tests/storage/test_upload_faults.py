@@ -12,7 +12,7 @@ import trio
 from angos_trio.oci.codes import Code
 from angos_trio.oci.digest import digest_of
 from angos_trio.storage import uploads
-from angos_trio.storage.sessions import UploadSession, decode_session
+from angos_trio.storage.session_record import UploadSession, decode_session
 from tests.storage.support import (
     KIB,
     MIB,
@@ -127,7 +127,7 @@ def test_disk_that_refuses_to_open_a_session_is_told(root: Path, number: int, st
                 error = await refusal_of(new_session(storage))
                 assert says(error, Code.UNAVAILABLE, status)
                 assert os.listdir(root / "uploads") == []
-                assert len(storage.sessions) == 0
+                assert storage.sessions.count_blocking() == 0
 
     run(test)
 

@@ -19,7 +19,7 @@ from angos_trio.limits import CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, GATHER_SECS_MAX
 from angos_trio.oci.codes import Code
 from angos_trio.oci.digest import digest_of
 from angos_trio.storage import uploads
-from angos_trio.storage.sessions import UploadSession
+from angos_trio.storage.session_record import UploadSession
 from angos_trio.storage.uploads import only_error
 from tests.storage.support import (
     KIB,
@@ -327,7 +327,7 @@ def test_body_arrives_whole_however_it_is_cut(
             if number in restarts:
                 await process.aclose()
                 storage = await process.enter_async_context(opened(root))
-            session = storage.sessions.find(identifier, NAME)
+            session = await storage.sessions.find(identifier, NAME)
             if number < len(bodies) - 1:
                 await append(storage, session, source)
             else:
@@ -526,17 +526,15 @@ def test_chunks_shrink_as_uploads_share_the_budget(root: Path, active: int, expe
 
 
 @pytest.mark.parametrize("count", [1, 8, 40])
-def test_uploads_to_a_disk_that_hangs_hold_no_more_than_the_budget(
-    root: Path, count: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_uploads_to_a_disk_that_hangs_hold_no_more_than_the_budget(root: Path, count: int) -> None:
     """Sources are asked for no more once the budget is in memory."""
     budget = 8 * MIB
-    monkeypatch.setattr(uploads, "UPLOAD_BUDGET_BYTES", budget)
     barrier, files = Barrier(), ScriptedFiles()
     part = content_of(16 * KIB)
 
     async def test() -> None:
         async with opened(root, files) as storage:
+            storage.receiver.budget_bytes = budget
             files.at["append.before"] = barrier
             held = [await storage.receiver.begin(await new_session(storage)) for _ in range(count)]
             sources = [Source(*[part] * 1000) for _ in held]

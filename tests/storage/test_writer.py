@@ -31,6 +31,7 @@ from tests.storage.support import (
     rows_of,
     run,
     says,
+    until,
 )
 
 
@@ -480,6 +481,8 @@ def test_who_asked_is_told_when_the_outcome_is_known(
             async with trio.open_nursery() as callers:
                 callers.start_soon(write)
                 await trio.testing.wait_all_tasks_blocked()
+                if ending == "not queued":
+                    await until(lambda: told != [])
                 assert len(told) == (ending == "not queued")
                 if ending == "cancelled":
                     callers.cancel_scope.cancel()

@@ -69,8 +69,10 @@ TEST_BANS = (
 # The borders where an error of any kind is met, turned into an answer, and goes no further.
 # Everywhere else a handler names what it expects, or ends in a bare `raise`.
 BORDERS: Mapping[str, str] = {
+    "app/services.py": "a service that fails is told of and started anew",
     "http/application.py": "an unforeseen error is logged and becomes a 500",
     "server/connection.py": "one broken connection must not end the others",
+    "server/supervisor.py": "a forked process ends here, whatever it raised",
     "storage/uploads.py": "what broke a body is raised once the bytes before it are safe",
     "storage/writer.py": "a step that fails must not take its batch with it",
 }

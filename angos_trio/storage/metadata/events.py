@@ -34,3 +34,13 @@ def tells_of_delete(rows: Rows, namespace: RepositoryName, digest: Digest, since
         (namespace, since, f'%"digest":"{digest}"%'),
     ).fetchone()
     return row is not None
+
+
+def prune(rows: Rows, before: int, limit: int) -> int:
+    """Remove events older than this second among the oldest `limit`; how many there were."""
+    cursor = rows.execute(
+        "DELETE FROM events WHERE id IN "
+        "(SELECT id FROM (SELECT id, at FROM events ORDER BY id LIMIT ?) WHERE at < ?)",
+        (limit, before),
+    )
+    return cursor.rowcount

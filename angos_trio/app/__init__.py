@@ -1,0 +1,1 @@
+"""The composition root: builds the real objects, orders processes and nurseries."""

@@ -1,0 +1,130 @@
+"""A registry in one process: requests, the steward's services and the control socket together."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Final
+
+import trio
+
+from angos_trio.app.building import (
+    build_application,
+    build_operator_application,
+    build_registry,
+    build_runtime,
+)
+from angos_trio.app.plan import Plan
+from angos_trio.app.services import report_alive, run_services, services_of
+from angos_trio.errors import OperatorError
+from angos_trio.registry.push_blob import complete_interrupted
+from angos_trio.server.serve import serve
+from angos_trio.server.sockets import (
+    handed_over,
+    is_local,
+    listen,
+    listen_for_operator,
+    listeners_of,
+)
+from angos_trio.storage.directory import DataDirectory
+from angos_trio.storage.files import Files
+from angos_trio.storage.store import open_storage
+from angos_trio.telemetry.log import logger
+
+_log = logger("app")
+SWITCH_SECS: Final = 0.0005
+"""Python's thread switch interval: with one busy thread a 5 µs read took 6 ms at the default."""
+
+
+async def run(plan: Plan, files: Files | None = None) -> None:
+    """Serve until SIGTERM or SIGINT, then drain and close. Raises OperatorError."""
+    sys.setswitchinterval(SWITCH_SECS)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with stop_signals(signal.SIGTERM, signal.SIGINT) as signals:
+        await _serve(plan, files, signals)
+
+
+@contextmanager
+def stop_signals(*kinds: signal.Signals) -> Iterator[AsyncIterator[int]]:
+    """These signals as they come, until the end: one that comes late does not kill us.
+
+    Trio delivers what nobody took once more when its receiver closes: to the handler that is set
+    here before, which does nothing. Signals are held back in between, so that none is lost to it.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, kinds)
+    for kind in kinds:
+        signal.signal(kind, _take_no_notice)
+    with trio.open_signal_receiver(*kinds) as signals:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, kinds)
+        yield signals
+
+
+def _take_no_notice(kind: int, frame: FrameType | None) -> None:
+    """The process is about to end."""
+
+
+async def _serve(plan: Plan, files: Files | None, signals: AsyncIterator[int]) -> None:
+    async with open_storage(plan.storage, files) as storage:
+        registry = build_registry(plan, storage)
+        completed = await complete_interrupted(registry, storage.interrupted)
+        sockets = listening_sockets(plan)
+        control = listen_for_control(plan)
+        runtime = build_runtime(registry)
+        log_started(plan, sockets, workers=1, completed=completed)
+        async with trio.open_nursery() as services:
+            services.start_soon(storage.sessions.run)
+            services.start_soon(report_alive, storage, worker_name(0))
+            expiry_secs = plan.config.global_.upload_expiry_secs
+            services.start_soon(run_services, storage, services_of(registry, expiry_secs))
+            operator = build_operator_application(runtime)
+            services.start_soon(
+                serve, operator, listeners_of([control]), plan.serve, trio.sleep_forever
+            )
+            application = build_application(runtime, plan.access, named(plan, worker_name(0)))
+            await serve(application, listeners_of(sockets), plan.serve, signals.__anext__)
+            services.cancel_scope.cancel()
+        DataDirectory(plan.storage.root).control_socket.unlink(missing_ok=True)
+    _log.info("stopped")
+
+
+def listening_sockets(plan: Plan) -> list[socket.socket]:
+    """Where requests are taken: what systemd hands over, else what the plan says.
+
+    Raises OperatorError, also when others can reach a registry that is open to this host only.
+    """
+    handed = handed_over()
+    if plan.access.loopback_only and not all(map(is_local, handed)):
+        raise OperatorError(
+            "a socket that was handed over can be reached by others, and nothing says who may do "
+            "what: add a [global.access_policy]"
+        )
+    return handed or listen(plan.host, plan.port)
+
+
+def listen_for_control(plan: Plan) -> socket.socket:
+    """The control socket of the data directory, whose lock is held. Raises OperatorError."""
+    directory = DataDirectory(plan.storage.root)
+    with directory.opened() as folder:
+        return listen_for_operator(directory.control_socket, folder)
+
+
+def log_started(
+    plan: Plan, sockets: list[socket.socket], workers: int, completed: int | None
+) -> None:
+    """The line that says where requests are taken."""
+    ports = [each.getsockname()[1] for each in sockets if each.family != socket.AF_UNIX]
+    _log.info("started", host=plan.host, ports=ports, workers=workers, completed_uploads=completed)
+
+
+def worker_name(number: int) -> str:
+    """What a worker is called in logs and reports; numbers begin at 0."""
+    return f"worker-{number + 1}"
+
+
+def named(plan: Plan, worker: str) -> str | None:
+    """The worker's name, where answers are to tell it."""
+    return worker if plan.config.observability.worker_header else None

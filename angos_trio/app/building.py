@@ -1,0 +1,134 @@
+"""The ASGI application over an opened storage, and what is told about it."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+
+from angos_trio.api.context import Runtime
+from angos_trio.api.routes import build_routes
+from angos_trio.app.plan import Plan
+from angos_trio.app.services import is_service
+from angos_trio.auth.access import Access
+from angos_trio.clock import epoch_seconds
+from angos_trio.http.application import Application
+from angos_trio.http.gate import Gate
+from angos_trio.limits import REPORT_SECS_MAX
+from angos_trio.oci.codes import OciError
+from angos_trio.registry.context import Registry
+from angos_trio.storage.metadata import services
+from angos_trio.storage.metadata.services import Report
+from angos_trio.storage.store import Storage
+from angos_trio.telemetry.health import Readiness
+from angos_trio.telemetry.metrics import Metrics, StorageGauges
+
+
+def build_registry(plan: Plan, storage: Storage) -> Registry:
+    """The use-cases' bundle."""
+    return Registry(
+        storage=storage,
+        limits=plan.limits,
+        tag_rules=plan.tag_rules,
+        allows_missing_references=plan.config.global_.allow_missing_manifest_references,
+        now=epoch_seconds,
+    )
+
+
+def build_runtime(registry: Registry) -> Runtime:
+    """What handlers work with."""
+    metrics = Metrics()
+    storage = registry.storage
+    metrics.watch_services(lambda: services_up(_or_none(lambda: reports_of(storage))))
+    metrics.watch_storage(
+        StorageGauges(
+            free_bytes=lambda: _or_unknown(lambda: storage.space().free_bytes),
+            reserve_bytes=lambda: storage.settings.reserve_bytes,
+            database_bytes=lambda: _or_unknown(storage.database_bytes),
+            uploads_open=lambda: _or_unknown(storage.sessions.count_blocking),
+            writes_waiting=lambda: storage.waiting_steps,
+            is_writable=lambda: int(storage.broken is None),
+        )
+    )
+    return Runtime(registry, metrics, readiness_of(storage))
+
+
+def build_application(runtime: Runtime, access: Access, worker: str | None = None) -> Application:
+    """The ASGI application for callers whom these access rules concern.
+
+    A worker that is given is named in each answer.
+    """
+    return Application(build_routes(runtime), Gate(access), runtime.metrics, worker)
+
+
+def build_operator_application(runtime: Runtime) -> Application:
+    """The same for the operator, who may do everything: it is served on the control socket."""
+    return build_application(runtime, Access(is_open=True, loopback_only=False))
+
+
+def _or_unknown(read: Callable[[], int]) -> float:
+    """A gauge's value, or NaN when the disk does not answer: a scrape never fails for it."""
+    try:
+        return read()
+    except (OciError, OSError):
+        return math.nan
+
+
+def readiness_of(storage: Storage) -> Callable[[], Readiness]:
+    """Looks at the database's state and the disk; blocks for one look at the file system."""
+
+    def look() -> Readiness:
+        problems: list[str] = []
+        if storage.broken is not None:
+            problems.append(f"the database cannot be written until a restart: {storage.broken}")
+        try:
+            others, degraded = judge_reports(reports_of(storage), time.monotonic())
+            problems += others
+            space = storage.space()
+        except OciError:
+            return Readiness((*problems, "the data directory's file system does not answer"))
+        if not space.is_enough:
+            problems.append(
+                f"{space.free_bytes} bytes are free, {space.reserve_bytes} must stay free"
+            )
+        return Readiness(tuple(problems), tuple(degraded))
+
+    return look
+
+
+def _or_none(read: Callable[[], list[Report]]) -> list[Report]:
+    try:
+        return read()
+    except OciError:
+        return []
+
+
+def reports_of(storage: Storage) -> list[Report]:
+    """What the processes and services say of themselves; blocks."""
+    return storage.shared.run_blocking(services.every)
+
+
+def judge_reports(reports: Sequence[Report], now: float) -> tuple[list[str], list[str]]:
+    """What is wrong with requests, and what with housework only; one sentence each."""
+    problems: list[str] = []
+    degraded: list[str] = []
+    for report in reports:
+        silent_secs = now - report.seen_at
+        if is_service(report.name):
+            if report.problem is not None:
+                degraded.append(f"{report.name} fails and is tried again: {report.problem}")
+        elif silent_secs > REPORT_SECS_MAX:
+            degraded.append(f"{report.name} has not been seen for {silent_secs:.0f} s")
+        elif report.problem is not None:
+            problems.append(f"{report.name} cannot write until a restart: {report.problem}")
+    return problems, degraded
+
+
+def services_up(reports: Sequence[Report]) -> dict[str, bool]:
+    """Whether each process and service does its work."""
+    now = time.monotonic()
+    return {
+        report.name: report.problem is None
+        and (is_service(report.name) or now - report.seen_at <= REPORT_SECS_MAX)
+        for report in reports
+    }

@@ -1,0 +1,170 @@
+"""A registry in several processes: workers that answer, a steward, and their supervisor."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+
+import trio
+
+from angos_trio.app.alone import (
+    SWITCH_SECS,
+    listen_for_control,
+    listening_sockets,
+    log_started,
+    named,
+    stop_signals,
+    worker_name,
+)
+from angos_trio.app.building import (
+    build_application,
+    build_operator_application,
+    build_registry,
+    build_runtime,
+)
+from angos_trio.app.plan import Plan
+from angos_trio.app.services import STEWARD, report_alive, run_services, services_of
+from angos_trio.limits import CHILD_ALIVE_SECS
+from angos_trio.registry.push_blob import complete_interrupted
+from angos_trio.server.serve import serve
+from angos_trio.server.sockets import TurnListener, Turns, listeners_of
+from angos_trio.server.supervisor import HURRY_SIGNAL, Child, Link, Supervisor, run_once
+from angos_trio.storage.directory import DataDirectory, take_instance_lock
+from angos_trio.storage.files import Files
+from angos_trio.storage.shared import clear_counter_file, make_counter_files
+from angos_trio.storage.store import begin_storage, join_storage
+from angos_trio.telemetry import log
+from angos_trio.telemetry.metrics import in_flight_file, share, shared_files
+
+
+@dataclass(frozen=True, slots=True)
+class _Family:
+    """What all processes are forked with."""
+
+    plan: Plan
+    files: Files | None
+    directory: DataDirectory
+    sockets: list[socket.socket]
+    control: socket.socket
+    turns: Turns
+
+
+def serve_family(plan: Plan, files: Files | None = None) -> int:
+    """Serve with several workers until SIGTERM or SIGINT; the exit code. Raises OperatorError."""
+    directory = DataDirectory(plan.storage.root)
+    lock = take_instance_lock(directory)
+    try:
+        sockets = listening_sockets(plan)
+        run_once("begin", partial(_in_loop, _begin, plan, files))
+        names = [*map(worker_name, range(plan.workers)), STEWARD]
+        make_counter_files(directory, [file for name in names for file in shared_files(name)])
+        control, turns = listen_for_control(plan), Turns(plan.workers)
+        family = _Family(plan, files, directory, sockets, control, turns)
+        code = _supervisor(family).run()
+        directory.control_socket.unlink(missing_ok=True)
+    finally:
+        os.close(lock)
+    log.logger("app").info("stopped")
+    return code
+
+
+def _supervisor(family: _Family) -> Supervisor:
+    plan = family.plan
+    workers = [
+        Child(worker_name(number), partial(_in_loop, _work, family, number))
+        for number in range(plan.workers)
+    ]
+    # The steward is stopped last: it looks after what the workers leave.
+    steward = Child(STEWARD, partial(_in_loop, _look_after, family), rank=1)
+    return Supervisor(
+        children=[*workers, steward],
+        drain_secs=plan.serve.drain_secs,
+        on_ready=lambda: log_started(plan, family.sockets, plan.workers, None),
+    )
+
+
+def _in_loop(main: Callable[..., Awaitable[None]], *arguments: object) -> None:
+    """Run a process's async part to its end."""
+    sys.setswitchinterval(SWITCH_SECS)
+    trio.run(partial(main, *arguments))
+
+
+async def _begin(plan: Plan, files: Files | None, link: Link) -> None:
+    """See to what an earlier instance left, before anybody serves."""
+    async with begin_storage(plan.storage, files) as storage:
+        completed = await complete_interrupted(build_registry(plan, storage), storage.interrupted)
+    log.logger("app").info("begun", completed_uploads=completed)
+
+
+def stops_of(signals: AsyncIterator[int]) -> Callable[[], Awaitable[None]]:
+    """What to wait for: the first time for any signal, then for the one that means at once.
+
+    A service manager may tell every process to stop, and the supervisor tells them too.
+    """
+    wanted = iter([{signal.SIGTERM, HURRY_SIGNAL}, {HURRY_SIGNAL}])
+
+    async def wait() -> None:
+        kinds = next(wanted, set())
+        async for kind in signals:
+            if kind in kinds:
+                return
+
+    return wait
+
+
+async def _be_alive(link: Link) -> None:
+    while True:
+        link.alive()
+        await trio.sleep(CHILD_ALIVE_SECS)
+
+
+def _name_process(family: _Family, name: str) -> None:
+    log.name_process(name)
+    clear_counter_file(family.directory, in_flight_file(name))
+    share(family.directory.metrics, name)
+
+
+async def _work(family: _Family, number: int, link: Link) -> None:
+    """A worker: requests, and what this process holds."""
+    plan, name = family.plan, worker_name(number)
+    _name_process(family, name)
+    family.turns.tell(number, 0)
+    with stop_signals(signal.SIGTERM, HURRY_SIGNAL) as signals:
+        async with join_storage(plan.storage, family.files, processes=plan.workers) as storage:
+            runtime = build_runtime(build_registry(plan, storage))
+            application = build_application(runtime, plan.access, named(plan, name))
+            inner = listeners_of(family.sockets)
+            listeners = [TurnListener(each, family.turns, number) for each in inner]
+            tell = partial(family.turns.tell, number)
+            async with trio.open_nursery() as services:
+                services.start_soon(_be_alive, link)
+                services.start_soon(storage.sessions.run)
+                services.start_soon(report_alive, storage, name)
+                link.ready()
+                await serve(application, listeners, plan.serve, stops_of(signals), tell)
+                services.cancel_scope.cancel()
+
+
+async def _look_after(family: _Family, link: Link) -> None:
+    """The steward: services, and requests of the operator."""
+    plan = family.plan
+    _name_process(family, STEWARD)
+    with stop_signals(signal.SIGTERM, HURRY_SIGNAL) as signals:
+        async with join_storage(plan.storage, family.files, processes=plan.workers) as storage:
+            registry = build_registry(plan, storage)
+            operator = build_operator_application(build_runtime(registry))
+            services_wanted = services_of(registry, plan.config.global_.upload_expiry_secs)
+            async with trio.open_nursery() as services:
+                services.start_soon(_be_alive, link)
+                services.start_soon(storage.sessions.run)
+                services.start_soon(report_alive, storage, STEWARD)
+                services.start_soon(run_services, storage, services_wanted)
+                link.ready()
+                listeners = listeners_of([family.control])
+                await serve(operator, listeners, plan.serve, stops_of(signals))
+                services.cancel_scope.cancel()

@@ -1,0 +1,139 @@
+"""What a configuration comes to: everything that can be refused has been looked at."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from angos_trio.auth.access import Access
+from angos_trio.config.model import Config, Global, Repository
+from angos_trio.config.values import compile_exclusions, parse_size
+from angos_trio.errors import OperatorError
+from angos_trio.limits import WORKERS_MAX
+from angos_trio.policy.immutability import TagRule, TagRules
+from angos_trio.registry.context import Limits
+from angos_trio.server.serve import ServeOptions
+from angos_trio.storage.store import StorageSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a configuration comes to: everything that can be refused has been looked at."""
+
+    config: Config
+    host: str
+    port: int
+    access: Access
+    storage: StorageSettings
+    limits: Limits
+    tag_rules: TagRules
+    serve: ServeOptions
+    workers: int
+    """1: everything in one process. More: so many, a steward and a supervisor."""
+
+    def describe(self) -> list[str]:
+        """What would happen, a line each."""
+        reach = "callers on this host, asking by a loopback name"
+        if not self.access.is_open:
+            reach = "nobody (global.access_policy.default is deny)"
+        elif not self.access.loopback_only:
+            reach = "everybody who reaches it (global.access_policy.default is allow)"
+        storage = self.storage
+        return [
+            f"serves http://{_url_host(self.host)}:{self.port} to {reach}",
+            f"stores in {storage.root.absolute()}, keeping {storage.reserve_bytes} bytes free",
+            "answers in one process"
+            if self.workers == 1
+            else f"answers in {self.workers} processes, with a steward beside them",
+            f"takes manifests up to {self.limits.manifest_bytes_max} bytes "
+            f"and blobs up to {self.limits.blob_bytes_max} bytes",
+        ]
+
+
+def make_plan(config: Config, *, is_configured: bool = False) -> Plan:
+    """Check what types alone do not say. Raises OperatorError with the key's path.
+
+    Without a word about workers, what has a configuration gets one for each core.
+    """
+    settings, store = config.global_, config.blob_store.fs
+    drain = config.server.drain_timeout
+    return Plan(
+        config=config,
+        host=config.server.bind_address,
+        port=config.server.port,
+        access=_access(config),
+        storage=StorageSettings(
+            root=Path(store.root_dir),
+            reserve_bytes=parse_size(store.reserve, "blob_store.fs.reserve"),
+            ballast_bytes=parse_size(store.ballast, "blob_store.fs.ballast"),
+        ),
+        limits=Limits(
+            manifest_bytes_max=parse_size(settings.max_manifest_size, "global.max_manifest_size"),
+            blob_bytes_max=parse_size(settings.max_blob_size, "global.max_blob_size"),
+            uploads_per_caller_max=config.server.max_uploads_per_caller,
+            lease_secs=settings.gc_grace_secs,
+        ),
+        tag_rules=_tag_rules(config),
+        serve=ServeOptions(
+            stall_secs=config.server.stall_timeout,
+            drain_secs=settings.shutdown_drain_secs if drain is None else drain,
+        ),
+        workers=_workers(config.server.workers, is_configured=is_configured),
+    )
+
+
+def _workers(wanted: int | None, *, is_configured: bool) -> int:
+    if wanted is None:
+        wanted = 0 if is_configured else 1
+    return wanted or min(len(os.sched_getaffinity(0)), WORKERS_MAX)
+
+
+def _access(config: Config) -> Access:
+    policy = config.global_.access_policy
+    if policy is not None:
+        return Access(is_open=policy.default == "allow", loopback_only=False)
+    if not _is_loopback(config.server.bind_address):
+        raise OperatorError(
+            f"server.bind_address: {config.server.bind_address} can be reached by others, and "
+            "nothing says who may do what. To let everybody do everything, add these lines:\n"
+            '    [global.access_policy]\n    default = "allow"\n    rules = []'
+        )
+    return Access(is_open=True, loopback_only=True)
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _url_host(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _tag_rules(config: Config) -> TagRules:
+    default = _tag_rule(Repository(), config.global_, "global")
+    rules = {
+        name: _tag_rule(repository, config.global_, f'repository."{name}"')
+        for name, repository in config.repository.items()
+    }
+    return TagRules(default, rules)
+
+
+def _tag_rule(repository: Repository, settings: Global, path: str) -> TagRule:
+    """A repository's own value wins over the global one."""
+    exclusions = repository.immutable_tags_exclusions
+    own, deletable = repository.immutable_tags, repository.immutable_tags_deletable
+    return TagRule(
+        is_immutable=settings.immutable_tags if own is None else own,
+        exclusions=compile_exclusions(
+            settings.immutable_tags_exclusions if exclusions is None else exclusions,
+            f"{path}.immutable_tags_exclusions",
+        ),
+        is_deletable=settings.immutable_tags_deletable if deletable is None else deletable,
+    )

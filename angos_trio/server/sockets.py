@@ -1,0 +1,142 @@
+"""Sockets that are listened on: bound here, or handed over by systemd; and whose turn it is.
+
+Nothing here waits or needs an event loop, so that they can be bound before processes are forked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import mmap
+import os
+import socket
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from angos_trio.errors import OperatorError
+from angos_trio.limits import ACCEPT_DELAY_SECS, ACCEPT_DELAY_SECS_MAX, BACKLOG, WORKERS_MAX
+
+_FIRST_HANDED: Final = 3
+_UNIX_PATH_MAX: Final = 100
+
+
+def listen(host: str, port: int) -> list[socket.socket]:
+    """Sockets bound to each address of a host. Raises OperatorError with the reason."""
+    bound: list[socket.socket] = []
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        for family, kind, protocol, _, address in found:
+            made = socket.socket(family, kind, protocol)
+            bound.append(made)
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            made.bind(address)
+            made.listen(BACKLOG)
+    except (OSError, UnicodeError) as error:
+        for made in bound:
+            made.close()
+        reason = getattr(error, "strerror", None) or str(error)
+        raise OperatorError(f"cannot listen on {host} port {port}: {reason}") from error
+    return bound
+
+
+def handed_over() -> list[socket.socket]:
+    """The listening sockets that systemd hands to this process, else none.
+
+    sd_listen_fds(3): they follow descriptor 2 when `LISTEN_PID` is ours. The variables are taken
+    out of the environment.
+    """
+    pid, count = os.environ.pop("LISTEN_PID", ""), os.environ.pop("LISTEN_FDS", "")
+    os.environ.pop("LISTEN_FDNAMES", None)
+    if pid != str(os.getpid()) or not count.isdecimal():
+        return []
+    taken = []
+    for descriptor in range(_FIRST_HANDED, _FIRST_HANDED + int(count)):
+        os.set_inheritable(descriptor, False)
+        taken.append(socket.socket(fileno=descriptor))
+    return taken
+
+
+def is_local(listener: socket.socket) -> bool:
+    """Whether only this machine can connect to it."""
+    if listener.family == socket.AF_UNIX:
+        return True
+    return ipaddress.ip_address(listener.getsockname()[0]).is_loopback
+
+
+def listen_for_operator(path: Path, folder: int) -> socket.socket:
+    """A Unix socket that only our user can connect to. Raises OperatorError.
+
+    `folder` is a descriptor of the directory that it is in. The caller holds that directory's
+    lock: what is there is an earlier instance's.
+    """
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    # The kernel takes 107 bytes; a longer way is gone through the directory's descriptor.
+    is_long = len(os.fsencode(path)) > _UNIX_PATH_MAX
+    address = f"/proc/self/fd/{folder}/{path.name}" if is_long else str(path)
+    before = os.umask(0o177)
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()
+        made.bind(address)
+        made.listen(BACKLOG)
+    except OSError as error:
+        made.close()
+        raise OperatorError(f"cannot listen on {path}: {error.strerror}") from error
+    finally:
+        os.umask(before)
+    return made
+
+
+def listeners_of(sockets: list[socket.socket]) -> list[trio.SocketListener]:
+    """The same for this process's event loop."""
+    return [trio.SocketListener(trio.socket.from_stdlib_socket(each)) for each in sockets]
+
+
+class Turns:
+    """How many connections each worker has, in memory that all share: who has fewest goes first.
+
+    One number for each worker, written by that worker alone.
+    """
+
+    def __init__(self, workers: int) -> None:
+        assert 1 <= workers <= WORKERS_MAX
+        self._memory = mmap.mmap(-1, mmap.PAGESIZE)
+        self._counts = memoryview(self._memory).cast("Q")[:workers]
+
+    def tell(self, worker: int, connections: int) -> None:
+        """A worker, from 0 on, has so many connections now."""
+        self._counts[worker] = connections
+
+    def delay_secs(self, worker: int) -> float:
+        """How long a worker leaves a new connection to the others."""
+        return turn_delay_secs(self._counts[worker], min(self._counts))
+
+
+def turn_delay_secs(own: int, fewest: int) -> float:
+    """The wait of a worker that has more connections than another: longer the more it has."""
+    return float(min(ACCEPT_DELAY_SECS * (own - fewest), ACCEPT_DELAY_SECS_MAX))
+
+
+class TurnListener(trio.abc.Listener[trio.SocketStream]):
+    """A listener of several processes, which takes a connection when it is this worker's turn."""
+
+    def __init__(self, inner: trio.SocketListener, turns: Turns, worker: int) -> None:
+        self._inner = inner
+        self._turns = turns
+        self._worker = worker
+
+    async def accept(self) -> trio.SocketStream:
+        """The next connection that no other worker took."""
+        while True:
+            await trio.lowlevel.wait_readable(self._inner.socket)
+            await trio.sleep(self._turns.delay_secs(self._worker))
+            with trio.move_on_after(ACCEPT_DELAY_SECS_MAX):
+                return await self._inner.accept()
+
+    async def aclose(self) -> None:
+        """Close the listener in this process."""
+        await self._inner.aclose()

@@ -1,0 +1,367 @@
+"""A family of processes: forks them, starts anew those that end, ends with them.
+
+Plain synchronous code without threads or an event loop, so that it can fork at any time and hardly
+fail. A child has a link to say that it is ready and alive; when the supervisor is gone, however it
+went, the children end by themselves.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Final
+
+from angos_trio.errors import OperatorError
+from angos_trio.limits import (
+    CHILD_ALIVE_SECS,
+    CHILD_BACKOFF_SECS_MAX,
+    CHILD_BACKOFF_SECS_MIN,
+    CHILD_SILENT_SECS_MAX,
+    CHILD_STEADY_SECS,
+    CHILD_STOP_SECS_MAX,
+)
+from angos_trio.telemetry.log import logger
+
+_log = logger("supervisor")
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+_READY, _ALIVE = b"r", b"a"
+HURRY_SIGNAL: Final = signal.SIGUSR1
+"""Tells a child that is stopping to end its requests at once."""
+REFUSED_CODE: Final = 1
+CRASHED_CODE: Final = 70
+ORPHANED_CODE: Final = 71
+
+
+class Link:
+    """A child's end: it says that it is ready, and that it still goes round. Never blocks."""
+
+    def __init__(self, end: socket.socket) -> None:
+        self._end = end
+        end.setblocking(False)
+
+    def ready(self) -> None:
+        """From now on the child does its work."""
+        self._say(_READY)
+
+    def alive(self) -> None:
+        """To be said each second; a child that is silent for 30 s is killed."""
+        self._say(_ALIVE)
+
+    def _say(self, word: bytes) -> None:
+        with contextlib.suppress(BlockingIOError, BrokenPipeError, ConnectionError):
+            self._end.send(word)
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A member of the family. `main` runs in the forked process.
+
+    Those of an earlier `rank` are stopped first.
+    """
+
+    name: str
+    main: Callable[[Link], None]
+    rank: int = 0
+
+
+@dataclass(slots=True)
+class _Member:
+    child: Child
+    pid: int = 0
+    end: socket.socket | None = None
+    started_at: float = 0.0
+    heard_at: float = 0.0
+    is_ready: bool = False
+    failures: int = 0
+    start_at: float | None = 0.0
+    """When to start it next; None while it runs."""
+
+
+def backoff_secs(failures: int) -> float:
+    """How long to wait before a process that failed so often in a row is started again."""
+    return float(min(CHILD_BACKOFF_SECS_MAX, CHILD_BACKOFF_SECS_MIN * 2 ** min(failures, 16)))
+
+
+def run_once(name: str, main: Callable[[Link], None]) -> None:
+    """Run a child to its end. Raises OperatorError: its own, or one that says how it ended."""
+    reads, writes = os.pipe()
+    hears, says = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(writes)
+        with socket.socketpair()[0] as unheard:
+            _become(Child(name, main), Link(unheard), reads, says)
+    os.close(reads)
+    os.close(says)
+    try:
+        with os.fdopen(hears, "rb") as said:
+            reason = said.read().decode(errors="replace")
+        _, status = os.waitpid(pid, 0)
+    finally:
+        os.close(writes)
+    code = os.waitstatus_to_exitcode(status)
+    if code != 0:
+        raise OperatorError(reason or f"the process {name!r} ended with {code}")
+
+
+def _become(child: Child, link: Link, orphaned: int, says: int | None = None) -> None:
+    """The rest of a forked process's life; never returns."""
+    code = CRASHED_CODE
+    try:
+        threading.Thread(target=_end_with, args=(orphaned,), daemon=True).start()
+        child.main(link)
+        code = 0
+    except BaseException as raised:
+        reason = _operator_error(raised)
+        if reason is None:
+            traceback.print_exception(raised)
+        else:
+            code = REFUSED_CODE
+            if says is not None:
+                os.write(says, str(reason).encode())
+            else:
+                _log.error("process.refused", process=child.name, reason=str(reason))
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _operator_error(raised: BaseException) -> OperatorError | None:
+    """What the operator can mend, if that is what ended a process."""
+    while isinstance(raised, BaseExceptionGroup):
+        found = raised.subgroup(OperatorError)
+        if found is None:
+            return None
+        raised = found.exceptions[0]
+    return raised if isinstance(raised, OperatorError) else None
+
+
+def _end_with(orphaned: int) -> None:
+    """End at once when the other end of the pipe is gone: nobody looks after us any more."""
+    os.read(orphaned, 1)
+    os._exit(ORPHANED_CODE)
+
+
+@dataclass
+class Supervisor:
+    """Runs until it is told to stop, or a member that was never ready gives up."""
+
+    children: Sequence[Child]
+    drain_secs: float
+    on_ready: Callable[[], None]
+    on_hangup: Callable[[], None] = lambda: None
+    """SIGHUP came."""
+    _members: list[_Member] = field(default_factory=list)
+    _stopping: list[int] = field(default_factory=list)
+    _kill_at: float | None = None
+    _was_ready: bool = False
+    _code: int = 0
+
+    def run(self) -> int:
+        """Return the exit code once every member has ended."""
+        self._members = [_Member(child) for child in self.children]
+        reads, writes = os.pipe()
+        self._orphaned, self._holds = reads, writes
+        with self._signals() as wake, selectors.DefaultSelector() as self._selector:
+            self._selector.register(wake, selectors.EVENT_READ)
+            self._wake = wake
+            try:
+                while self._members_run():
+                    self._go_round()
+            finally:
+                self._kill(self._members)
+                os.close(writes)
+                os.close(reads)
+        return self._code
+
+    def _members_run(self) -> bool:
+        return not self._stopping or any(member.pid for member in self._members)
+
+    def _go_round(self) -> None:
+        now = time.monotonic()
+        if not self._stopping:
+            for member in self._members:
+                if member.start_at is not None and now >= member.start_at:
+                    self._start(member, now)
+        self._kill_the_silent(now)
+        self._stop_further(now)
+        for key, _ in self._selector.select(CHILD_ALIVE_SECS / 4):
+            if key.data is None:
+                self._take_signals(key.fd)
+            else:
+                self._listen_to(key.data)
+        self._reap()
+
+    def _start(self, member: _Member, now: float) -> None:
+        sys.stderr.flush()
+        try:
+            ours, theirs = socket.socketpair()
+            pid = os.fork()
+        except OSError as error:  # no memory, no descriptors, too many processes
+            wait_secs = self._start_later(member, now)
+            _log.error(
+                "process.not_started",
+                process=member.child.name,
+                error=str(error),
+                restart_secs=round(wait_secs, 1),
+            )
+            return
+        if pid == 0:
+            self._leave_family(ours)
+            _become(member.child, Link(theirs), self._orphaned)
+        theirs.close()
+        ours.setblocking(False)
+        self._selector.register(ours, selectors.EVENT_READ, member)
+        member.pid, member.end, member.is_ready = pid, ours, False
+        member.started_at = member.heard_at = now
+        member.start_at = None
+        _log.info("process.started", process=member.child.name, pid=pid)
+
+    def _leave_family(self, ours: socket.socket) -> None:
+        """In the child: nothing of the supervisor's stays open, and its signals are not ours."""
+        signal.set_wakeup_fd(-1)
+        for kind in (signal.SIGTERM, signal.SIGCHLD):
+            signal.signal(kind, signal.SIG_DFL)
+        for kind in (signal.SIGINT, signal.SIGHUP):  # a terminal sends these to the whole group
+            signal.signal(kind, signal.SIG_IGN)
+        self._selector.close()
+        self._wake.close()
+        os.close(self._holds)
+        ours.close()
+        for member in self._members:
+            if member.end is not None:
+                member.end.close()
+
+    def _listen_to(self, member: _Member) -> None:
+        if member.end is None:
+            return
+        try:
+            words = member.end.recv(4096)
+        except (BlockingIOError, ConnectionError):
+            return
+        if not words:
+            self._close_end(member)
+            return
+        member.heard_at = time.monotonic()
+        if _READY in words and not member.is_ready:
+            member.is_ready = True
+            if not self._was_ready and all(each.is_ready for each in self._members):
+                self._was_ready = True
+                self.on_ready()
+
+    def _close_end(self, member: _Member) -> None:
+        if member.end is not None:
+            self._selector.unregister(member.end)
+            member.end.close()
+            member.end = None
+
+    def _kill_the_silent(self, now: float) -> None:
+        for member in self._members:
+            if member.pid and now - member.heard_at > CHILD_SILENT_SECS_MAX:
+                _log.error("process.silent", process=member.child.name, pid=member.pid)
+                self._kill([member])
+                member.heard_at = now
+
+    def _reap(self) -> None:
+        for member in self._members:
+            if not member.pid:
+                continue
+            pid, status = os.waitpid(member.pid, os.WNOHANG)
+            if pid:
+                self._ended(member, os.waitstatus_to_exitcode(status))
+
+    def _ended(self, member: _Member, code: int) -> None:
+        now = time.monotonic()
+        pid, member.pid = member.pid, 0
+        self._close_end(member)
+        if code == REFUSED_CODE and not self._was_ready:
+            self._code = code  # it has said why, and would say so again
+            if not self._stopping:
+                self._begin_to_stop()
+        if self._stopping:
+            _log.info("process.ended", process=member.child.name, pid=pid, code=code)
+            return
+        if now - member.started_at >= CHILD_STEADY_SECS:
+            member.failures = 0
+        wait_secs = self._start_later(member, now)
+        _log.error(
+            "process.ended",
+            process=member.child.name,
+            pid=pid,
+            code=code,
+            restart_secs=round(wait_secs, 1),
+        )
+
+    @staticmethod
+    def _start_later(member: _Member, now: float) -> float:
+        wait_secs = backoff_secs(member.failures)
+        member.failures += 1
+        member.start_at = now + wait_secs
+        return wait_secs
+
+    def _begin_to_stop(self) -> None:
+        """Tell the members of the first rank that still run; of the next when these have ended."""
+        self._stopping = sorted({member.child.rank for member in self._members})
+        self._tell_rank()
+
+    def _tell_rank(self, kind: signal.Signals = signal.SIGTERM) -> None:
+        for member in self._members:
+            if member.pid and member.child.rank == self._stopping[0]:
+                os.kill(member.pid, kind)
+        self._kill_at = time.monotonic() + self.drain_secs + CHILD_STOP_SECS_MAX
+
+    def _stop_further(self, now: float) -> None:
+        if not self._stopping:
+            return
+        left = [each for each in self._members if each.pid and each.child.rank == self._stopping[0]]
+        if not left and len(self._stopping) > 1:
+            self._stopping.pop(0)
+            self._tell_rank()
+        elif left and self._kill_at is not None and now > self._kill_at:
+            self._kill(left)
+
+    @staticmethod
+    def _kill(members: Sequence[_Member]) -> None:
+        for member in members:
+            if member.pid:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(member.pid, signal.SIGKILL)
+
+    def _take_signals(self, wake: int) -> None:
+        for kind in os.read(wake, 4096):
+            if kind == signal.SIGHUP:
+                self.on_hangup()
+            elif kind in (signal.SIGTERM, signal.SIGINT):
+                if self._stopping:
+                    self._tell_rank(HURRY_SIGNAL)
+                else:
+                    self._begin_to_stop()
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[socket.socket]:
+        reads, writes = socket.socketpair()
+        reads.setblocking(False)
+        writes.setblocking(False)
+        signal.set_wakeup_fd(writes.fileno(), warn_on_full_buffer=False)
+        for kind in _SIGNALS:
+            signal.signal(kind, _only_wake)
+        try:
+            yield reads
+        finally:
+            signal.set_wakeup_fd(-1)
+            reads.close()
+            writes.close()
+
+
+def _only_wake(kind: int, frame: FrameType | None) -> None:
+    """The number of the signal is read from the wake-up socket."""

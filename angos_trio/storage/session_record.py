@@ -1,0 +1,65 @@
+"""An upload session as its record file holds it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from angos_trio.oci.codes import OciError
+from angos_trio.oci.digest import ALGORITHMS, Digest
+from angos_trio.oci.names import RepositoryName, SessionId
+
+
+@dataclass(frozen=True, slots=True)
+class UploadSession:
+    """Whose a session is. `finishing` is set just before its bytes take their final name."""
+
+    id: SessionId
+    namespace: RepositoryName
+    owner: str
+    limit_key: str
+    started_at: int
+    algorithm: str
+    finishing: Digest | None = None
+
+    def encode(self) -> bytes:
+        """As the record file holds it."""
+        record = {
+            "namespace": self.namespace,
+            "owner": self.owner,
+            "limit_key": self.limit_key,
+            "started_at": self.started_at,
+            "algorithm": self.algorithm,
+            "finishing": self.finishing,
+        }
+        return json.dumps(record).encode()
+
+
+def decode_session(session: SessionId, content: bytes) -> UploadSession:
+    """A session from its record file. Raises ValueError when the record cannot be read."""
+    try:
+        record = json.loads(content)
+        if record["algorithm"] not in ALGORITHMS:
+            raise ValueError("unknown algorithm")
+        return UploadSession(
+            id=session,
+            namespace=RepositoryName(record["namespace"]),
+            owner=str(record["owner"]),
+            limit_key=str(record["limit_key"]),
+            started_at=int(record["started_at"]),
+            algorithm=record["algorithm"],
+            finishing=None if record["finishing"] is None else Digest(record["finishing"]),
+        )
+    except (ValueError, KeyError, TypeError, OverflowError, OciError) as error:
+        raise ValueError(f"session record {session} cannot be read") from error
+
+
+def session_of_file(name: str) -> SessionId | None:
+    """The session that a file in `uploads/` belongs to; None for a name that is not ours."""
+    stem, _, extension = name.partition(".")
+    if extension not in ("json", "json.tmp", "data"):
+        return None
+    try:
+        return SessionId(stem)
+    except OciError:
+        return None

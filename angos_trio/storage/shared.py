@@ -1,0 +1,180 @@
+"""What the processes of one instance know together, and no restart needs.
+
+Rows in an SQLite file of their own, `shared.db`, which is made anew at each start and never
+synced: it costs no commit, every process sees a change at once, and one that is killed in the
+middle of a change leaves nothing half done.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import sqlite3
+import threading
+import uuid
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final, TypeVar
+
+import trio
+
+from angos_trio.errors import OperatorError
+from angos_trio.limits import COUNTER_FILE_BYTES, SHARED_BUSY_SECS_MAX
+from angos_trio.storage.connections import is_busy, unavailable
+from angos_trio.storage.directory import DataDirectory
+from angos_trio.storage.transactions import Rows
+
+Outcome = TypeVar("Outcome")
+
+_SCHEMA: Final = """
+CREATE TABLE uploads (
+    id TEXT PRIMARY KEY,
+    namespace TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    limit_key TEXT NOT NULL,
+    started_at INTEGER NOT NULL,
+    algorithm TEXT NOT NULL,
+    state TEXT NOT NULL DEFAULT 'open',
+    holder TEXT,
+    is_wanted INTEGER NOT NULL DEFAULT 0,
+    active_at REAL NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX uploads_by_limit_key ON uploads (limit_key);
+CREATE INDEX uploads_by_holder ON uploads (holder);
+CREATE TABLE services (
+    name TEXT PRIMARY KEY,
+    problem TEXT,
+    failures INTEGER NOT NULL DEFAULT 0,
+    seen_at REAL NOT NULL
+) WITHOUT ROWID;
+"""
+
+
+def begin_instance(directory: DataDirectory) -> None:
+    """Forget what an earlier instance knew; the caller holds the instance lock. Blocks."""
+    for name in ("shared.db", "shared.db-wal", "shared.db-shm"):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(directory.root / name)
+    os.close(os.open(directory.shared_database, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    rows = _open(directory.shared_database, timeout_secs=SHARED_BUSY_SECS_MAX)
+    try:
+        rows.execute("PRAGMA journal_mode = WAL")
+        rows.executescript(_SCHEMA)
+    finally:
+        rows.close()
+    directory.processes.mkdir(mode=0o750, exist_ok=True)
+    for path in directory.processes.iterdir():
+        path.unlink()
+
+
+def make_counter_files(directory: DataDirectory, names: Sequence[str]) -> None:
+    """Files of zeros that processes map into memory to count in; blocks. Raises OperatorError.
+
+    Their room is taken before: a full disk would end a process that writes to a page without any.
+    """
+    try:
+        shutil.rmtree(directory.metrics, ignore_errors=True)
+        directory.metrics.mkdir(mode=0o750)
+        for name in names:
+            clear_counter_file(directory, name)
+    except OSError as error:
+        raise OperatorError(f"{directory.metrics}: {error.strerror}") from error
+
+
+def clear_counter_file(directory: DataDirectory, name: str) -> None:
+    """Back to zeros, with all its room; blocks."""
+    with open(directory.metrics / name, "wb") as file:
+        os.posix_fallocate(file.fileno(), 0, COUNTER_FILE_BYTES)
+
+
+def _open(path: Path, *, timeout_secs: float) -> sqlite3.Connection:
+    rows = sqlite3.connect(
+        path, timeout=timeout_secs, isolation_level=None, check_same_thread=False
+    )
+    rows.execute("PRAGMA synchronous = OFF")
+    return rows
+
+
+class Shared:
+    """This process's way to the shared rows, and its sign of life.
+
+    `me` names this process among those of the instance, and no other before or after it. Work is
+    one statement, or reads: what waits for another process is run again from its beginning.
+    """
+
+    def __init__(self, directory: DataDirectory) -> None:
+        self.me = uuid.uuid4().hex
+        self._directory = directory
+        path = directory.shared_database
+        self._at_once = _open(path, timeout_secs=SHARED_BUSY_SECS_MAX)
+        self._at_once.execute("PRAGMA busy_timeout = 0")
+        self._patient = _open(path, timeout_secs=SHARED_BUSY_SECS_MAX)
+        self._turn = threading.Lock()
+        self._sign = self._make_sign()
+
+    def _make_sign(self) -> int:
+        """Locked before it has its name: nobody finds it unlocked while this process lives."""
+        path = self._sign_of(self.me)
+        unnamed = path.with_suffix(".new")
+        descriptor = os.open(unnamed, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        os.rename(unnamed, path)
+        return descriptor
+
+    def close(self) -> None:
+        """Give the sign of life back."""
+        self._at_once.close()
+        self._patient.close()
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._sign_of(self.me))
+        os.close(self._sign)
+
+    async def run(self, work: Callable[[Rows], Outcome]) -> Outcome:
+        """Work on the rows at once, or in a thread when another process is in the way.
+
+        Raises UNAVAILABLE (503, 507) when SQLite refuses.
+        """
+        try:
+            return work(self._at_once)
+        except sqlite3.Error as error:
+            if not is_busy(error):
+                raise unavailable(error) from error
+        return await trio.to_thread.run_sync(self.run_blocking, work)
+
+    def run_blocking(self, work: Callable[[Rows], Outcome]) -> Outcome:
+        """The same for a thread that may wait."""
+        with self._turn:
+            try:
+                return work(self._patient)
+            except sqlite3.Error as error:
+                raise unavailable(error) from error
+
+    def is_alive(self, process: str) -> bool:
+        """Whether the process of that name runs; its lock goes with it, however it ends."""
+        if process == self.me:
+            return True
+        try:
+            descriptor = os.open(self._sign_of(process), os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False
+
+    def bury(self, process: str) -> None:
+        """Remove what a dead process left as its sign of life."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._sign_of(process))
+
+    def processes(self) -> list[str]:
+        """Every process that has a sign of life here, dead ones included; blocks."""
+        return [name for name in os.listdir(self._directory.processes) if "." not in name]
+
+    def _sign_of(self, process: str) -> Path:
+        return self._directory.processes / process
