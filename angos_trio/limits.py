@@ -74,6 +74,8 @@ CLEANUP_SECS_MAX: Final = 20.0
 """A shielded clean-up."""
 RUNNING_HASHES_MAX: Final = 1024
 """Hashes kept between the requests of sessions."""
+SPARE_FILES_MAX: Final = 64
+"""Small files that a process keeps to use again, each of one block."""
 BATCH_STEPS_MAX: Final = 256
 """Steps of one commit."""
 WAITING_STEPS_MAX: Final = 4096

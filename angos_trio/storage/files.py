@@ -63,6 +63,27 @@ class Files:
         if sync:
             self.sync_directory(os.path.dirname(path))
 
+    def write_over(self, path: str | Path, content: bytes) -> None:
+        """Give a small file another content; not synced, and torn when it fails on the way."""
+        descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            self.write_at(descriptor, content, 0)
+            os.ftruncate(descriptor, len(content))  # last: the file keeps its block
+        finally:
+            os.close(descriptor)
+
+    def append(self, path: str | Path, content: bytes) -> None:
+        """Write after the end of a small file that is there; not synced."""
+        descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            self.write_at(descriptor, content, os.fstat(descriptor).st_size)
+        finally:
+            os.close(descriptor)
+
+    def move(self, path: str | Path, target: str | Path) -> None:
+        """Give a file another name, over whatever stands there; not synced."""
+        os.rename(path, target)
+
     def open_private(self, path: str | Path) -> None:
         """Make an empty file that only its owner may read; one that exists stays as it is."""
         os.close(self.open_to_append(path))

@@ -1,4 +1,8 @@
-"""An upload session as its record file holds it."""
+"""An upload session as its record file holds it.
+
+A line of JSON; then, for each time that the session was about to become a blob, the digest on a
+line of its own. Each begins with the end of the line before, so that a torn one spoils no other.
+"""
 
 from __future__ import annotations
 
@@ -25,20 +29,33 @@ class UploadSession:
     def encode(self) -> bytes:
         """As the record file holds it."""
         record = {
+            "id": self.id,
             "namespace": self.namespace,
             "owner": self.owner,
             "limit_key": self.limit_key,
             "started_at": self.started_at,
             "algorithm": self.algorithm,
-            "finishing": self.finishing,
         }
-        return json.dumps(record).encode()
+        line = f"{json.dumps(record)}\n".encode()
+        return line if self.finishing is None else line + finishing_line(self.finishing)
+
+
+def finishing_line(digest: Digest) -> bytes:
+    """What is appended to a record when its session is about to become this blob."""
+    return f"\n{digest}\n".encode()
 
 
 def decode_session(session: SessionId, content: bytes) -> UploadSession:
-    """A session from its record file. Raises ValueError when the record cannot be read."""
+    """A session from its record file.
+
+    Raises ValueError when the record cannot be read, or is another session's.
+    """
+    line, *marks = content.split(b"\n")
+    whole = [mark for mark in marks[:-1] if mark]
     try:
-        record = json.loads(content)
+        record = json.loads(line)
+        if record["id"] != session or not marks:
+            raise ValueError("of another session, or torn")
         if record["algorithm"] not in ALGORITHMS:
             raise ValueError("unknown algorithm")
         return UploadSession(
@@ -48,7 +65,7 @@ def decode_session(session: SessionId, content: bytes) -> UploadSession:
             limit_key=str(record["limit_key"]),
             started_at=int(record["started_at"]),
             algorithm=record["algorithm"],
-            finishing=None if record["finishing"] is None else Digest(record["finishing"]),
+            finishing=Digest(whole[-1].decode()) if whole else None,
         )
     except (ValueError, KeyError, TypeError, OverflowError, OciError) as error:
         raise ValueError(f"session record {session} cannot be read") from error

@@ -31,8 +31,9 @@ from angos_trio.storage.connections import unavailable
 from angos_trio.storage.directory import DataDirectory
 from angos_trio.storage.files import Files
 from angos_trio.storage.metadata import uploads
-from angos_trio.storage.session_record import UploadSession
+from angos_trio.storage.session_record import UploadSession, finishing_line
 from angos_trio.storage.shared import Shared
+from angos_trio.storage.spares import Spares
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -64,9 +65,15 @@ class Sessions:
     """
 
     def __init__(
-        self, directory: DataDirectory, files: Files, shared: Shared, now: Callable[[], float]
+        self,
+        directory: DataDirectory,
+        spares: Spares,
+        files: Files,
+        shared: Shared,
+        now: Callable[[], float],
     ) -> None:
         self._now = now
+        self._spares = spares
         self._directory = directory
         self._files = files
         self._shared = shared
@@ -135,7 +142,7 @@ class Sessions:
         await self.register(session, open_max)
         try:
             await trio.to_thread.run_sync(
-                self._files.write_new,
+                self._spares.write_new,
                 self._directory.session_record(session.id),
                 session.encode(),
             )
@@ -341,11 +348,11 @@ class Sessions:
 
     def mark_finishing(self, session: UploadSession, digest: Digest) -> None:
         """Write down what the session is about to become; blocks."""
-        self._files.replace(
-            self._directory.session_record(session.id),
-            replace(session, finishing=digest).encode(),
-            sync=False,
-        )
+        record = self._directory.session_record(session.id)
+        try:
+            self._files.append(record, finishing_line(digest))
+        except FileNotFoundError:  # of a session that lives no longer than its request
+            self._spares.write_new(record, replace(session, finishing=digest).encode())
 
 
 def busy(session: SessionId) -> OciError:

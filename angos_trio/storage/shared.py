@@ -13,7 +13,6 @@ import os
 import shutil
 import sqlite3
 import threading
-import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
@@ -104,8 +103,8 @@ class Shared:
     one statement, or reads: what waits for another process is run again from its beginning.
     """
 
-    def __init__(self, directory: DataDirectory) -> None:
-        self.me = uuid.uuid4().hex
+    def __init__(self, directory: DataDirectory, me: str) -> None:
+        self.me = me
         self._directory = directory
         path = directory.shared_database
         self._at_once = _open(path, timeout_secs=SHARED_BUSY_SECS_MAX)
@@ -168,9 +167,10 @@ class Shared:
         return False
 
     def bury(self, process: str) -> None:
-        """Remove what a dead process left as its sign of life."""
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self._sign_of(process))
+        """Remove what a dead process left beside its sign of life, and that."""
+        sign = self._sign_of(process)
+        for path in (*sign.parent.glob(f"{process}.*"), sign):
+            path.unlink(missing_ok=True)
 
     def processes(self) -> list[str]:
         """Every process that has a sign of life here, dead ones included; blocks."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -31,6 +32,7 @@ from angos_trio.storage.files import Files
 from angos_trio.storage.session_record import UploadSession
 from angos_trio.storage.sessions import Sessions
 from angos_trio.storage.shared import Shared, begin_instance
+from angos_trio.storage.spares import Spares
 from angos_trio.storage.transactions import Outcome, Query, Step
 from angos_trio.storage.uploads import Receiver
 from angos_trio.storage.writer import Settled, Writer
@@ -258,13 +260,15 @@ async def join_storage(
     files = files or Files()
     directory = DataDirectory(settings.root)
     ballast = Ballast(files, directory.ballast, settings.ballast_bytes)
-    writer = Writer(directory, files, ballast)
+    me = uuid.uuid4().hex
+    spares = Spares(files, directory.processes / me)
+    writer = Writer(directory, files, spares, ballast)
     readers: list[sqlite3.Connection] = []
     shared: Shared | None = None
     try:
         try:
             await trio.to_thread.run_sync(writer.start)
-            shared = Shared(directory)
+            shared = Shared(directory, me)
             waits = [READER_BUSY_SECS_MAX] * READER_THREADS
             readers += [open_reader(directory.database, timeout_secs=secs) for secs in (*waits, 0)]
         except (OSError, sqlite3.Error) as error:
@@ -274,7 +278,7 @@ async def join_storage(
             receiver=Receiver(
                 directory,
                 files,
-                Sessions(directory, files, shared, now),
+                Sessions(directory, spares, files, shared, now),
                 settings.reserve_bytes,
                 UPLOAD_BUDGET_BYTES // processes,
             ),
@@ -293,5 +297,6 @@ async def join_storage(
         with trio.CancelScope(shield=True) as scope:
             scope.deadline = trio.current_time() + 2 * WRITER_STOP_SECS_MAX
             await trio.to_thread.run_sync(writer.stop)
+            await trio.to_thread.run_sync(spares.close)
         if shared is not None:
             shared.close()

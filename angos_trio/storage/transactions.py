@@ -10,6 +10,7 @@ from typing import TypeVar
 from angos_trio.oci.digest import Digest
 from angos_trio.storage.directory import DataDirectory
 from angos_trio.storage.files import Files
+from angos_trio.storage.spares import Spares
 
 Outcome = TypeVar("Outcome")
 Rows = sqlite3.Connection
@@ -37,6 +38,7 @@ class Transaction:
     rows: Rows
     directory: DataDirectory
     files: Files
+    spares: Spares
     unsynced: set[str] = field(default_factory=set)
     leftovers: list[str] = field(default_factory=list)
 
@@ -63,7 +65,7 @@ class Transaction:
         """After the commit: what the commit made superfluous. A failure costs only space."""
         for path in self.leftovers:
             try:
-                self.files.remove(path)
+                self.spares.give_back(path)
             except OSError:
                 continue
         self.leftovers.clear()

@@ -38,6 +38,7 @@ from angos_trio.storage.connections import (
 )
 from angos_trio.storage.directory import DataDirectory
 from angos_trio.storage.files import Files
+from angos_trio.storage.spares import Spares
 from angos_trio.storage.transactions import Outcome, Step, Transaction
 
 Settled = Callable[[BaseException | None], None]
@@ -67,9 +68,12 @@ class OutcomeUnknownError(OciError):
 class Writer:
     """Owns the writing connection, the write lock's descriptor and the thread that uses them."""
 
-    def __init__(self, directory: DataDirectory, files: Files, ballast: Ballast) -> None:
+    def __init__(
+        self, directory: DataDirectory, files: Files, spares: Spares, ballast: Ballast
+    ) -> None:
         self._directory = directory
         self._files = files
+        self._spares = spares
         self._ballast = ballast
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
@@ -191,7 +195,7 @@ class Writer:
         if rows is None or self.broken is not None:
             _refuse(batch, PermissionError("read-only"))
             return True
-        transaction = Transaction(rows, self._directory, self._files)
+        transaction = Transaction(rows, self._directory, self._files, self._spares)
         try:
             rows.execute("BEGIN IMMEDIATE")
             for waiting in batch:

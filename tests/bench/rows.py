@@ -150,8 +150,13 @@ def build_client() -> None:
         raise BenchError(f"the load client does not compile:\n{built.stderr}")
 
 
-SWEPT = ("push 16 KiB images", "GET a manifest by tag", "HEAD a manifest by tag")
-"""Rows that are also measured with several workers beside one."""
+SWEPT = (
+    Row("push 16 KiB images", "push", "images", 16, 960, 160, 16 * KIB),
+    Row("GET a manifest by tag", "manifest-get", "requests", 32, 10_000, 2000, KIB, "push", 64, 16),
+    Row("HEAD a manifest by tag", "manifest-head", "requests", 32, 10_000, 2000, KIB, "push", 64,
+        16),
+)  # fmt: skip
+"""What several workers are for, measured with several beside one."""
 
 
 def measure(row: Row, rounds: int, pair: Pair = both) -> Measured:

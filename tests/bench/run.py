@@ -52,10 +52,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-def chosen_rows(options: argparse.Namespace) -> list[Row]:
-    """The rows to run."""
-    rows = [row.made_quick() if options.quick else row for row in ROWS]
-    return [row for row in rows if options.row is None or options.row in row.name]
+def chosen(options: argparse.Namespace, rows: Sequence[Row]) -> list[Row]:
+    """Those of the rows that are wanted, as large as is wanted."""
+    sized = [row.made_quick() if options.quick else row for row in rows]
+    return [row for row in sized if options.row is None or options.row in row.name]
 
 
 def run_rows(rows: Sequence[Row], rounds: int, pair: Pair = both) -> list[Measured]:
@@ -72,8 +72,9 @@ def run_rows(rows: Sequence[Row], rounds: int, pair: Pair = both) -> list[Measur
 
 def run(options: argparse.Namespace) -> int:
     """The whole comparison."""
-    rows = chosen_rows(options)
-    if not rows:
+    rows = [] if options.sweep else chosen(options, ROWS)
+    swept_rows = chosen(options, SWEPT)
+    if not rows and not swept_rows:
         raise BenchError("no such row")
     machine = describe(CACHE)
     build_client()
@@ -83,8 +84,8 @@ def run(options: argparse.Namespace) -> int:
         print(f"note: {THEIRS} is {found[1]}, tests/pins.toml has {pins()['peer_version']}")
     rounds = options.rounds or (QUICK_ROUNDS if options.quick else ROUNDS)
     starts = measure_start(OURS, CACHE / "start"), measure_start(THEIRS, CACHE / "start")
-    measured = [] if options.sweep else run_rows(rows, rounds)
-    swept = run_rows([row for row in rows if row.name in SWEPT], rounds, sweep)
+    measured = run_rows(rows, rounds)
+    swept = run_rows(swept_rows, rounds, sweep)
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
     idle = measure_idle_family(CACHE / "idle")
     report = Report(machine, found, today, rounds, measured, starts, swept, idle)

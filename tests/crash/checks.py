@@ -223,6 +223,7 @@ def _is_uuid(text: str) -> bool:
 
 def _is_session(path: Path) -> bool:
     try:
-        return json.loads(path.read_bytes())["finishing"] is None
+        record, *marks = path.read_bytes().split(b"\n")
+        return json.loads(record)["id"] == path.stem and not any(marks)
     except (ValueError, KeyError):
         return False

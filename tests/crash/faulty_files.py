@@ -28,7 +28,7 @@ SQLITE_ERRORS = {name: getattr(sqlite3, name) for name in ("SQLITE_FULL", "SQLIT
 GROWING = frozenset({"make_directory", "write_new", "replace", "write_at", "allocate"})
 """What a full disk refuses; an existing file can still be opened, cut, renamed and removed."""
 CHANGING = GROWING | {"open_to_append", "truncate", "sync", "flush", "sync_directory", "publish"}
-CHANGING |= {"remove"}
+CHANGING |= {"write_over", "append", "move", "remove"}
 FREEING = frozenset({"remove", "truncate"})
 COMMIT = "commit.before"
 
@@ -115,6 +115,18 @@ class FaultyFiles(Files):
     def replace(self, path: str | Path, content: bytes, *, sync: bool) -> None:
         self._step("replace")
         super().replace(path, content, sync=sync)
+
+    def write_over(self, path: str | Path, content: bytes) -> None:
+        self._step("write_over")
+        super().write_over(path, content)
+
+    def append(self, path: str | Path, content: bytes) -> None:
+        self._step("append")
+        super().append(path, content)
+
+    def move(self, path: str | Path, target: str | Path) -> None:
+        self._step("move")
+        super().move(path, target)
 
     def open_to_append(self, path: str | Path) -> int:
         self._step("open_to_append")

@@ -36,8 +36,8 @@ POINTS = frozenset(
     for side in ("before", "after")
 ) | {"sync.before"}
 VERBS = frozenset(
-    {"write_new", "replace", "open_to_append", "write_at", "sync", "sync_directory", "publish"}
-) | {"remove"}
+    {"write_new", "write_over", "append", "move", "open_to_append", "write_at", "sync", "publish"}
+) | {"sync_directory", "remove"}
 LARGE_LAYER_BYTES = 20 * MIB
 """So large that the disk is asked to catch up in the middle."""
 

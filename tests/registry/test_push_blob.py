@@ -371,7 +371,7 @@ def test_finish_of_a_finished_session_is_answered_for_the_same_content(
         ("publish", errno.EROFS, 503),
         ("sync_directory", errno.EIO, 503),
         ("commit.before", errno.ENOSPC, 507),
-        ("replace", errno.ENOSPC, 507),
+        ("finishing.before", errno.ENOSPC, 507),
         ("sync", errno.EIO, 503),
         ("write_at", errno.ENOSPC, 507),
         ("open_to_append", errno.EIO, 503),

@@ -43,6 +43,9 @@ SIZE_MAX = 1024 * MIB
 VERBS = (
     "make_directory",
     "write_new",
+    "write_over",
+    "append",
+    "move",
     "replace",
     "open_to_append",
     "open_to_read",

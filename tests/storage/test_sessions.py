@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,12 @@ from angos_trio.limits import GATHER_SECS_MAX, RUNNING_HASHES_MAX
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.digest import Digest, digest_of, new_hash
 from angos_trio.oci.names import RepositoryName, SessionId
-from angos_trio.storage.session_record import UploadSession, decode_session, session_of_file
+from angos_trio.storage.session_record import (
+    UploadSession,
+    decode_session,
+    finishing_line,
+    session_of_file,
+)
 from angos_trio.storage.sessions import RunningHash
 from angos_trio.storage.store import Storage
 from tests.storage.support import (
@@ -36,6 +42,11 @@ from tests.storage.support import (
 ID = SessionId("01234567-89ab-cdef-0123-456789abcdef")
 SESSION = UploadSession(ID, NAME, "basic::alice", "basic::alice", 17, "sha256")
 RECORD = json.loads(SESSION.encode())
+
+
+def encoded(record: object) -> bytes:
+    """A record's only line."""
+    return f"{json.dumps(record)}\n".encode()
 
 
 @pytest.mark.parametrize(
@@ -58,8 +69,6 @@ def test_record_holds_all_that_a_session_is(session: UploadSession) -> None:
         {"algorithm": "md5"},
         {"algorithm": None},
         {"algorithm": ["sha256"]},
-        {"finishing": "sha256:short"},
-        {"finishing": 5},
         {"started_at": "soon"},
         {"started_at": None},
         {"started_at": math.inf},
@@ -69,7 +78,7 @@ def test_record_holds_all_that_a_session_is(session: UploadSession) -> None:
 )
 def test_record_that_makes_no_sense_is_unreadable(change: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="cannot be read"):
-        decode_session(ID, json.dumps({**RECORD, **change}).encode())
+        decode_session(ID, encoded({**RECORD, **change}))
 
 
 @pytest.mark.parametrize("key", sorted(RECORD))
@@ -77,7 +86,7 @@ def test_record_without_a_key_is_unreadable(key: str) -> None:
     record = {name: value for name, value in RECORD.items() if name != key}
 
     with pytest.raises(ValueError, match="cannot be read"):
-        decode_session(ID, json.dumps(record).encode())
+        decode_session(ID, encoded(record))
 
 
 def test_torn_record_is_unreadable() -> None:
@@ -85,6 +94,36 @@ def test_torn_record_is_unreadable() -> None:
     for length in range(len(whole)):
         with pytest.raises(ValueError, match="cannot be read"):
             decode_session(ID, whole[:length])
+
+
+@pytest.mark.parametrize("mark", [b"sha256:short", b"5", b"\xff", b"{}"])
+def test_mark_that_makes_no_sense_makes_the_record_unreadable(mark: bytes) -> None:
+    with pytest.raises(ValueError, match="cannot be read"):
+        decode_session(ID, SESSION.encode() + b"\n" + mark + b"\n")
+
+
+def test_record_is_of_one_session_only() -> None:
+    other = SessionId("11234567-89ab-cdef-0123-456789abcdef")
+    assert decode_session(ID, encoded(RECORD)) == SESSION
+    with pytest.raises(ValueError, match="cannot be read"):
+        decode_session(other, SESSION.encode())
+
+
+@pytest.mark.parametrize(
+    ("marks", "finishing"),
+    [
+        (b"", None),
+        (b"\nsha2", None),
+        (finishing_line(digest_of(b"1")), digest_of(b"1")),
+        (finishing_line(digest_of(b"1")) + finishing_line(digest_of(b"2")), digest_of(b"2")),
+        (b"\nsha2" + finishing_line(digest_of(b"2")), digest_of(b"2")),
+        (finishing_line(digest_of(b"1")) + b"\nsha256:00", digest_of(b"1")),
+    ],
+)
+def test_last_whole_mark_says_what_a_session_is_about_to_become(
+    marks: bytes, finishing: Digest | None
+) -> None:
+    assert decode_session(ID, SESSION.encode() + marks) == replace(SESSION, finishing=finishing)
 
 
 JSON = st.recursive(
@@ -105,7 +144,7 @@ def expect_session_or_value_error(content: bytes) -> None:
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.binary(max_size=60) | JSON.map(lambda value: json.dumps(value).encode()))
+@given(st.binary(max_size=60) | JSON.map(encoded))
 def test_record_is_a_session_or_a_value_error(content: bytes) -> None:
     expect_session_or_value_error(content)
 
@@ -113,7 +152,7 @@ def test_record_is_a_session_or_a_value_error(content: bytes) -> None:
 @settings(max_examples=30, deadline=None)
 @given(st.dictionaries(st.sampled_from(sorted(RECORD)), JSON))
 def test_changed_record_is_a_session_or_a_value_error(change: dict[str, object]) -> None:
-    expect_session_or_value_error(json.dumps({**RECORD, **change}).encode())
+    expect_session_or_value_error(encoded({**RECORD, **change}))
 
 
 @pytest.mark.parametrize(

@@ -144,7 +144,7 @@ def test_nothing_is_taken_in_below_the_reserve(root: Path, size: int) -> None:
     run(test)
 
 
-@pytest.mark.parametrize("point", ["replace", "finishing.before"])
+@pytest.mark.parametrize("point", ["append", "finishing.before"])
 @pytest.mark.parametrize("size", [10, 2 * MIB])
 def test_record_that_cannot_be_written_leaves_a_session_to_resume(
     root: Path, size: int, point: str
@@ -220,15 +220,15 @@ def test_bytes_are_synced_before_the_record_says_that_they_are_whole(root: Path)
         order = [
             name
             for name in files.met
-            if name in ("sync", "replace", "publish", "sync_directory", "commit.before", "remove")
+            if name in ("sync", "append", "publish", "sync_directory", "commit.before", "move")
         ]
         assert order[-6:] == [
             "sync",
-            "replace",
+            "append",
             "publish",
             "sync_directory",
             "commit.before",
-            "remove",
+            "move",
         ]
 
     run(test)
