@@ -94,6 +94,8 @@ SHARED_BUSY_SECS_MAX: Final = 10.0
 """A process waits for another to finish its change of the shared rows."""
 COUNTER_FILE_BYTES: Final = 1024 * 1024
 """For each kind of metric of each process; what is counted has bounded labels and takes less."""
+CLAIM_WAIT_SECS: Final = 0.5
+"""How long a session's next writer waits for the one before, whose end its client has seen."""
 TAKEOVER_POLL_SECS: Final = 0.1
 """Between two looks whether another process has let go of an upload."""
 FINISH_POLL_SECS: Final = 0.05

@@ -18,6 +18,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.processes import family, wait_until_gone
+
 HOST = "127.0.0.1"
 START_SECS_MAX = 20.0
 STOP_SECS_MAX = 30.0
@@ -52,8 +54,10 @@ class RunningRegistry:
 
     def kill(self) -> None:
         """End the process at once, as a power cut would, and wait until it is gone."""
+        pids = family(self.process.pid)
         self.process.kill()
         self.process.wait()
+        wait_until_gone(pids)
 
     def stop(self) -> int:
         """Ask the process to end and return its exit code; nothing happens when it has ended."""
@@ -80,14 +84,19 @@ def program() -> list[str]:
     return [str(installed)] if installed.exists() else [sys.executable, "-m", "angos_trio"]
 
 
+def worker_lines() -> str:
+    """Sections of a configuration for as many workers as `WORKERS` in the environment says, else
+    for one; they name themselves in each answer."""
+    count = int(os.environ.get("WORKERS") or 1)
+    return f"[server]\nworkers = {count}\n[observability]\nworker_header = true\n"
+
+
 def worker_arguments(scratch: Path) -> list[str]:
-    """Options for as many workers as `WORKERS` in the environment says, which also name themselves
-    in each answer; none without it."""
-    count = os.environ.get("WORKERS")
-    if not count:
+    """Options for as many workers as `WORKERS` says; none without it."""
+    if not os.environ.get("WORKERS"):
         return []
-    file = scratch / f"workers-{count}.toml"
-    file.write_text(f"[server]\nworkers = {int(count)}\n[observability]\nworker_header = true\n")
+    file = scratch / "workers.toml"
+    file.write_text(worker_lines())
     return ["-c", str(file)]
 
 

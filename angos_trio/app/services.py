@@ -120,7 +120,11 @@ async def _keep_running(
             wait_secs = min(CHILD_BACKOFF_SECS_MAX, CHILD_BACKOFF_SECS_MIN * 2 ** min(failures, 16))
             failures += 1
             problem = f"{type(error).__name__}: {error}"
-            _log.exception("service.failed", service=name, restart_secs=round(wait_secs, 1))
+            secs = round(wait_secs, 1)
+            if isinstance(error, OciError):  # a disk's refusal has been foreseen: no traceback
+                _log.error("service.failed", service=name, error=problem, restart_secs=secs)
+            else:
+                _log.exception("service.failed", service=name, error=problem, restart_secs=secs)
             await _report(storage, name, problem, failures)
             await trio.sleep(wait_secs)
             continue

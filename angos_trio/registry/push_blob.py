@@ -44,6 +44,7 @@ async def start_upload(
 ) -> UploadSession:
     """Open a session. Raises UNAVAILABLE (507) without space, TOOMANYREQUESTS (429) above the
     bound of open uploads."""
+    registry.storage.require_space()
     session = _new_session(registry, caller, name, algorithm)
     await registry.storage.sessions.create(session, registry.limits.uploads_per_caller_max)
     return session

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from angos_trio.limits import (
+    CLAIM_WAIT_SECS,
     CLEANUP_SECS_MAX,
     FINISH_POLL_SECS,
     HOLD_SECS,
@@ -169,15 +170,16 @@ class Sessions:
         """Become the one writer; the scope that is returned is cancelled when another takes over.
 
         A writer that brought no byte for 5 s gives way to one at the committed offset; any other
-        second writer is refused at once with BLOB_UPLOAD_INVALID (409).
+        second writer is refused with BLOB_UPLOAD_INVALID (409), after a moment: a client sees the
+        end of its connection before the process that served it has let go, or is quite dead.
         """
         if may_take_over:
             await self._stop_idle_writer(session)
-        deadline = trio.current_time() + TAKEOVER_WAIT_SECS
+        begun_at = trio.current_time()
         while not await self._claim(session):
-            if not may_take_over or not await self._ask_for(session):
-                raise busy(session)
-            if trio.current_time() >= deadline:
+            is_asked = may_take_over and await self._ask_for(session)
+            wait_secs = TAKEOVER_WAIT_SECS if is_asked else CLAIM_WAIT_SECS
+            if trio.current_time() - begun_at >= wait_secs:
                 raise busy(session)
             await trio.sleep(TAKEOVER_POLL_SECS)
         scope = trio.CancelScope()

@@ -2,7 +2,8 @@
 
 Rows in an SQLite file of their own, `shared.db`, which is made anew at each start and never
 synced: it costs no commit, every process sees a change at once, and one that is killed in the
-middle of a change leaves nothing half done.
+middle of a change leaves nothing half done. It has a rollback journal: a write-ahead log's index is
+mapped into memory, and whoever writes to a mapped page of a disk that broke is killed (SIGBUS).
 """
 
 from __future__ import annotations
@@ -53,13 +54,12 @@ CREATE TABLE services (
 
 def begin_instance(directory: DataDirectory) -> None:
     """Forget what an earlier instance knew; the caller holds the instance lock. Blocks."""
-    for name in ("shared.db", "shared.db-wal", "shared.db-shm"):
+    for name in ("shared.db", "shared.db-journal"):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(directory.root / name)
     os.close(os.open(directory.shared_database, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     rows = _open(directory.shared_database, timeout_secs=SHARED_BUSY_SECS_MAX)
     try:
-        rows.execute("PRAGMA journal_mode = WAL")
         rows.executescript(_SCHEMA)
     finally:
         rows.close()
@@ -71,21 +71,24 @@ def begin_instance(directory: DataDirectory) -> None:
 def make_counter_files(directory: DataDirectory, names: Sequence[str]) -> None:
     """Files of zeros that processes map into memory to count in; blocks. Raises OperatorError.
 
-    Their room is taken before: a full disk would end a process that writes to a page without any.
+    On the disk are only names. The files are in memory, open here and in every process that is
+    forked from here: a full or broken disk would end a process that writes to a mapped page of it.
     """
     try:
         shutil.rmtree(directory.metrics, ignore_errors=True)
         directory.metrics.mkdir(mode=0o750)
         for name in names:
-            clear_counter_file(directory, name)
+            descriptor = os.memfd_create(name)
+            os.ftruncate(descriptor, COUNTER_FILE_BYTES)
+            os.symlink(f"/proc/self/fd/{descriptor}", directory.metrics / name)
     except OSError as error:
         raise OperatorError(f"{directory.metrics}: {error.strerror}") from error
 
 
 def clear_counter_file(directory: DataDirectory, name: str) -> None:
-    """Back to zeros, with all its room; blocks."""
-    with open(directory.metrics / name, "wb") as file:
-        os.posix_fallocate(file.fileno(), 0, COUNTER_FILE_BYTES)
+    """Nothing is counted in it any more; blocks."""
+    with open(directory.metrics / name, "r+b") as file:
+        file.write(bytes(8))  # how much of the file is used
 
 
 def _open(path: Path, *, timeout_secs: float) -> sqlite3.Connection:
@@ -93,6 +96,7 @@ def _open(path: Path, *, timeout_secs: float) -> sqlite3.Connection:
         path, timeout=timeout_secs, isolation_level=None, check_same_thread=False
     )
     rows.execute("PRAGMA synchronous = OFF")
+    rows.execute("PRAGMA journal_mode = PERSIST")
     return rows
 
 

@@ -208,7 +208,17 @@ From the start of the process to the first 200 on `/readyz` (`/v2/` for the othe
 - data on {machine.file_system}, where making a 4 KiB write durable takes {machine.sync_ms:.2f} ms
 - load average before the run: {machine.load:.2f}
 
-## Method
+{_method(report)}"""
+
+
+def _verdict(report: Report) -> str:
+    if not report.shortfalls():
+        return "Every ratio is at least 1."
+    return "Short of what is meant: " + "; ".join(report.shortfalls()) + "."
+
+
+def _method(report: Report) -> str:
+    return f"""## Method
 
 - Both registries store on the same file system, speak plain HTTP on the loopback address and run at
   the same time, one idle while the other is measured. Ours is in its default configuration, with
@@ -227,9 +237,3 @@ From the start of the process to the first 200 on `/readyz` (`/v2/` for the othe
   the clock starts and uses one kept-alive connection for each client. Every answer is checked for
   status and length, and a wrong one ends the run. What is pulled is dropped by the kernel uncopied.
 """
-
-
-def _verdict(report: Report) -> str:
-    if not report.shortfalls():
-        return "Every ratio is at least 1."
-    return "Short of what is meant: " + "; ".join(report.shortfalls()) + "."

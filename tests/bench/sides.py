@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.load.resident import family
+from tests.processes import family
 from tests.running import HOST, free_port, program
 
 REPOSITORY = Path(__file__).resolve().parents[2]

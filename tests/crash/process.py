@@ -49,7 +49,8 @@ class Place:
             words = [sys.executable, "-m", "tests.crash.serve", "--control", str(self.control)]
         if self.config is not None:
             words += ["-c", str(self.config)]
-        words += worker_arguments(self.log_file.parent)
+        else:
+            words += worker_arguments(self.log_file.parent)
         return [*words, "--listen", self.address, "--data-dir", str(self.data_dir)]
 
 

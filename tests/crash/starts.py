@@ -14,7 +14,7 @@ from tests.crash.client import Client, Content, blob_path, uploads_path
 from tests.crash.faulty_files import KILL, TEAR, Control, Fault
 from tests.crash.leftovers import Leftovers
 from tests.crash.process import Place, start
-from tests.running import RegistryDidNotStart, RunningRegistry, free_port
+from tests.running import RegistryDidNotStart, RunningRegistry, free_port, worker_lines
 
 STEPS_MAX = 100
 FIRST_STEPS = 520
@@ -134,7 +134,9 @@ def fail_every_start(seed: str, scratch: Path) -> Outcome:
     directory = scratch / "starts"
     directory.mkdir()
     config = directory / "config.toml"
-    config.write_text('[blob_store.fs]\nreserve = "16MiB"\nballast = "1MiB"\n', encoding="utf-8")
+    config.write_text(
+        f'[blob_store.fs]\nreserve = "16MiB"\nballast = "1MiB"\n{worker_lines()}', encoding="utf-8"
+    )
     control = Control(directory / "control.json")
     log = directory / "registry.log"
     place = Place(directory / "data", log, free_port(), config, control.path)

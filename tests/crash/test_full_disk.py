@@ -93,17 +93,37 @@ def test_push_in_one_request_that_fills_the_disk_leaves_nothing(
     assert registry.client.ask("POST", path, LARGE.bytes()).status == 201
 
 
-def test_session_is_not_opened_on_a_full_disk(station: tuple[Station, Script, Disk]) -> None:
+def test_sessions_that_are_opened_on_a_full_disk_take_nothing(
+    station: tuple[Station, Script, Disk],
+) -> None:
+    """Without a reserve some are opened: their records are in files that have served before."""
     registry, script, disk = station
     disk.fill()
 
-    answers = [registry.client.ask("POST", uploads_path(script.namespace)) for _ in range(3)]
+    answers = [registry.client.ask("POST", uploads_path(script.namespace)) for _ in range(70)]
 
-    # An empty file needs no room on this file system; its content does.
-    for answer in answers:
+    expect_full(answers[-1])
+    opened = [answer.headers["location"] for answer in answers if answer.status == 202]
+    for answer in answers[len(opened) :]:
         expect_full(answer)
+    for location in opened:
+        expect_full(registry.client.ask("PATCH", location, b"x"))
+        assert registry.client.ask("DELETE", location).status == 204
     assert files_in_uploads(registry) == []
     expect_facts(registry, script)
+
+
+def test_session_is_not_opened_below_the_reserve(
+    small_disk: Disk, open_station: OpenStation
+) -> None:
+    station = open_station(small_disk.path / "data", reserve="1MiB")
+    station.start()
+    script = station.script()
+    script.prepare()
+    small_disk.fill()
+
+    expect_full(station.client.ask("POST", uploads_path(script.namespace)))
+    assert files_in_uploads(station) == []
 
 
 def push_manifest(station: Station, tag: str, size: int) -> Answer:

@@ -15,12 +15,12 @@ from tests.family.family import (
     Report,
     Wrong,
     is_free,
-    is_running,
     running_family,
     wait_until,
 )
 from tests.family.lines import Line, SlowRequest, connected, exchange, lines_to, worker_of
 from tests.family.uploads import NAMESPACE, expect_blob, expect_offset, finish, start_upload
+from tests.processes import is_running
 from tests.running import HOST, free_port, program
 
 END_SECS_MAX = 5.0

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.crash.process import CRASHES
+from tests.processes import is_running
 from tests.running import RunningRegistry, start_registry
 
 WORKERS = tuple(f"worker-{number}" for number in range(1, 5))
@@ -55,15 +56,6 @@ def wait_until(condition: Callable[[], bool], what: str, secs: float = WAIT_SECS
             raise Wrong(f"not within {secs:.0f} s: {what}")
         time.sleep(POLL_SECS)
     return time.monotonic() - begun_at
-
-
-def is_running(pid: int) -> bool:
-    """Whether the process is there; one that has ended and was not waited for is not."""
-    try:
-        status = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return status.rpartition(")")[2].split()[0] not in ("Z", "X")
 
 
 def is_free(lock: Path) -> bool:

@@ -6,20 +6,12 @@ import threading
 from pathlib import Path
 from types import TracebackType
 
+from tests.processes import family
+
 MIB = 1024 * 1024
 SAMPLE_SECS = 0.1
 _FORGET_PEAK = "5"
 """What proc(5) wants in `clear_refs` for a new `VmHWM`."""
-
-
-def family(pid: int) -> list[int]:
-    """A process and all that descend from it."""
-    children = Path(f"/proc/{pid}/task/{pid}/children")
-    try:
-        found = children.read_text(encoding="ascii").split()
-    except FileNotFoundError:
-        found = []
-    return [pid, *(member for child in found for member in family(int(child)))]
 
 
 def resident_bytes(pid: int, field: str = "VmRSS") -> int:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tests.crash.process import Log, Place, start
 from tests.factories import Content
-from tests.load.resident import family
+from tests.processes import family
 from tests.running import RunningRegistry, free_port
 from tests.server.wire import Answer, Wire
 
