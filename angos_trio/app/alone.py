@@ -6,7 +6,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Final
 
@@ -87,7 +87,7 @@ async def _serve(plan: Plan, files: Files | None, signals: AsyncIterator[int]) -
             application = build_application(runtime, plan.access, named(plan, worker_name(0)))
             await serve(application, listeners_of(sockets), plan.serve, signals.__anext__)
             services.cancel_scope.cancel()
-        DataDirectory(plan.storage.root).control_socket.unlink(missing_ok=True)
+        forget_control(plan)
     _log.info("stopped")
 
 
@@ -110,6 +110,12 @@ def listen_for_control(plan: Plan) -> socket.socket:
     directory = DataDirectory(plan.storage.root)
     with directory.opened() as folder:
         return listen_for_operator(directory.control_socket, folder)
+
+
+def forget_control(plan: Plan) -> None:
+    """Nobody listens on the control socket any more; a disk that broke may keep its name."""
+    with suppress(OSError):
+        DataDirectory(plan.storage.root).control_socket.unlink()
 
 
 def log_started(

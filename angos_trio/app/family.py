@@ -14,6 +14,7 @@ import trio
 
 from angos_trio.app.alone import (
     SWITCH_SECS,
+    forget_control,
     listen_for_control,
     listening_sockets,
     log_started,
@@ -66,7 +67,7 @@ def serve_family(plan: Plan, files: Files | None = None) -> int:
         control, turns = listen_for_control(plan), Turns(plan.workers)
         family = _Family(plan, files, directory, sockets, control, turns)
         code = _supervisor(family).run()
-        directory.control_socket.unlink(missing_ok=True)
+        forget_control(plan)
     finally:
         os.close(lock)
     log.logger("app").info("stopped")

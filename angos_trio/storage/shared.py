@@ -127,10 +127,10 @@ class Shared:
         return descriptor
 
     def close(self) -> None:
-        """Give the sign of life back."""
+        """Give the sign of life back; what a disk refuses to remove, a later start removes."""
         self._at_once.close()
         self._patient.close()
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):
             os.unlink(self._sign_of(self.me))
         os.close(self._sign)
 
