@@ -32,8 +32,6 @@ from angos_trio.telemetry.log import logger
 _log = logger("steward")
 STEWARD: Final = "steward"
 """Its services report as `steward.<service>`."""
-CONFIGURATION: Final = f"{STEWARD}.configuration"
-"""How the last reload ended."""
 
 
 def is_service(name: str) -> bool:
@@ -41,11 +39,11 @@ def is_service(name: str) -> bool:
     return name.startswith(f"{STEWARD}.")
 
 
-async def expire(registry: Registry, expiry_secs: Callable[[], int]) -> None:
+async def expire(registry: Registry, expiry_secs: int) -> None:
     """Drop upload sessions that nothing came to for long; each minute."""
     sessions = registry.storage.sessions
     while True:
-        for session in await sessions.idle_since(time.monotonic() - expiry_secs()):
+        for session in await sessions.idle_since(time.monotonic() - expiry_secs):
             _log.info("upload.expired", session=session)
             await sessions.discard(session)
         await trio.sleep(SWEEP_SECS)
@@ -85,7 +83,7 @@ async def refill(registry: Registry) -> None:
 Services = Mapping[str, Callable[[], Awaitable[None]]]
 
 
-def services_of(registry: Registry, expiry_secs: Callable[[], int]) -> Services:
+def services_of(registry: Registry, expiry_secs: int) -> Services:
     """The steward's services by name."""
     return {
         "expire": partial(expire, registry, expiry_secs),

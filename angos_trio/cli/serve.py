@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from functools import partial
 
 import trio
 
@@ -21,17 +20,16 @@ PRIVATE_UMASK = 0o027
 
 def serve(files: Sequence[str], listen: str | None, data_dir: str | None) -> int:
     """Serve until SIGTERM or SIGINT; 0 after a clean stop."""
-    read = partial(load_with_overrides, files, listen, data_dir)
-    parsed = read()
+    parsed = load_with_overrides(files, listen, data_dir)
     plan = make_plan(parsed.config, is_configured=bool(files))
     os.umask(PRIVATE_UMASK)
     log.configure(parsed.config.observability.log_level)
     for remark in parsed.remarks:
         log.logger("config").warning("config.remark", remark=remark)
     if plan.workers > 1:
-        return serve_family(plan, read_again=read)
+        return serve_family(plan)
     try:
-        trio.run(partial(run, plan, read_again=read))
+        trio.run(run, plan)
     except BaseExceptionGroup as group:
         raise _operator_error(group) from None
     return 0

@@ -29,40 +29,17 @@ from angos_trio.limits import (
     CHILD_SILENT_SECS_MAX,
     CHILD_STEADY_SECS,
     CHILD_STOP_SECS_MAX,
-    RELOAD_SECS_MAX,
 )
 from angos_trio.telemetry.log import logger
 
 _log = logger("supervisor")
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
-_READY, _ALIVE, _ACCEPTS, _REFUSES = b"r", b"a", b"y", b"n"
-_OFFER, _TAKE, _DROP = b"o", b"t", b"d"
-_WORD_BYTES_MAX: Final = 64 * 1024
+_READY, _ALIVE = b"r", b"a"
 HURRY_SIGNAL: Final = signal.SIGUSR1
 """Tells a child that is stopping to end its requests at once."""
 REFUSED_CODE: Final = 1
 CRASHED_CODE: Final = 70
 ORPHANED_CODE: Final = 71
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """A configuration to look at; nothing changes yet. The generation is to be answered with."""
-
-    generation: int
-    content: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Take:
-    """Everybody accepted the last offer: it counts from now on."""
-
-
-@dataclass(frozen=True, slots=True)
-class Drop:
-    """The last offer is off, and this is why."""
-
-    reason: str
 
 
 class Link:
@@ -71,33 +48,6 @@ class Link:
     def __init__(self, end: socket.socket) -> None:
         self._end = end
         end.setblocking(False)
-
-    def fileno(self) -> int:
-        """Readable when there is something to `hear`."""
-        return self._end.fileno()
-
-    def hear(self) -> Offer | Take | Drop | None:
-        """What the supervisor said next; None when it has said nothing more."""
-        try:
-            word, descriptors, _, _ = socket.recv_fds(self._end, _WORD_BYTES_MAX, 1)
-        except (BlockingIOError, ConnectionError):
-            return None
-        if word.startswith(_OFFER):
-            with os.fdopen(descriptors[0], "rb") as file:
-                return Offer(
-                    int(word[1:]), os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0)
-                )
-        if word.startswith(_TAKE):
-            return Take()
-        return Drop(word[1:].decode()) if word.startswith(_DROP) else None
-
-    def accept(self, offer: Offer) -> None:
-        """The offer can be taken at any moment."""
-        self._say(_ACCEPTS + b"%d" % offer.generation)
-
-    def refuse(self, offer: Offer, reason: str) -> None:
-        """The offer cannot be taken here."""
-        self._say(_REFUSES + b"%d " % offer.generation + reason.encode())
 
     def ready(self) -> None:
         """From now on the child does its work."""
@@ -122,15 +72,6 @@ class Child:
     name: str
     main: Callable[[Link], None]
     rank: int = 0
-
-
-@dataclass(slots=True)
-class _Reload:
-    """An offer that not all members have answered yet."""
-
-    offer: Offer
-    waits_for: set[str]
-    deadline: float
 
 
 @dataclass(slots=True)
@@ -218,12 +159,8 @@ class Supervisor:
     children: Sequence[Child]
     drain_secs: float
     on_ready: Callable[[], None]
-    on_hangup: Callable[[], bytes | str]
-    """SIGHUP came: a configuration to offer, or why there is none."""
-    on_reload: Callable[[bytes | str], None]
-    """What all took, or why it was refused."""
-    _generation: int = 0
-    _reload: _Reload | None = None
+    on_hangup: Callable[[], None] = lambda: None
+    """SIGHUP came."""
     _members: list[_Member] = field(default_factory=list)
     _stopping: list[int] = field(default_factory=list)
     _kill_at: float | None = None
@@ -252,14 +189,11 @@ class Supervisor:
 
     def _go_round(self) -> None:
         now = time.monotonic()
-        if not self._stopping and self._reload is None:
+        if not self._stopping:
             for member in self._members:
                 if member.start_at is not None and now >= member.start_at:
                     self._start(member, now)
         self._kill_the_silent(now)
-        if self._reload is not None and now > self._reload.deadline:
-            silent = ", ".join(sorted(self._reload.waits_for))
-            self._end_reload(f"no answer from {silent}")
         self._stop_further(now)
         for key, _ in self._selector.select(CHILD_ALIVE_SECS / 4):
             if key.data is None:
@@ -271,7 +205,7 @@ class Supervisor:
     def _start(self, member: _Member, now: float) -> None:
         sys.stderr.flush()
         try:
-            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            ours, theirs = socket.socketpair()
             pid = os.fork()
         except OSError as error:  # no memory, no descriptors, too many processes
             wait_secs = self._start_later(member, now)
@@ -312,70 +246,18 @@ class Supervisor:
         if member.end is None:
             return
         try:
-            word = member.end.recv(_WORD_BYTES_MAX)
+            words = member.end.recv(4096)
         except (BlockingIOError, ConnectionError):
             return
-        if not word:
+        if not words:
             self._close_end(member)
             return
         member.heard_at = time.monotonic()
-        if word == _READY and not member.is_ready:
+        if _READY in words and not member.is_ready:
             member.is_ready = True
             if not self._was_ready and all(each.is_ready for each in self._members):
                 self._was_ready = True
                 self.on_ready()
-        elif word[:1] in (_ACCEPTS, _REFUSES):
-            self._take_answer(member, word)
-
-    def _begin_reload(self) -> None:
-        """Offer a new configuration to all that run; one that is begun is finished first."""
-        if self._reload is not None or not self._was_ready or self._stopping:
-            return
-        content = self.on_hangup()
-        if isinstance(content, str):
-            self._end_reload(content)
-            return
-        self._generation += 1
-        offer = Offer(self._generation, content)
-        asked = {member.child.name for member in self._members if member.pid}
-        self._reload = _Reload(offer, asked, time.monotonic() + RELOAD_SECS_MAX)
-        with contextlib.closing(_Memory(content)) as memory:
-            for member in self._members:
-                self._say(member, _OFFER + b"%d" % offer.generation, [memory.descriptor])
-
-    def _take_answer(self, member: _Member, word: bytes) -> None:
-        current = self._reload
-        generation, _, reason = word[1:].partition(b" ")
-        if current is None or int(generation) != current.offer.generation:
-            return
-        if word.startswith(_REFUSES):
-            self._end_reload(f"{member.child.name}: {reason.decode()}")
-        else:
-            self._waits_no_more_for(member)
-
-    def _waits_no_more_for(self, member: _Member) -> None:
-        """It accepted; or it ended, and starts anew with what counts then."""
-        if self._reload is not None:
-            self._reload.waits_for.discard(member.child.name)
-            if not self._reload.waits_for:
-                self._end_reload(None)
-
-    def _end_reload(self, refused: str | None) -> None:
-        """Everybody takes the offer, or nobody does."""
-        current, self._reload = self._reload, None
-        word = _DROP + (refused or "").encode()
-        if refused is None and current is not None:
-            word = _TAKE
-        self.on_reload(current.offer.content if current and word == _TAKE else refused or "")
-        for member in self._members:
-            self._say(member, word)
-
-    @staticmethod
-    def _say(member: _Member, word: bytes, descriptors: Sequence[int] = ()) -> None:
-        """A member that does not listen is silent too, and killed for that."""
-        if member.end is not None:
-            with contextlib.suppress(BlockingIOError, ConnectionError):
-                socket.send_fds(member.end, [word[:_WORD_BYTES_MAX]], descriptors)
 
     def _close_end(self, member: _Member) -> None:
         if member.end is not None:
@@ -402,7 +284,6 @@ class Supervisor:
         now = time.monotonic()
         pid, member.pid = member.pid, 0
         self._close_end(member)
-        self._waits_no_more_for(member)
         if code == REFUSED_CODE and not self._was_ready:
             self._code = code  # it has said why, and would say so again
             if not self._stopping:
@@ -459,7 +340,7 @@ class Supervisor:
     def _take_signals(self, wake: int) -> None:
         for kind in os.read(wake, 4096):
             if kind == signal.SIGHUP:
-                self._begin_reload()
+                self.on_hangup()
             elif kind in (signal.SIGTERM, signal.SIGINT):
                 if self._stopping:
                     self._tell_rank(HURRY_SIGNAL)
@@ -480,19 +361,6 @@ class Supervisor:
             signal.set_wakeup_fd(-1)
             reads.close()
             writes.close()
-
-
-class _Memory:
-    """A file in memory with this content, to be handed to other processes."""
-
-    def __init__(self, content: bytes) -> None:
-        self.descriptor = os.memfd_create("configuration")
-        while content:
-            content = content[os.write(self.descriptor, content) :]
-
-    def close(self) -> None:
-        """Those who got it keep it."""
-        os.close(self.descriptor)
 
 
 def _only_wake(kind: int, frame: FrameType | None) -> None:
