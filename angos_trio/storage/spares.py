@@ -53,6 +53,9 @@ class Spares:
             self._files.move(path, spare)
         except FileNotFoundError:
             return
+        except OSError:
+            self._files.remove(path)
+            return
         self._paths.append(spare)
 
     def close(self) -> None:

@@ -224,6 +224,7 @@ def _is_uuid(text: str) -> bool:
 def _is_session(path: Path) -> bool:
     try:
         record, *marks = path.read_bytes().split(b"\n")
-        return json.loads(record)["id"] == path.stem and not any(marks)
+        # A mark that a crash tore has no end of line, and says nothing.
+        return json.loads(record)["id"] == path.stem and not any(marks[:-1])
     except (ValueError, KeyError):
         return False

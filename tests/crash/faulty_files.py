@@ -99,7 +99,6 @@ class FaultyFiles(Files):
         self._seen: tuple[int, int] | None = None
         self._fault: Fault | None = None
         self._count = 0
-        self._is_lasting = False
 
     def reached(self, point: str) -> None:
         self._step(point)
@@ -178,14 +177,13 @@ class FaultyFiles(Files):
             fault = self._look()
             if fault is None:
                 return None
-            if self._is_lasting:
-                return fault if fault.lasts_for(name) else None
+            if _hit_file(self._control).exists():  # here, or in another process of the registry
+                return fault if fault.lasts and fault.lasts_for(name) else None
             if not fault.may_come_to(name):
                 return None
             self._count += 1
             if self._count != fault.at:
                 return None
-            self._is_lasting = fault.lasts
             _hit_file(self._control).write_text(name, encoding="utf-8")
             return fault
 
@@ -196,7 +194,7 @@ class FaultyFiles(Files):
             seen = (found.st_ino, found.st_mtime_ns)
             if seen != self._seen:
                 self._fault = Fault(**json.loads(self._control.read_bytes()))
-                self._seen, self._count, self._is_lasting = seen, 0, False
+                self._seen, self._count = seen, 0
         except FileNotFoundError:
             self._seen, self._fault = None, None
         return self._fault

@@ -59,6 +59,17 @@ def test_what_is_gone_already_is_given_back_without_a_word(spares: Spares, tmp_p
     spares.write_new(str(tmp_path / "record"), b"x")
 
 
+def test_what_cannot_be_kept_is_removed(
+    spares: Spares, files: ScriptedFiles, tmp_path: Path
+) -> None:
+    spares.write_new(str(tmp_path / "record"), b"x")
+    files.at["move"] = failing(errno.ENOSPC)
+
+    spares.give_back(str(tmp_path / "record"))
+
+    assert os.listdir(tmp_path) == ["kept"]
+
+
 @pytest.mark.parametrize("verb", ["write_over", "write_at", "move"])
 def test_disk_that_refuses_leaves_nothing_half_written(
     spares: Spares, files: ScriptedFiles, tmp_path: Path, verb: str

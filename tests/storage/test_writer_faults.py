@@ -398,7 +398,7 @@ def test_leftover_that_cannot_be_removed_does_not_undo_the_commit(root: Path) ->
     async def test() -> None:
         async with opened(root, files) as storage:
             staged = await staged_blob(storage, b"content")
-            files.at["move"] = failing(errno.EIO)
+            files.at["move"] = files.at["remove"] = failing(errno.EIO)
             await storage.write(holding(staged))
             await quiet(storage)
             assert files.count("move") == 1
