@@ -68,8 +68,9 @@ bench: $(READY) ## beside Debian's docker-registry, alternating, medians (root; 
 zb: $(READY) ## zot's load generator, unchanged, without an error (Go)
 	$(PY) -m tests.bench.zb $(if $(ZOT),--source $(ZOT))
 
-nightly: test coverage conformance e2e memory rude bench ## everything, with ten times the kills
+nightly: test coverage conformance e2e memory rude family bench ## everything, with ten times the kills
 	$(MAKE) crash KILLS=1000
+	$(MAKE) conformance crash e2e memory rude WORKERS=4
 
 lock: ## write constraints.txt anew from the newest versions that pyproject.toml allows
 	rm -rf .cache/lock

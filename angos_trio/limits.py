@@ -109,6 +109,9 @@ TAG_HISTORY_ENTRIES_MAX: Final = 100
 WORKERS_MAX: Final = 64
 INSTANCE_WAIT_SECS_MAX: Final = 2.0
 """A start waits for the processes of a killed instance to be gone."""
+RELOAD_SECS_MAX: Final = 10.0
+"""For all processes to look at a new configuration; then it is refused."""
+RELOAD_REASON_CHARACTERS_MAX: Final = 2000
 CHILD_ALIVE_SECS: Final = 1.0
 """Between two signs of life of a process."""
 CHILD_SILENT_SECS_MAX: Final = 30.0

@@ -5,20 +5,21 @@ from __future__ import annotations
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from types import FrameType
 from typing import Final
 
 import trio
 
 from angos_trio.app.building import (
-    build_application,
     build_operator_application,
     build_registry,
     build_runtime,
 )
 from angos_trio.app.plan import Plan
+from angos_trio.app.reload import ReadAgain, Serving, reload_alone, serve_by
 from angos_trio.app.services import report_alive, run_services, services_of
 from angos_trio.errors import OperatorError
 from angos_trio.registry.push_blob import complete_interrupted
@@ -32,20 +33,40 @@ from angos_trio.server.sockets import (
 )
 from angos_trio.storage.directory import DataDirectory
 from angos_trio.storage.files import Files
-from angos_trio.storage.store import open_storage
+from angos_trio.storage.store import Storage, open_storage
 from angos_trio.telemetry.log import logger
 
 _log = logger("app")
+Follow = Callable[[Serving, Storage, list[socket.socket]], Awaitable[None]]
 SWITCH_SECS: Final = 0.0005
 """Python's thread switch interval: with one busy thread a 5 µs read took 6 ms at the default."""
 
 
-async def run(plan: Plan, files: Files | None = None) -> None:
-    """Serve until SIGTERM or SIGINT, then drain and close. Raises OperatorError."""
+async def run(plan: Plan, files: Files | None = None, read_again: ReadAgain | None = None) -> None:
+    """Serve until SIGTERM or SIGINT, then drain and close. Raises OperatorError.
+
+    `read_again` is called when SIGHUP comes.
+    """
     sys.setswitchinterval(SWITCH_SECS)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    with stop_signals(signal.SIGTERM, signal.SIGINT) as signals:
-        await _serve(plan, files, signals)
+    with (
+        stop_signals(signal.SIGTERM, signal.SIGINT) as signals,
+        stop_signals(signal.SIGHUP) as hangups,
+    ):
+        await _serve(plan, files, signals, partial(_follow, hangups, read_again))
+
+
+async def _follow(
+    hangups: AsyncIterator[int],
+    read_again: ReadAgain | None,
+    serving: Serving,
+    storage: Storage,
+    sockets: list[socket.socket],
+) -> None:
+    """Reload at each hang-up, until cancelled."""
+    is_local_only = all(map(is_local, sockets))
+    async for _ in hangups:
+        if read_again is not None:
+            await reload_alone(serving, storage, read_again, is_local=is_local_only)
 
 
 @contextmanager
@@ -67,25 +88,28 @@ def _take_no_notice(kind: int, frame: FrameType | None) -> None:
     """The process is about to end."""
 
 
-async def _serve(plan: Plan, files: Files | None, signals: AsyncIterator[int]) -> None:
+async def _serve(
+    plan: Plan, files: Files | None, signals: AsyncIterator[int], follow: Follow
+) -> None:
     async with open_storage(plan.storage, files) as storage:
         registry = build_registry(plan, storage)
         completed = await complete_interrupted(registry, storage.interrupted)
         sockets = listening_sockets(plan)
         control = listen_for_control(plan)
         runtime = build_runtime(registry)
+        serving = serve_by(plan, runtime, worker_name(0))
         log_started(plan, sockets, workers=1, completed=completed)
         async with trio.open_nursery() as services:
             services.start_soon(storage.sessions.run)
             services.start_soon(report_alive, storage, worker_name(0))
-            expiry_secs = plan.config.global_.upload_expiry_secs
-            services.start_soon(run_services, storage, services_of(registry, expiry_secs))
+            wanted = services_of(registry, lambda: serving.expiry_secs)
+            services.start_soon(run_services, storage, wanted)
+            services.start_soon(follow, serving, storage, sockets)
             operator = build_operator_application(runtime)
             services.start_soon(
                 serve, operator, listeners_of([control]), plan.serve, trio.sleep_forever
             )
-            application = build_application(runtime, plan.access, named(plan, worker_name(0)))
-            await serve(application, listeners_of(sockets), plan.serve, signals.__anext__)
+            await serve(serving, listeners_of(sockets), plan.serve, signals.__anext__)
             services.cancel_scope.cancel()
         forget_control(plan)
     _log.info("stopped")
@@ -129,8 +153,3 @@ def log_started(
 def worker_name(number: int) -> str:
     """What a worker is called in logs and reports; numbers begin at 0."""
     return f"worker-{number + 1}"
-
-
-def named(plan: Plan, worker: str) -> str | None:
-    """The worker's name, where answers are to tell it."""
-    return worker if plan.config.observability.worker_header else None

@@ -5,18 +5,20 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from typing import TypedDict
 
 from angos_trio.api.context import Runtime
 from angos_trio.api.routes import build_routes
 from angos_trio.app.plan import Plan
-from angos_trio.app.services import is_service
+from angos_trio.app.services import CONFIGURATION, is_service
 from angos_trio.auth.access import Access
 from angos_trio.clock import epoch_seconds
 from angos_trio.http.application import Application
 from angos_trio.http.gate import Gate
 from angos_trio.limits import REPORT_SECS_MAX
 from angos_trio.oci.codes import OciError
-from angos_trio.registry.context import Registry
+from angos_trio.policy.immutability import TagRules
+from angos_trio.registry.context import Limits, Registry
 from angos_trio.storage.metadata import services
 from angos_trio.storage.metadata.services import Report
 from angos_trio.storage.store import Storage
@@ -26,12 +28,23 @@ from angos_trio.telemetry.metrics import Metrics, StorageGauges
 
 def build_registry(plan: Plan, storage: Storage) -> Registry:
     """The use-cases' bundle."""
-    return Registry(
-        storage=storage,
+    return Registry(storage=storage, now=epoch_seconds, **limits_of(plan))
+
+
+class RegistryLimits(TypedDict):
+    """What the use-cases have from the configuration."""
+
+    limits: Limits
+    tag_rules: TagRules
+    allows_missing_references: bool
+
+
+def limits_of(plan: Plan) -> RegistryLimits:
+    """The part of the bundle that a reload changes."""
+    return RegistryLimits(
         limits=plan.limits,
         tag_rules=plan.tag_rules,
         allows_missing_references=plan.config.global_.allow_missing_manifest_references,
-        now=epoch_seconds,
     )
 
 
@@ -114,7 +127,10 @@ def judge_reports(reports: Sequence[Report], now: float) -> tuple[list[str], lis
     degraded: list[str] = []
     for report in reports:
         silent_secs = now - report.seen_at
-        if is_service(report.name):
+        if report.name == CONFIGURATION:
+            if report.problem is not None:
+                degraded.append(f"the last reload was refused: {report.problem}")
+        elif is_service(report.name):
             if report.problem is not None:
                 degraded.append(f"{report.name} fails and is tried again: {report.problem}")
         elif silent_secs > REPORT_SECS_MAX:

@@ -18,34 +18,45 @@ from angos_trio.app.alone import (
     listen_for_control,
     listening_sockets,
     log_started,
-    named,
     stop_signals,
     worker_name,
 )
 from angos_trio.app.building import (
-    build_application,
     build_operator_application,
     build_registry,
     build_runtime,
 )
 from angos_trio.app.plan import Plan
+from angos_trio.app.reload import (
+    ReadAgain,
+    Serving,
+    note_outcome,
+    plan_anew,
+    read_anew,
+    serve_by,
+    tell_refused,
+    tell_reloaded,
+)
 from angos_trio.app.services import STEWARD, report_alive, run_services, services_of
+from angos_trio.config.reload import decode, encode
+from angos_trio.errors import OperatorError
 from angos_trio.limits import CHILD_ALIVE_SECS
 from angos_trio.registry.push_blob import complete_interrupted
+from angos_trio.server.link import Drop, Link, Offer, Take
 from angos_trio.server.serve import serve
-from angos_trio.server.sockets import TurnListener, Turns, listeners_of
-from angos_trio.server.supervisor import HURRY_SIGNAL, Child, Link, Supervisor, run_once
+from angos_trio.server.sockets import TurnListener, Turns, is_local, listeners_of
+from angos_trio.server.supervisor import HURRY_SIGNAL, Child, Supervisor, run_once
 from angos_trio.storage.directory import DataDirectory, take_instance_lock
 from angos_trio.storage.files import Files
 from angos_trio.storage.shared import clear_counter_file, make_counter_files
-from angos_trio.storage.store import begin_storage, join_storage
+from angos_trio.storage.store import Storage, begin_storage, join_storage
 from angos_trio.telemetry import log
 from angos_trio.telemetry.metrics import in_flight_file, share, shared_files
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Family:
-    """What all processes are forked with."""
+    """What all processes are forked with; `plan` is what counts when one is forked."""
 
     plan: Plan
     files: Files | None
@@ -53,10 +64,36 @@ class _Family:
     sockets: list[socket.socket]
     control: socket.socket
     turns: Turns
+    read_again: ReadAgain | None
+
+    def offer(self) -> bytes | str:
+        """What the files say now, for all to look at; or why there is nothing to look at."""
+        if self.read_again is None:
+            return "there is nothing to read again"
+        is_local_only = all(map(is_local, self.sockets))
+        try:
+            plan = read_anew(self.read_again, self.plan, is_local=is_local_only)
+        except OperatorError as error:
+            return str(error)
+        return encode(plan.config)
+
+    def settle(self, outcome: bytes | str) -> None:
+        """All took the configuration; or none did, and why."""
+        if isinstance(outcome, bytes):
+            self.plan = plan_anew(decode(outcome), self.plan)
+            log.configure(self.plan.config.observability.log_level)
+            tell_reloaded()
+        else:
+            tell_refused(outcome)
 
 
-def serve_family(plan: Plan, files: Files | None = None) -> int:
-    """Serve with several workers until SIGTERM or SIGINT; the exit code. Raises OperatorError."""
+def serve_family(
+    plan: Plan, files: Files | None = None, read_again: ReadAgain | None = None
+) -> int:
+    """Serve with several workers until SIGTERM or SIGINT; the exit code. Raises OperatorError.
+
+    `read_again` is called when SIGHUP comes.
+    """
     directory = DataDirectory(plan.storage.root)
     lock = take_instance_lock(directory)
     try:
@@ -65,7 +102,7 @@ def serve_family(plan: Plan, files: Files | None = None) -> int:
         names = [*map(worker_name, range(plan.workers)), STEWARD]
         make_counter_files(directory, [file for name in names for file in shared_files(name)])
         control, turns = listen_for_control(plan), Turns(plan.workers)
-        family = _Family(plan, files, directory, sockets, control, turns)
+        family = _Family(plan, files, directory, sockets, control, turns, read_again)
         code = _supervisor(family).run()
         forget_control(plan)
     finally:
@@ -86,6 +123,8 @@ def _supervisor(family: _Family) -> Supervisor:
         children=[*workers, steward],
         drain_secs=plan.serve.drain_secs,
         on_ready=lambda: log_started(plan, family.sockets, plan.workers, None),
+        on_hangup=family.offer,
+        on_reload=family.settle,
     )
 
 
@@ -124,6 +163,37 @@ async def _be_alive(link: Link) -> None:
         await trio.sleep(CHILD_ALIVE_SECS)
 
 
+async def _follow(link: Link, serving: Serving, storage: Storage | None = None) -> None:
+    """Look at what the supervisor offers, and take it when all can; until cancelled.
+
+    With a storage this process tells all how it ended.
+    """
+    prepared: Serving | None = None
+    while True:
+        await trio.lowlevel.wait_readable(link)
+        match link.hear():
+            case Offer() as offer:
+                prepared = _prepare(link, offer, serving)
+            case Take() if prepared is not None:
+                serving.become(prepared)
+                if storage is not None:
+                    await note_outcome(storage, None)
+            case Drop(reason):
+                prepared = None
+                if storage is not None:
+                    await note_outcome(storage, reason)
+
+
+def _prepare(link: Link, offer: Offer, serving: Serving) -> Serving | None:
+    try:
+        prepared = serving.prepare(plan_anew(decode(offer.content), serving.plan))
+    except (OperatorError, ValueError) as error:
+        link.refuse(offer, f"{type(error).__name__}: {error}")
+        return None
+    link.accept(offer)
+    return prepared
+
+
 def _name_process(family: _Family, name: str) -> None:
     log.name_process(name)
     clear_counter_file(family.directory, in_flight_file(name))
@@ -138,7 +208,7 @@ async def _work(family: _Family, number: int, link: Link) -> None:
     with stop_signals(signal.SIGTERM, HURRY_SIGNAL) as signals:
         async with join_storage(plan.storage, family.files, processes=plan.workers) as storage:
             runtime = build_runtime(build_registry(plan, storage))
-            application = build_application(runtime, plan.access, named(plan, name))
+            serving = serve_by(plan, runtime, name)
             inner = listeners_of(family.sockets)
             listeners = [TurnListener(each, family.turns, number) for each in inner]
             tell = partial(family.turns.tell, number)
@@ -146,8 +216,9 @@ async def _work(family: _Family, number: int, link: Link) -> None:
                 services.start_soon(_be_alive, link)
                 services.start_soon(storage.sessions.run)
                 services.start_soon(report_alive, storage, name)
+                services.start_soon(_follow, link, serving)
                 link.ready()
-                await serve(application, listeners, plan.serve, stops_of(signals), tell)
+                await serve(serving, listeners, plan.serve, stops_of(signals), tell)
                 services.cancel_scope.cancel()
 
 
@@ -158,13 +229,16 @@ async def _look_after(family: _Family, link: Link) -> None:
     with stop_signals(signal.SIGTERM, HURRY_SIGNAL) as signals:
         async with join_storage(plan.storage, family.files, processes=plan.workers) as storage:
             registry = build_registry(plan, storage)
-            operator = build_operator_application(build_runtime(registry))
-            services_wanted = services_of(registry, plan.config.global_.upload_expiry_secs)
+            runtime = build_runtime(registry)
+            serving = serve_by(plan, runtime, STEWARD)
+            operator = build_operator_application(runtime)
+            services_wanted = services_of(registry, lambda: serving.expiry_secs)
             async with trio.open_nursery() as services:
                 services.start_soon(_be_alive, link)
                 services.start_soon(storage.sessions.run)
                 services.start_soon(report_alive, storage, STEWARD)
                 services.start_soon(run_services, storage, services_wanted)
+                services.start_soon(_follow, link, serving, storage)
                 link.ready()
                 listeners = listeners_of([family.control])
                 await serve(operator, listeners, plan.serve, stops_of(signals))

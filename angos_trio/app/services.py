@@ -32,6 +32,8 @@ from angos_trio.telemetry.log import logger
 _log = logger("steward")
 STEWARD: Final = "steward"
 """Its services report as `steward.<service>`."""
+CONFIGURATION: Final = f"{STEWARD}.configuration"
+"""How the last reload ended."""
 
 
 def is_service(name: str) -> bool:
@@ -39,11 +41,11 @@ def is_service(name: str) -> bool:
     return name.startswith(f"{STEWARD}.")
 
 
-async def expire(registry: Registry, expiry_secs: int) -> None:
+async def expire(registry: Registry, expiry_secs: Callable[[], int]) -> None:
     """Drop upload sessions that nothing came to for long; each minute."""
     sessions = registry.storage.sessions
     while True:
-        for session in await sessions.idle_since(time.monotonic() - expiry_secs):
+        for session in await sessions.idle_since(time.monotonic() - expiry_secs()):
             _log.info("upload.expired", session=session)
             await sessions.discard(session)
         await trio.sleep(SWEEP_SECS)
@@ -83,7 +85,7 @@ async def refill(registry: Registry) -> None:
 Services = Mapping[str, Callable[[], Awaitable[None]]]
 
 
-def services_of(registry: Registry, expiry_secs: int) -> Services:
+def services_of(registry: Registry, expiry_secs: Callable[[], int]) -> Services:
     """The steward's services by name."""
     return {
         "expire": partial(expire, registry, expiry_secs),
@@ -138,7 +140,11 @@ async def _forgive(storage: Storage, name: str, failures: int) -> None:
 
 
 async def _report(storage: Storage, name: str, problem: str | None, failures: int) -> None:
-    report = Report(f"{STEWARD}.{name}", problem, failures, time.monotonic())
+    await tell(storage, Report(f"{STEWARD}.{name}", problem, failures, time.monotonic()))
+
+
+async def tell(storage: Storage, report: Report) -> None:
+    """Let all processes know of it, unless the disk refuses."""
     try:
         await storage.shared.run(partial(services.put, report=report))
     except OciError as error:
@@ -148,9 +154,5 @@ async def _report(storage: Storage, name: str, problem: str | None, failures: in
 async def report_alive(storage: Storage, name: str) -> None:
     """Tell the others each few seconds that this process runs, and whether it can write."""
     while True:
-        report = Report(name, storage.broken, 0, time.monotonic())
-        try:
-            await storage.shared.run(partial(services.put, report=report))
-        except OciError as error:
-            _log.warning("report.failed", error=str(error))
+        await tell(storage, Report(name, storage.broken, 0, time.monotonic()))
         await trio.sleep(REPORT_SECS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import partial
 
 import trio
 
@@ -20,16 +21,17 @@ PRIVATE_UMASK = 0o027
 
 def serve(files: Sequence[str], listen: str | None, data_dir: str | None) -> int:
     """Serve until SIGTERM or SIGINT; 0 after a clean stop."""
-    parsed = load_with_overrides(files, listen, data_dir)
+    read = partial(load_with_overrides, files, listen, data_dir)
+    parsed = read()
     plan = make_plan(parsed.config, is_configured=bool(files))
     os.umask(PRIVATE_UMASK)
     log.configure(parsed.config.observability.log_level)
     for remark in parsed.remarks:
         log.logger("config").warning("config.remark", remark=remark)
     if plan.workers > 1:
-        return serve_family(plan)
+        return serve_family(plan, read_again=read)
     try:
-        trio.run(run, plan)
+        trio.run(partial(run, plan, read_again=read))
     except BaseExceptionGroup as group:
         raise _operator_error(group) from None
     return 0

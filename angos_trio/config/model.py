@@ -1,6 +1,7 @@
 """The configuration, every key with its default. Names are those of the original where it has one.
 
-Sizes are bytes, as a number or as text with a unit (`"5MiB"`); times are seconds.
+Sizes are bytes, as a number or as text with a unit (`"5MiB"`); times are seconds. What is marked
+as `AtStart` is read at the start only; a reload names it and keeps what was.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+AtStart = Meta(extra={"at_start": True})
 Size = int | str
 Seconds = Annotated[int, Meta(ge=1, le=10 * 365 * 86_400)]
 
@@ -21,11 +23,11 @@ class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 class Server(_Table, frozen=True):
     """`[server]`"""
 
-    bind_address: str = "127.0.0.1"
-    port: Annotated[int, Meta(ge=0, le=65_535)] = 8000
-    workers: Annotated[int, Meta(ge=0, le=64)] | None = None
-    stall_timeout: Seconds = 60
-    drain_timeout: Annotated[int, Meta(ge=0, le=86_400)] | None = None
+    bind_address: Annotated[str, AtStart] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65_535), AtStart] = 8000
+    workers: Annotated[Annotated[int, Meta(ge=0, le=64)] | None, AtStart] = None
+    stall_timeout: Annotated[Seconds, AtStart] = 60
+    drain_timeout: Annotated[Annotated[int, Meta(ge=0, le=86_400)] | None, AtStart] = None
     max_uploads_per_caller: Annotated[int, Meta(ge=1, le=1_000_000)] = 1000
 
 
@@ -47,16 +49,16 @@ class Global(_Table, frozen=True):
     allow_missing_manifest_references: bool = True
     gc_grace_secs: Seconds = 86_400
     upload_expiry_secs: Seconds = 86_400
-    shutdown_drain_secs: Annotated[int, Meta(ge=0, le=86_400)] = 30
+    shutdown_drain_secs: Annotated[int, Meta(ge=0, le=86_400), AtStart] = 30
     access_policy: AccessPolicy | None = None
 
 
 class FileStore(_Table, frozen=True):
     """`[blob_store.fs]`"""
 
-    root_dir: str = "angos-data"
-    reserve: Size = "256MiB"
-    ballast: Size = "64MiB"
+    root_dir: Annotated[str, AtStart] = "angos-data"
+    reserve: Annotated[Size, AtStart] = "256MiB"
+    ballast: Annotated[Size, AtStart] = "64MiB"
 
 
 class BlobStore(_Table, frozen=True):
@@ -68,7 +70,7 @@ class BlobStore(_Table, frozen=True):
 class MetadataFileStore(_Table, frozen=True):
     """`[metadata_store.fs]`"""
 
-    root_dir: str | None = None
+    root_dir: Annotated[str | None, AtStart] = None
 
 
 class MetadataStore(_Table, frozen=True):

@@ -29,37 +29,29 @@ from angos_trio.limits import (
     CHILD_SILENT_SECS_MAX,
     CHILD_STEADY_SECS,
     CHILD_STOP_SECS_MAX,
+    RELOAD_SECS_MAX,
+)
+from angos_trio.server.link import (
+    ACCEPTS,
+    DROP,
+    OFFER,
+    READY,
+    REFUSES,
+    TAKE,
+    WORD_BYTES_MAX,
+    Link,
+    Memory,
+    Offer,
 )
 from angos_trio.telemetry.log import logger
 
 _log = logger("supervisor")
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
-_READY, _ALIVE = b"r", b"a"
 HURRY_SIGNAL: Final = signal.SIGUSR1
 """Tells a child that is stopping to end its requests at once."""
 REFUSED_CODE: Final = 1
 CRASHED_CODE: Final = 70
 ORPHANED_CODE: Final = 71
-
-
-class Link:
-    """A child's end: it says that it is ready, and that it still goes round. Never blocks."""
-
-    def __init__(self, end: socket.socket) -> None:
-        self._end = end
-        end.setblocking(False)
-
-    def ready(self) -> None:
-        """From now on the child does its work."""
-        self._say(_READY)
-
-    def alive(self) -> None:
-        """To be said each second; a child that is silent for 30 s is killed."""
-        self._say(_ALIVE)
-
-    def _say(self, word: bytes) -> None:
-        with contextlib.suppress(BlockingIOError, BrokenPipeError, ConnectionError):
-            self._end.send(word)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +64,15 @@ class Child:
     name: str
     main: Callable[[Link], None]
     rank: int = 0
+
+
+@dataclass(slots=True)
+class _Reload:
+    """An offer that not all members have answered yet."""
+
+    offer: Offer
+    waits_for: set[str]
+    deadline: float
 
 
 @dataclass(slots=True)
@@ -159,8 +160,13 @@ class Supervisor:
     children: Sequence[Child]
     drain_secs: float
     on_ready: Callable[[], None]
-    on_hangup: Callable[[], None] = lambda: None
-    """SIGHUP came."""
+    on_hangup: Callable[[], bytes | str]
+    """SIGHUP came: a configuration to offer, or why there is none."""
+    on_reload: Callable[[bytes | str], None]
+    """What all took, or why it was refused."""
+    _generation: int = 0
+    _reload: _Reload | None = None
+    _is_reload_wanted: bool = False
     _members: list[_Member] = field(default_factory=list)
     _stopping: list[int] = field(default_factory=list)
     _kill_at: float | None = None
@@ -189,11 +195,17 @@ class Supervisor:
 
     def _go_round(self) -> None:
         now = time.monotonic()
-        if not self._stopping:
+        if not self._stopping and self._reload is None:
             for member in self._members:
                 if member.start_at is not None and now >= member.start_at:
                     self._start(member, now)
         self._kill_the_silent(now)
+        if self._reload is not None:
+            if now > self._reload.deadline:
+                silent = ", ".join(sorted(self._reload.waits_for))
+                self._end_reload(f"no answer from {silent}")
+        elif self._is_reload_wanted and self._was_ready and not self._stopping:
+            self._begin_reload()
         self._stop_further(now)
         for key, _ in self._selector.select(CHILD_ALIVE_SECS / 4):
             if key.data is None:
@@ -205,7 +217,7 @@ class Supervisor:
     def _start(self, member: _Member, now: float) -> None:
         sys.stderr.flush()
         try:
-            ours, theirs = socket.socketpair()
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             pid = os.fork()
         except OSError as error:  # no memory, no descriptors, too many processes
             wait_secs = self._start_later(member, now)
@@ -246,18 +258,69 @@ class Supervisor:
         if member.end is None:
             return
         try:
-            words = member.end.recv(4096)
+            word = member.end.recv(WORD_BYTES_MAX)
         except (BlockingIOError, ConnectionError):
             return
-        if not words:
+        if not word:
             self._close_end(member)
             return
         member.heard_at = time.monotonic()
-        if _READY in words and not member.is_ready:
+        if word == READY and not member.is_ready:
             member.is_ready = True
             if not self._was_ready and all(each.is_ready for each in self._members):
                 self._was_ready = True
                 self.on_ready()
+        elif word[:1] in (ACCEPTS, REFUSES):
+            self._take_answer(member, word)
+
+    def _begin_reload(self) -> None:
+        """Offer a new configuration to all that run."""
+        self._is_reload_wanted = False
+        content = self.on_hangup()
+        if isinstance(content, str):
+            self._end_reload(content)
+            return
+        self._generation += 1
+        offer = Offer(self._generation, content)
+        asked = {member.child.name for member in self._members if member.pid}
+        self._reload = _Reload(offer, asked, time.monotonic() + RELOAD_SECS_MAX)
+        with contextlib.closing(Memory(content)) as memory:
+            for member in self._members:
+                self._say(member, OFFER + b"%d" % offer.generation, [memory.descriptor])
+
+    def _take_answer(self, member: _Member, word: bytes) -> None:
+        current = self._reload
+        generation, _, reason = word[1:].partition(b" ")
+        if current is None or int(generation) != current.offer.generation:
+            return
+        if word.startswith(REFUSES):
+            self._end_reload(f"{member.child.name}: {reason.decode()}")
+        else:
+            self._waits_no_more_for(member)
+
+    def _waits_no_more_for(self, member: _Member) -> None:
+        """It accepted; or it ended, and starts anew with what counts then."""
+        if self._reload is not None:
+            self._reload.waits_for.discard(member.child.name)
+            if not self._reload.waits_for:
+                self._end_reload(None)
+
+    def _end_reload(self, refused: str | None) -> None:
+        """Everybody takes the offer, or nobody does."""
+        current, self._reload = self._reload, None
+        word = DROP + (refused or "").encode()
+        if refused is None and current is not None:
+            word = TAKE
+        self.on_reload(current.offer.content if current and word == TAKE else refused or "")
+        for member in self._members:
+            self._say(member, word)
+
+    @staticmethod
+    def _say(member: _Member, word: bytes, descriptors: Sequence[int] = ()) -> None:
+        """A member that does not listen is silent too, and killed for that."""
+        if member.end is not None:
+            with contextlib.suppress(BlockingIOError, ConnectionError):
+                socket.send_fds(member.end, [word[:WORD_BYTES_MAX]], descriptors)
 
     def _close_end(self, member: _Member) -> None:
         if member.end is not None:
@@ -284,6 +347,7 @@ class Supervisor:
         now = time.monotonic()
         pid, member.pid = member.pid, 0
         self._close_end(member)
+        self._waits_no_more_for(member)
         if code == REFUSED_CODE and not self._was_ready:
             self._code = code  # it has said why, and would say so again
             if not self._stopping:
@@ -340,7 +404,7 @@ class Supervisor:
     def _take_signals(self, wake: int) -> None:
         for kind in os.read(wake, 4096):
             if kind == signal.SIGHUP:
-                self.on_hangup()
+                self._is_reload_wanted = True
             elif kind in (signal.SIGTERM, signal.SIGINT):
                 if self._stopping:
                     self._tell_rank(HURRY_SIGNAL)

@@ -36,8 +36,22 @@ def key_types() -> dict[str, str]:
     return dict(_key_types(inspect.type_info(Config), ""))
 
 
+def keys_of_the_start() -> set[str]:
+    """Every key that a reload does not change."""
+    return set(_marked(inspect.type_info(Config), ""))
+
+
+def _marked(kind: inspect.Type, path: str) -> Iterator[str]:
+    if isinstance(kind, inspect.Metadata):
+        if (kind.extra or {}).get("at_start"):
+            yield path
+    elif isinstance(found := _without_none(kind), inspect.StructType):
+        for field in found.fields:
+            yield from _marked(field.type, f"{path}.{field.encode_name}".lstrip("."))
+
+
 def _key_types(kind: inspect.Type, path: str) -> Iterator[tuple[str, str]]:
-    kind = _without_none(kind)
+    kind = _without_none(_bare(kind))
     if isinstance(kind, inspect.StructType):
         for field in kind.fields:
             yield from _key_types(field.type, f"{path}.{field.encode_name}".lstrip("."))
@@ -45,6 +59,11 @@ def _key_types(kind: inspect.Type, path: str) -> Iterator[tuple[str, str]]:
         yield from _key_types(kind.value_type, f"{path}.*")
     else:
         yield path, _type_text(kind)
+
+
+def _bare(kind: inspect.Type) -> inspect.Type:
+    """Without our own marks."""
+    return _bare(kind.type) if isinstance(kind, inspect.Metadata) else kind
 
 
 def _without_none(kind: inspect.Type) -> inspect.Type:

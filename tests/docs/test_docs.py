@@ -103,6 +103,12 @@ def routes(pages: Pages) -> list[str]:
     return [*difference("route", written, real), *difference("part of a route", parts, own)]
 
 
+def keys_of_the_start(pages: Pages) -> list[str]:
+    """The keys that a reload names and leaves as they are."""
+    told = pages[OPERATING].partition("(`reload.needs_restart`):")[2].partition("\n\n")[0]
+    return difference("key of the start", set(codes(told)), facts.keys_of_the_start())
+
+
 def errors(pages: Pages) -> list[str]:
     """Codes with statuses: the table, and what routes send."""
     table = rows(pages[API], "Code", "Status", "When")
@@ -194,6 +200,7 @@ CHECKS: tuple[Check, ...] = (
     configurations,
     routes,
     errors,
+    keys_of_the_start,
     metrics,
     bounds,
     log_events,
@@ -219,6 +226,7 @@ def test_docs_and_code_agree(check: Check, pages: Pages) -> None:
 # docs, then what is stale there.
 CHANGES: tuple[tuple[Check, str, str, str], ...] = (
     (keys, CONFIGURATION, "| `server.port` |", "| `server.ports` |"),
+    (keys_of_the_start, OPERATING, "`blob_store.fs.reserve`,\n", ""),
     (keys, CONFIGURATION, "| `8000` |", "| `8001` |"),
     (keys, CONFIGURATION, "| integer, 0 to 65535 |", "| integer, 1 to 65535 |"),
     (keys, CONFIGURATION, '| `"allow"` or `"deny"` |', '| `"allow"` |'),

@@ -1,0 +1,122 @@
+"""A new configuration while the registry serves: all of it is looked at beside the old, then
+swapped; what is refused changes nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import trio
+
+from angos_trio.api.context import Runtime
+from angos_trio.app.building import build_application, limits_of
+from angos_trio.app.plan import Plan, make_plan
+from angos_trio.app.services import CONFIGURATION, tell
+from angos_trio.config.model import Config
+from angos_trio.config.parse import ParsedConfig
+from angos_trio.config.reload import keep_what_is_set_at_the_start
+from angos_trio.errors import OperatorError
+from angos_trio.limits import RELOAD_REASON_CHARACTERS_MAX
+from angos_trio.storage.metadata.services import Report
+from angos_trio.storage.store import Storage
+from angos_trio.telemetry import log
+
+_log = log.logger("app")
+ReadAgain = Callable[[], ParsedConfig]
+"""Reads the files and options that the registry was started with once more. Raises OperatorError.
+"""
+
+
+@dataclass(slots=True)
+class Serving:
+    """What a process serves now: an ASGI application that the next request meets."""
+
+    plan: Plan
+    runtime: Runtime
+    worker: str | None
+    application: Callable[..., Awaitable[None]]
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """One request, or the beginning or end of the application's life."""
+        await self.application(scope, receive, send)
+
+    def prepare(self, plan: Plan) -> Serving:
+        """The same with another plan, beside this one. Requests go on counting where they were."""
+        registry = replace(self.runtime.registry, **limits_of(plan))
+        runtime = replace(self.runtime, registry=registry)
+        worker = self.worker if plan.config.observability.worker_header else None
+        application = build_application(runtime, plan.access, worker)
+        return Serving(plan, runtime, self.worker, application)
+
+    def become(self, other: Serving) -> None:
+        """Swap; requests that are under way end as they began."""
+        self.plan, self.runtime, self.application = other.plan, other.runtime, other.application
+        log.configure(other.plan.config.observability.log_level)
+
+    @property
+    def expiry_secs(self) -> int:
+        """After which an upload session is dropped."""
+        return self.plan.config.global_.upload_expiry_secs
+
+
+def serve_by(plan: Plan, runtime: Runtime, worker: str) -> Serving:
+    """What a worker of this name serves."""
+    named = worker if plan.config.observability.worker_header else None
+    return Serving(plan, runtime, worker, build_application(runtime, plan.access, named))
+
+
+def read_anew(read_again: ReadAgain, old: Plan, *, is_local: bool) -> Plan:
+    """What the files say now, with what only a start can change as it was. Raises OperatorError.
+
+    `is_local`: nobody but this host reaches the sockets.
+    """
+    try:
+        parsed = read_again()
+        config, needing = keep_what_is_set_at_the_start(old.config, parsed.config)
+        plan = plan_anew(config, old)
+    except OSError as error:
+        raise OperatorError(str(error)) from error
+    if plan.access.loopback_only and not is_local:
+        raise OperatorError("without a [global.access_policy] nothing says who may do what")
+    if needing:
+        _log.warning("reload.needs_restart", keys=needing)
+    return plan
+
+
+def plan_anew(config: Config, old: Plan) -> Plan:
+    """A plan for so many processes as there are. Raises OperatorError."""
+    return replace(make_plan(config, is_configured=True), workers=old.workers)
+
+
+def tell_reloaded() -> None:
+    """The log line of a reload that everybody took."""
+    _log.info("reload.done")
+
+
+def tell_refused(reason: str) -> str:
+    """The log line of one that changed nothing; the reason, cut to what is passed on."""
+    _log.error("reload.refused", reason=reason)
+    return reason[:RELOAD_REASON_CHARACTERS_MAX]
+
+
+async def note_outcome(storage: Storage, refused: str | None) -> None:
+    """Let `/readyz` and the metrics tell how the last reload ended."""
+    failures = int(refused is not None)
+    await tell(storage, Report(CONFIGURATION, refused, failures, time.monotonic()))
+
+
+async def reload_alone(
+    serving: Serving, storage: Storage, read_again: ReadAgain, *, is_local: bool
+) -> None:
+    """A reload where one process does everything."""
+    anew = partial(read_anew, read_again, serving.plan, is_local=is_local)
+    try:
+        serving.become(serving.prepare(await trio.to_thread.run_sync(anew)))
+    except OperatorError as error:
+        await note_outcome(storage, tell_refused(str(error)))
+    else:
+        tell_reloaded()
+        await note_outcome(storage, None)

@@ -1,0 +1,93 @@
+"""What a supervisor and the processes that it forked say to each other, a packet each."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from dataclasses import dataclass
+from typing import Final
+
+READY, ALIVE, ACCEPTS, REFUSES = b"r", b"a", b"y", b"n"
+OFFER, TAKE, DROP = b"o", b"t", b"d"
+WORD_BYTES_MAX: Final = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A configuration to look at; nothing changes yet. The generation is to be answered with."""
+
+    generation: int
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """Everybody accepted the last offer: it counts from now on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """The last offer is off, and this is why."""
+
+    reason: str
+
+
+class Link:
+    """A child's end: it says that it is ready, and that it still goes round. Never blocks."""
+
+    def __init__(self, end: socket.socket) -> None:
+        self._end = end
+        end.setblocking(False)
+
+    def fileno(self) -> int:
+        """Readable when there is something to `hear`."""
+        return self._end.fileno()
+
+    def hear(self) -> Offer | Take | Drop | None:
+        """What the supervisor said next; None when it has said nothing more."""
+        try:
+            word, descriptors, _, _ = socket.recv_fds(self._end, WORD_BYTES_MAX, 1)
+        except (BlockingIOError, ConnectionError):
+            return None
+        if word.startswith(OFFER):
+            with os.fdopen(descriptors[0], "rb") as file:
+                return Offer(
+                    int(word[1:]), os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0)
+                )
+        if word.startswith(TAKE):
+            return Take()
+        return Drop(word[1:].decode()) if word.startswith(DROP) else None
+
+    def accept(self, offer: Offer) -> None:
+        """The offer can be taken at any moment."""
+        self._say(ACCEPTS + b"%d" % offer.generation)
+
+    def refuse(self, offer: Offer, reason: str) -> None:
+        """The offer cannot be taken here."""
+        self._say(REFUSES + b"%d " % offer.generation + reason.encode())
+
+    def ready(self) -> None:
+        """From now on the child does its work."""
+        self._say(READY)
+
+    def alive(self) -> None:
+        """To be said each second; a child that is silent for 30 s is killed."""
+        self._say(ALIVE)
+
+    def _say(self, word: bytes) -> None:
+        with contextlib.suppress(BlockingIOError, BrokenPipeError, ConnectionError):
+            self._end.send(word)
+
+
+class Memory:
+    """A file in memory with this content, to be handed to other processes."""
+
+    def __init__(self, content: bytes) -> None:
+        self.descriptor = os.memfd_create("configuration")
+        while content:
+            content = content[os.write(self.descriptor, content) :]
+
+    def close(self) -> None:
+        """Those who got it keep it."""
+        os.close(self.descriptor)

@@ -1,0 +1,131 @@
+"""SIGHUP: a new configuration while the registry serves, with one process and with several."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.running import RunningRegistry, running_registry
+
+pytestmark = pytest.mark.slow
+
+SECS_MAX = 15.0
+TYPE = {"Content-Type": "application/vnd.oci.image.manifest.v1+json"}
+ROUNDS = 12
+
+
+@dataclass(frozen=True)
+class Reloading:
+    registry: RunningRegistry
+    config: Path
+    workers: int
+
+    def write(self, more: str = "") -> None:
+        text = f"[server]\nworkers = {self.workers}\n{more}"
+        self.config.write_text(text)
+
+    def reload(self, more: str) -> dict[str, Any]:
+        """The last line that the log has of a reload with these lines."""
+        self.write(more)
+        known = len(self._lines())
+        self.registry.process.send_signal(signal.SIGHUP)
+        deadline = time.monotonic() + SECS_MAX
+        while len(found := self._lines()) == known or found[-1]["event"] == "reload.needs_restart":
+            assert time.monotonic() < deadline, self.registry.log
+            time.sleep(0.02)
+        return found[-1]
+
+    def _lines(self) -> list[dict[str, Any]]:
+        lines = [json.loads(line) for line in self.registry.log.splitlines() if "reload." in line]
+        return [line for line in lines if line["event"].startswith("reload.")]
+
+    def statuses(self) -> set[int]:
+        """Of a manifest of 3,000 bytes that is none, each time on a new connection."""
+        url = f"{self.registry.base_url}/v2/a/manifests/x"
+        answers = [httpx.put(url, content=bytes(3000), headers=TYPE) for _ in range(ROUNDS)]
+        return {answer.status_code for answer in answers}
+
+    def wait_for_statuses(self, wanted: int) -> None:
+        """The log's line comes just before the processes take what it tells of."""
+        deadline = time.monotonic() + SECS_MAX
+        while self.statuses() != {wanted}:
+            assert time.monotonic() < deadline
+
+    def wait_for_degraded(self, text: str | None) -> None:
+        deadline = time.monotonic() + SECS_MAX
+        while True:
+            said = httpx.get(f"{self.registry.base_url}/readyz").json().get("degraded", [])
+            if (said == []) if text is None else any(text in line for line in said):
+                return
+            assert time.monotonic() < deadline, said
+            time.sleep(0.05)
+
+
+@pytest.fixture(params=[1, 3])
+def reloading(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Reloading]:
+    with started(tmp_path, request.param) as found:
+        yield found
+
+
+@contextmanager
+def started(tmp_path: Path, workers: int) -> Iterator[Reloading]:
+    config = tmp_path / "config.toml"
+    config.write_text(f"[server]\nworkers = {workers}\n")
+    with running_registry(arguments=["-c", str(config)]) as registry:
+        yield Reloading(registry, config, workers)
+
+
+def test_all_processes_take_what_the_files_say_now(reloading: Reloading) -> None:
+    assert reloading.statuses() == {400}
+    assert reloading.reload('[global]\nmax_manifest_size = "1KiB"\n')["event"] == "reload.done"
+    reloading.wait_for_statuses(413)
+    assert reloading.reload("")["event"] == "reload.done"
+    reloading.wait_for_statuses(400)
+
+
+def test_refused_configuration_changes_nothing_and_is_told(reloading: Reloading) -> None:
+    said = reloading.reload('nonsense = 1\n[global]\nmax_manifest_size = "1KiB"\n')
+
+    assert said["event"] == "reload.refused"
+    assert "server.nonsense" in said["reason"]
+    assert reloading.statuses() == {400}
+    reloading.wait_for_degraded("server.nonsense")
+
+    assert reloading.reload("")["event"] == "reload.done"
+    reloading.wait_for_degraded(None)
+
+
+def test_keys_of_the_start_are_named_and_the_rest_is_taken(reloading: Reloading) -> None:
+    more = '[global]\nmax_manifest_size = "1KiB"\n[blob_store.fs]\nreserve = "1MiB"\n'
+    assert reloading.reload(more)["event"] == "reload.done"
+    assert '"keys": ["blob_store.fs.reserve"]' in reloading.registry.log
+    reloading.wait_for_statuses(413)
+
+
+def test_worker_that_is_started_anew_has_what_was_taken(tmp_path: Path) -> None:
+    with started(tmp_path, 2) as reloading:
+        reloading.reload('[global]\nmax_manifest_size = "1KiB"\n')
+        reloading.wait_for_statuses(413)
+        for pid in workers_of(reloading.registry):
+            os.kill(pid, signal.SIGKILL)
+        deadline = time.monotonic() + SECS_MAX
+        while len(workers_of(reloading.registry)) < 4:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        reloading.wait_for_statuses(413)
+
+
+def workers_of(registry: RunningRegistry) -> list[int]:
+    """The pids of all workers that were ever started."""
+    lines = [json.loads(line) for line in registry.log.splitlines() if "process.started" in line]
+    return [line["pid"] for line in lines if line["process"].startswith("worker")]
