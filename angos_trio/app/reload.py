@@ -96,16 +96,15 @@ def tell_reloaded() -> None:
     _log.info("reload.done")
 
 
-def tell_refused(reason: str) -> str:
-    """The log line of one that changed nothing; the reason, cut to what is passed on."""
+def tell_refused(reason: str) -> None:
+    """The log line of one that changed nothing."""
     _log.error("reload.refused", reason=reason)
-    return reason[:RELOAD_REASON_CHARACTERS_MAX]
 
 
 async def note_outcome(storage: Storage, refused: str | None) -> None:
     """Let `/readyz` and the metrics tell how the last reload ended."""
-    failures = int(refused is not None)
-    await tell(storage, Report(CONFIGURATION, refused, failures, time.monotonic()))
+    problem = None if refused is None else refused[:RELOAD_REASON_CHARACTERS_MAX]
+    await tell(storage, Report(CONFIGURATION, problem, int(refused is not None), time.monotonic()))
 
 
 async def reload_alone(
@@ -116,7 +115,8 @@ async def reload_alone(
     try:
         serving.become(serving.prepare(await trio.to_thread.run_sync(anew)))
     except OperatorError as error:
-        await note_outcome(storage, tell_refused(str(error)))
+        tell_refused(str(error))
+        await note_outcome(storage, str(error))
     else:
         tell_reloaded()
         await note_outcome(storage, None)

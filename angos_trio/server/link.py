@@ -11,6 +11,7 @@ from typing import Final
 READY, ALIVE, ACCEPTS, REFUSES = b"r", b"a", b"y", b"n"
 OFFER, TAKE, DROP = b"o", b"t", b"d"
 WORD_BYTES_MAX: Final = 64 * 1024
+REASON_BYTES_MAX: Final = WORD_BYTES_MAX // 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ class Link:
                 )
         if word.startswith(TAKE):
             return Take()
-        return Drop(word[1:].decode()) if word.startswith(DROP) else None
+        return Drop(word[1:].decode(errors="replace")) if word.startswith(DROP) else None
 
     def accept(self, offer: Offer) -> None:
         """The offer can be taken at any moment."""
@@ -65,7 +66,7 @@ class Link:
 
     def refuse(self, offer: Offer, reason: str) -> None:
         """The offer cannot be taken here."""
-        self._say(REFUSES + b"%d " % offer.generation + reason.encode())
+        self._say(REFUSES + b"%d " % offer.generation + reason.encode()[:REASON_BYTES_MAX])
 
     def ready(self) -> None:
         """From now on the child does its work."""

@@ -294,7 +294,7 @@ class Supervisor:
         if current is None or int(generation) != current.offer.generation:
             return
         if word.startswith(REFUSES):
-            self._end_reload(f"{member.child.name}: {reason.decode()}")
+            self._end_reload(f"{member.child.name}: {reason.decode(errors='replace')}")
         else:
             self._waits_no_more_for(member)
 
@@ -315,12 +315,16 @@ class Supervisor:
         for member in self._members:
             self._say(member, word)
 
-    @staticmethod
-    def _say(member: _Member, word: bytes, descriptors: Sequence[int] = ()) -> None:
-        """A member that does not listen is silent too, and killed for that."""
-        if member.end is not None:
-            with contextlib.suppress(BlockingIOError, ConnectionError):
-                socket.send_fds(member.end, [word[:WORD_BYTES_MAX]], descriptors)
+    def _say(self, member: _Member, word: bytes, descriptors: Sequence[int] = ()) -> None:
+        """One whose packets pile up does not listen: it is killed, and starts with what counts."""
+        if member.end is None:
+            return
+        try:
+            socket.send_fds(member.end, [word[:WORD_BYTES_MAX]], descriptors)
+        except BlockingIOError:
+            self._kill([member])
+        except ConnectionError:
+            return  # it has ended, and is waited for
 
     def _close_end(self, member: _Member) -> None:
         if member.end is not None:

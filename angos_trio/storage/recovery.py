@@ -26,8 +26,7 @@ def scan_sessions(directory: DataDirectory, files: Files) -> FoundSessions:
     Only names that are ours are touched, and a disk that refuses a change stops nothing. A record
     that was finishing and still has its bytes did not get as far as publishing: it is resumable.
     """
-    resumable: list[UploadSession] = []
-    interrupted: list[UploadSession] = []
+    sessions: list[UploadSession] = []
     ours = [name for name in os.listdir(directory.uploads) if session_of_file(name) is not None]
     for name in ours:
         if not name.endswith(".json"):
@@ -37,17 +36,14 @@ def scan_sessions(directory: DataDirectory, files: Files) -> FoundSessions:
         session = _read(directory, name)
         if session is None:
             _remove(directory, files, name)
-        elif session.finishing is None:
-            resumable.append(session)
-        elif os.path.exists(directory.session_content(session.id)):
-            resumable.append(_resume(directory, files, session))
         else:
-            interrupted.append(session)
-    kept = {f"{session.id}.data" for session in resumable}
+            sessions.append(session)
+    found = _by_what_they_hold(directory, files, sessions)
+    kept = {f"{session.id}.data" for session in found.resumable}
     for name in ours:
         if not name.endswith(".json") and name not in kept:
             _remove(directory, files, name)
-    return FoundSessions(tuple(resumable), tuple(interrupted))
+    return found
 
 
 def sort_out(
@@ -57,8 +53,7 @@ def sort_out(
 
     One without a record was to live no longer than its request.
     """
-    resumable: list[UploadSession] = []
-    interrupted: list[UploadSession] = []
+    sessions: list[UploadSession] = []
     for known in held:
         name = f"{known.id}.json"
         exists = files.regular_size(directory.uploads / name) is not None
@@ -66,7 +61,18 @@ def sort_out(
         if session is None:
             _remove(directory, files, name)
             _remove(directory, files, f"{known.id}.data")
-        elif session.finishing is None:
+        else:
+            sessions.append(session)
+    return _by_what_they_hold(directory, files, sessions)
+
+
+def _by_what_they_hold(
+    directory: DataDirectory, files: Files, sessions: Sequence[UploadSession]
+) -> FoundSessions:
+    resumable: list[UploadSession] = []
+    interrupted: list[UploadSession] = []
+    for session in sessions:
+        if session.finishing is None:
             resumable.append(session)
         elif os.path.exists(directory.session_content(session.id)):
             resumable.append(_resume(directory, files, session))
