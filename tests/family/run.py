@@ -23,6 +23,7 @@ from tests.family.ends import (
 from tests.family.family import Report
 from tests.family.kills import check_steward_killed, check_upload_resumed, check_workers_killed
 from tests.family.oneness import check_immutable_tags, check_metrics, check_tags
+from tests.family.troubles import check_handles, check_hung, check_one_core
 from tests.family.uploads import check_uploads
 
 Part = Callable[[Path], list[Report]]
@@ -46,6 +47,9 @@ def parts_of(*, is_quick: bool) -> dict[str, Part]:
         "immutable": lambda scratch: check_immutable_tags(scratch, 30 if is_quick else 200),
         "metrics": lambda scratch: check_metrics(scratch, 25 if is_quick else 200),
         "second": check_second_start,
+        "hung": check_hung,
+        "handles": check_handles,
+        "one-core": check_one_core,
     }
 
 
