@@ -200,12 +200,14 @@ async def finish_upload(
     """
     try:
         found = await find_upload(registry, caller, name, session)
-    except OciError:
+        upload = await _begin(registry, found, content)
+    except OciError as error:
+        if error.code is not Code.BLOB_UPLOAD_UNKNOWN:
+            raise
         await registry.storage.sessions.wait_finished(session)
         if await _was_finished(registry, name, digest, content.source):
             return
         raise
-    upload = await _begin(registry, found, content)
     await _finish(registry, caller, upload, digest, content)
 
 
