@@ -84,19 +84,15 @@ def program() -> list[str]:
     return [str(installed)] if installed.exists() else [sys.executable, "-m", "angos_trio"]
 
 
-def worker_lines() -> str:
-    """Sections of a configuration for as many workers as `WORKERS` in the environment says, else
-    for one; they name themselves in each answer."""
-    count = int(os.environ.get("WORKERS") or 1)
-    return f"[server]\nworkers = {count}\n[observability]\nworker_header = true\n"
-
-
-def worker_arguments(scratch: Path) -> list[str]:
-    """Options for as many workers as `WORKERS` says; none without it."""
-    if not os.environ.get("WORKERS"):
+def worker_arguments(scratch: Path, *, is_configured: bool = False) -> list[str]:
+    """Options for as many workers as `WORKERS` in the environment says; they name themselves in
+    each answer. Without it none, or for one worker where another configuration follows."""
+    count = os.environ.get("WORKERS")
+    if not count and not is_configured:
         return []
     file = scratch / "workers.toml"
-    file.write_text(worker_lines())
+    lines = f"[server]\nworkers = {int(count or 1)}\n[observability]\nworker_header = true\n"
+    file.write_text(lines, encoding="utf-8")
     return ["-c", str(file)]
 
 

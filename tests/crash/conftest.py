@@ -13,7 +13,7 @@ from tests.crash.disks import Disk, NoMount, ext4, make_ext4, tmpfs, unshare_mou
 from tests.crash.model import Model
 from tests.crash.process import Log, Place, start
 from tests.crash.script import Script
-from tests.running import RunningRegistry, free_port, worker_lines
+from tests.running import RunningRegistry, free_port
 from tests.skips import leave_out
 
 MIB = 1 << 20
@@ -55,8 +55,7 @@ def open_station(tmp_path: Path) -> Iterator[Callable[..., Station]]:
     def make(data_dir: Path, *, reserve: str = "0", ballast: str = "0") -> Station:
         config = tmp_path / f"config{len(stations)}.toml"
         config.write_text(
-            f'[blob_store.fs]\nreserve = "{reserve}"\nballast = "{ballast}"\n{worker_lines()}',
-            encoding="utf-8",
+            f'[blob_store.fs]\nreserve = "{reserve}"\nballast = "{ballast}"\n', encoding="utf-8"
         )
         log = tmp_path / f"registry{len(stations)}.log"
         station = Station(Place(data_dir, log, free_port(), config))

@@ -47,10 +47,9 @@ class Place:
         words = [*program(), "serve"]
         if self.control is not None:
             words = [sys.executable, "-m", "tests.crash.serve", "--control", str(self.control)]
+        words += worker_arguments(self.log_file.parent, is_configured=self.config is not None)
         if self.config is not None:
             words += ["-c", str(self.config)]
-        else:
-            words += worker_arguments(self.log_file.parent)
         return [*words, "--listen", self.address, "--data-dir", str(self.data_dir)]
 
 

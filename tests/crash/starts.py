@@ -14,7 +14,7 @@ from tests.crash.client import Client, Content, blob_path, uploads_path
 from tests.crash.faulty_files import KILL, TEAR, Control, Fault
 from tests.crash.leftovers import Leftovers
 from tests.crash.process import Place, start
-from tests.running import RegistryDidNotStart, RunningRegistry, free_port, worker_lines
+from tests.running import RegistryDidNotStart, RunningRegistry, free_port
 
 NOT_COPIED = shutil.ignore_patterns("control.sock", "metrics", "processes")
 """Of a running instance; docs/operating.md says that a copy may lack them."""
@@ -136,9 +136,7 @@ def fail_every_start(seed: str, scratch: Path) -> Outcome:
     directory = scratch / "starts"
     directory.mkdir()
     config = directory / "config.toml"
-    config.write_text(
-        f'[blob_store.fs]\nreserve = "16MiB"\nballast = "1MiB"\n{worker_lines()}', encoding="utf-8"
-    )
+    config.write_text('[blob_store.fs]\nreserve = "16MiB"\nballast = "1MiB"\n', encoding="utf-8")
     control = Control(directory / "control.json")
     log = directory / "registry.log"
     place = Place(directory / "data", log, free_port(), config, control.path)

@@ -23,7 +23,7 @@ from tests.crash.faulty_files import KILL, TEAR, Control, Fault
 from tests.crash.model import Key, Model
 from tests.crash.process import Log, Place, start
 from tests.crash.script import LAYER_BYTES, MIB, Refused, Script
-from tests.running import RegistryDidNotStart, RunningRegistry, free_port, worker_lines
+from tests.running import RegistryDidNotStart, RunningRegistry, free_port
 
 STATUSES = {"ENOSPC": 507, "SQLITE_FULL": 507, "EIO": 503, "EROFS": 503, "SQLITE_IOERR": 503}
 STEPS_MAX = 400
@@ -229,9 +229,7 @@ def inject_everywhere(seed: str, scratch: Path) -> Outcome:
     directory = scratch / "steps"
     directory.mkdir()
     config = directory / "config.toml"
-    config.write_text(
-        f'[blob_store.fs]\nreserve = "16MiB"\nballast = "1MiB"\n{worker_lines()}', encoding="utf-8"
-    )
+    config.write_text('[blob_store.fs]\nreserve = "16MiB"\nballast = "1MiB"\n', encoding="utf-8")
     control = Control(directory / "control.json")
     log = Log(directory / "registry.log")
     place = Place(directory / "data", log.path, free_port(), config, control.path)

@@ -180,8 +180,10 @@ def _kind(target: str, data_dir: Path) -> str:
     if target.startswith("socket:"):
         return "socket"
     inside = target.removeprefix(f"{data_dir.resolve()}/")
-    if inside.startswith(("metadata.db", "shared.db", "stats.db", "metrics/")):
-        return ""  # SQLite opens its own when it likes; counters are opened when first counted in
+    if inside.startswith(("metadata.db", "shared.db", "stats.db")):
+        return ""  # SQLite opens its own when it likes
+    if target.startswith(("/memfd:counter_", "/memfd:histogram_", "/memfd:gauge_")):
+        return ""  # files of the metrics are opened by a process when it first counts in them
     return f"file in {inside.split('/')[0]}" if "/" in inside and inside != target else "other"
 
 
