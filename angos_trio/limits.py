@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 # Connections (`server`)
-RECEIVE_BYTES: Final = 128 * 1024
+RECEIVE_BYTES: Final = 64 * 1024
 """Asked of a socket at once."""
 SEND_BYTES_MAX: Final = 256 * 1024
 """Given to a socket at once."""
@@ -60,7 +60,7 @@ CHUNK_BYTES_MIN: Final = 64 * 1024
 """or less where many share the budget, but never less than this."""
 CHUNKS_HELD_MAX: Final = 4
 """Chunks in memory for one upload."""
-UPLOAD_BUDGET_BYTES: Final = 48 * 1024 * 1024
+UPLOAD_BUDGET_BYTES: Final = 32 * 1024 * 1024
 """Chunks in memory for all uploads."""
 UPLOAD_FLUSH_BYTES: Final = 16 * 1024 * 1024
 """Written before the disk is asked to catch up."""

@@ -8,6 +8,7 @@ went, the children end by themselves.
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import selectors
 import signal
@@ -178,6 +179,9 @@ class Supervisor:
         self._members = [_Member(child) for child in self.children]
         reads, writes = os.pipe()
         self._orphaned, self._holds = reads, writes
+        # A child's collector would write to every object and so copy the pages that all share.
+        gc.collect()
+        gc.freeze()
         with self._signals() as wake, selectors.DefaultSelector() as self._selector:
             self._selector.register(wake, selectors.EVENT_READ)
             self._wake = wake

@@ -342,9 +342,9 @@ class _Gathered:
     async def chunk(self) -> bytes:
         """The next chunk: full, or what a slow source brought within a second; empty at the end."""
         parts: list[bytes] = []
-        size, wanted = 0, self._receiver.chunk_bytes()
+        size = 0
         deadline = float("inf")
-        while size < wanted and not self.is_ended:
+        while size < self._receiver.chunk_bytes() and not self.is_ended:
             part = await self._next(deadline)
             if part is None:
                 break

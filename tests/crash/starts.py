@@ -78,8 +78,13 @@ class Starts:
         found = len(self.wrong)
         self.control.set(fault)
         registry = self._try_to_start(fault)
-        hit = self.control.hit
         self.control.clear()
+        ends = fault.action in (KILL, TEAR)
+        if registry is not None and ends and self.control.hit is not None:
+            # It was ready before it came to that step, and is gone by now or in a moment.
+            registry.kill()
+            registry = None
+        hit = self.control.hit
         if registry is None or hit is not None:
             if registry is not None:
                 # Whatever the disk refused to do now, the next start finds a sound directory.

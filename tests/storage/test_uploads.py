@@ -508,10 +508,10 @@ def test_cut_back_forgets_what_came_after_the_offset(root: Path) -> None:
     [
         (0, MIB),
         (1, MIB),
-        (12, MIB),
-        (13, 48 * MIB // 52),
-        (64, 192 * KIB),
-        (192, 64 * KIB),
+        (8, MIB),
+        (9, 32 * MIB // 36),
+        (64, 128 * KIB),
+        (128, 64 * KIB),
         (1000, 64 * KIB),
     ],
 )
