@@ -96,6 +96,13 @@ def worker_arguments(scratch: Path, *, is_configured: bool = False) -> list[str]
     return ["-c", str(file)]
 
 
+def has_its_workers(pid: int) -> bool:
+    """Whether there are as many processes as `WORKERS` in the environment makes: with several
+    workers a supervisor and a steward beside them. So no suite takes one process for many."""
+    count = int(os.environ.get("WORKERS") or 1)
+    return count == 1 or len(family(pid)) == count + 2
+
+
 def start_registry(
     data_dir: Path,
     log_file: Path,
@@ -153,7 +160,7 @@ def running_registry(
 
 def _wait_until_ready(registry: RunningRegistry) -> None:
     deadline = time.monotonic() + START_SECS_MAX
-    while not _is_ready(registry.address):
+    while not (_is_ready(registry.address) and has_its_workers(registry.process.pid)):
         code = registry.process.poll()
         if code is not None:
             raise RegistryDidNotStart(f"the registry ended with code {code}:\n{registry.log}")

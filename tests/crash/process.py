@@ -15,6 +15,7 @@ from tests.running import (
     HOST,
     RegistryDidNotStart,
     RunningRegistry,
+    has_its_workers,
     program,
     worker_arguments,
 )
@@ -73,7 +74,9 @@ def start(place: Place, prefix: Sequence[str] = ()) -> RunningRegistry:
     registry = spawn(place, prefix)
     deadline = time.monotonic() + START_SECS_MAX
     try:
-        while not _answers(place.address):
+        # A fault may end a worker just then; without faults all are there.
+        is_whole = place.control is not None
+        while not (_answers(place.address) and (is_whole or has_its_workers(registry.process.pid))):
             code = registry.process.poll()
             said = place.log_file.read_bytes()[size:].decode(errors="replace")
             if code is not None:

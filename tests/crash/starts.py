@@ -79,12 +79,11 @@ class Starts:
         self.control.set(fault)
         registry = self._try_to_start(fault)
         self.control.clear()
-        ends = fault.action in (KILL, TEAR)
-        if registry is not None and ends and self.control.hit is not None:
+        hit = self.control.hit
+        if registry is not None and hit is not None and fault.action in (KILL, TEAR):
             # It was ready before it came to that step, and is gone by now or in a moment.
             registry.kill()
             registry = None
-        hit = self.control.hit
         if registry is None or hit is not None:
             if registry is not None:
                 # Whatever the disk refused to do now, the next start finds a sound directory.

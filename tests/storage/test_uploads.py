@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from itertools import accumulate, chain, islice, pairwise
 from pathlib import Path
@@ -19,6 +19,7 @@ from angos_trio.limits import CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, GATHER_SECS_MAX
 from angos_trio.oci.codes import Code
 from angos_trio.oci.digest import digest_of
 from angos_trio.storage import uploads
+from angos_trio.storage.files import Files
 from angos_trio.storage.session_record import UploadSession
 from angos_trio.storage.uploads import only_error
 from tests.storage.support import (
@@ -523,6 +524,44 @@ def test_chunks_shrink_as_uploads_share_the_budget(root: Path, active: int, expe
             assert CHUNK_BYTES_MIN <= expected <= CHUNK_BYTES_MAX
 
     run(test)
+
+
+class WritesNoted(Files):
+    """Real files that note how much each write has."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+
+    def write_at(self, descriptor: int, content: bytes | memoryview, offset: int) -> None:
+        self.sizes.append(len(content))
+        super().write_at(descriptor, content, offset)
+
+
+def test_chunk_that_is_gathered_is_cut_when_others_join(root: Path) -> None:
+    """The size that it had when it was begun is too large from then on."""
+    files, part = WritesNoted(), content_of(64 * KIB)
+
+    async def test() -> None:
+        async with opened(root, files) as storage:
+            receiver = storage.receiver
+            upload = await receiver.begin(await new_session(storage))
+            await upload.open()
+
+            async def parts() -> AsyncIterator[bytes]:
+                yield part
+                yield part
+                receiver.active = 128
+                yield part
+                yield part
+
+            files.sizes.clear()
+            await upload.append(parts(), MIB)
+            found.extend(files.sizes)
+            await upload.close()
+
+    found: list[int] = []
+    run(test)
+    assert found == [3 * len(part), len(part)]
 
 
 @pytest.mark.parametrize("count", [1, 8, 40])
