@@ -10,7 +10,6 @@ from typing import TypeVar
 from angos_trio.oci.digest import Digest
 from angos_trio.storage.directory import DataDirectory
 from angos_trio.storage.files import Files
-from angos_trio.storage.spares import Spares
 
 Outcome = TypeVar("Outcome")
 Rows = sqlite3.Connection
@@ -38,7 +37,6 @@ class Transaction:
     rows: Rows
     directory: DataDirectory
     files: Files
-    spares: Spares
     unsynced: set[str] = field(default_factory=set)
     leftovers: list[str] = field(default_factory=list)
 
@@ -60,15 +58,6 @@ class Transaction:
         for path in self.unsynced:
             self.files.sync_directory(path)
         self.unsynced.clear()
-
-    def remove_leftovers(self) -> None:
-        """After the commit: what the commit made superfluous. A failure costs only space."""
-        for path in self.leftovers:
-            try:
-                self.spares.give_back(path)
-            except OSError:
-                continue
-        self.leftovers.clear()
 
 
 Step = Callable[[Transaction], Outcome]

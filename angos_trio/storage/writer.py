@@ -7,12 +7,13 @@ step completes; that is why a step is a plain function that knows nothing of its
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -148,7 +149,8 @@ class Writer:
         return None
 
     def _run(self) -> None:
-        while (batch := self._gather()) is not None:
+        while (first := self._queue.get()) is not None:
+            batch = [first]
             try:
                 self._commit(batch)
             except Exception as error:
@@ -160,42 +162,51 @@ class Writer:
                     waiting.settled(waiting.error)
             _deliver(batch)
 
-    def _gather(self) -> list[_Waiting] | None:
-        first = self._queue.get()
-        if first is None:
-            return None
-        batch = [first]
+    def _gather(self, batch: list[_Waiting]) -> None:
+        """Add what has come meanwhile."""
         while len(batch) < BATCH_STEPS_MAX:
             try:
                 following = self._queue.get_nowait()
             except queue.Empty:
-                break
+                return
             if following is None:
                 self._queue.put(None)
-                break
+                return
             batch.append(following)
-        return batch
 
     def _commit(self, batch: list[_Waiting]) -> None:
+        """Commit the batch and what has joined it by the time that the lock is this process's."""
+        leftovers: list[str] = []
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         try:
-            if self._attempt(batch):
+            self._gather(batch)
+            if self._attempt(batch, leftovers):
                 self._truncate_wal()
-                return
-            self._ballast.release()
-            for waiting in batch:
-                waiting.error = None
-                self._attempt([waiting])
+            else:
+                self._ballast.release()
+                for waiting in batch:
+                    waiting.error = None
+                    self._attempt([waiting], leftovers)
         finally:
             fcntl.flock(self._lock, fcntl.LOCK_UN)
+        self._give_back(leftovers)
 
-    def _attempt(self, batch: list[_Waiting]) -> bool:
-        """Run and commit; False when a full disk undid it all, and each may be tried alone."""
+    def _give_back(self, leftovers: Iterable[str]) -> None:
+        """What the commit made superfluous. A failure costs only space."""
+        for path in leftovers:
+            with contextlib.suppress(OSError):
+                self._spares.give_back(path)
+
+    def _attempt(self, batch: list[_Waiting], leftovers: list[str]) -> bool:
+        """Run and commit; False when a full disk undid it all, and each may be tried alone.
+
+        What a commit made superfluous is added to `leftovers`.
+        """
         rows = self._rows
         if rows is None or self.broken is not None:
             _refuse(batch, PermissionError("read-only"))
             return True
-        transaction = Transaction(rows, self._directory, self._files, self._spares)
+        transaction = Transaction(rows, self._directory, self._files)
         try:
             rows.execute("BEGIN IMMEDIATE")
             for waiting in batch:
@@ -208,7 +219,7 @@ class Writer:
             _refuse(batch, error)
             return not is_full(error)
         self._files.reached("commit.after")
-        transaction.remove_leftovers()
+        leftovers += transaction.leftovers
         return True
 
     def _undo(self, rows: sqlite3.Connection, error: Exception) -> None:
