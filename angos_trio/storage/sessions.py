@@ -229,10 +229,13 @@ class Sessions:
         if writing is not None:
             writing.last_byte_at = trio.current_time()
 
-    async def end_writing(self, session: SessionId) -> None:
-        """Let the next writer in."""
+    async def end_writing(self, session: SessionId, *, is_finishing: bool) -> None:
+        """Let the next writer in; one that is finishing has none, and its row says so already."""
         writing = self._writing.pop(session, None)
         if writing is None:
+            return
+        if is_finishing:
+            writing.ended.set()
             return
         me, active_at = self._shared.me, self._now() - (trio.current_time() - writing.last_byte_at)
         try:

@@ -301,7 +301,7 @@ class Upload:
             running = self._running
             if running is not None and running.size == self.offset and not self.is_finishing:
                 receiver.sessions.keep_hash(self.session.id, running)
-            await receiver.sessions.end_writing(self.session.id)
+            await receiver.sessions.end_writing(self.session.id, is_finishing=self.is_finishing)
 
     def _close_blocking(self) -> None:
         """Close the file; the number is another's from then on, whatever close(2) says."""

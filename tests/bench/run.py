@@ -31,7 +31,7 @@ from tests.bench.sides import (
     versions,
 )
 
-ROUNDS, QUICK_ROUNDS = 5, 3
+ROUNDS, QUICK_ROUNDS = 9, 3
 PAGE = REPOSITORY / "docs" / "performance.md"
 
 
