@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
@@ -65,6 +65,15 @@ def anonymous(address: str) -> Identity:
 
 
 @dataclass(frozen=True, slots=True)
+class Target:
+    """What an action is done to: a namespace (None: the registry itself), and what else the request
+    names, such as a digest or a tag, by the names that policies know."""
+
+    namespace: str | None = None
+    named: Mapping[str, str | list[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """The answer to "may they": `rule` is what decided, `reason` is for the audit log."""
 
@@ -77,9 +86,9 @@ class Decision:
 class Caller:
     """Who asks, with the access rules bound to them.
 
-    `may(action, namespace)` decides; `sees(namespace)` says whether a listing shows it.
+    `may(action, target)` decides; `sees(namespace)` says whether a listing shows it.
     """
 
     identity: Identity
-    may: Callable[[Action, str | None], Awaitable[Decision]]
+    may: Callable[[Action, Target], Awaitable[Decision]]
     sees: Callable[[str], bool]

@@ -53,6 +53,10 @@ EXAMINED_PER_ENTRY_MAX: Final = 10
 PARSE_ON_LOOP_BYTES_MAX: Final = 64 * 1024
 """A larger manifest is parsed and hashed in a thread."""
 
+# Access (`policy`)
+POLICY_RULE_CHARACTERS_MAX: Final = 8192
+"""Of one rule."""
+
 # Storage (`storage`)
 CHUNK_BYTES_MAX: Final = 1024 * 1024
 """An upload gathers this much before it writes,"""

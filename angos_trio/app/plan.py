@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from angos_trio.auth.access import Access
+from angos_trio.config.model import AccessPolicy as PolicySection
 from angos_trio.config.model import Config, Global, Repository
 from angos_trio.config.values import compile_exclusions, parse_size
 from angos_trio.errors import OperatorError
 from angos_trio.limits import WORKERS_MAX
+from angos_trio.policy.access import AccessPolicy, RuleError, compile_policy
 from angos_trio.policy.immutability import TagRule, TagRules
 from angos_trio.registry.context import Limits
 from angos_trio.server.serve import ServeOptions
@@ -36,10 +38,12 @@ class Plan:
     def describe(self) -> list[str]:
         """What would happen, a line each."""
         reach = "callers on this host, asking by a loopback name"
-        if not self.access.is_open:
-            reach = "nobody (global.access_policy.default is deny)"
-        elif not self.access.loopback_only:
-            reach = "everybody who reaches it (global.access_policy.default is allow)"
+        policy = self.access.policy
+        if policy is not None:
+            who = "everybody who reaches it" if policy.allows else "nobody"
+            but = f", but for {len(policy.rules)} rules" if policy.rules else ""
+            default = "allow" if policy.allows else "deny"
+            reach = f"{who} (global.access_policy.default is {default}{but})"
         storage = self.storage
         return [
             f"serves http://{_url_host(self.host)}:{self.port} to {reach}",
@@ -91,16 +95,29 @@ def _workers(wanted: int | None, *, is_configured: bool) -> int:
 
 
 def _access(config: Config) -> Access:
-    policy = config.global_.access_policy
+    policy = _policy(config.global_.access_policy, "global.access_policy")
+    repositories = {
+        name: _policy(repository.access_policy, f'repository."{name}".access_policy')
+        for name, repository in config.repository.items()
+    }
     if policy is not None:
-        return Access(is_open=policy.default == "allow", loopback_only=False)
+        return Access(False, loopback_only=False, policy=policy, repositories=repositories)
     if not _is_loopback(config.server.bind_address):
         raise OperatorError(
             f"server.bind_address: {config.server.bind_address} can be reached by others, and "
             "nothing says who may do what. To let everybody do everything, add these lines:\n"
             '    [global.access_policy]\n    default = "allow"\n    rules = []'
         )
-    return Access(is_open=True, loopback_only=True)
+    return Access(is_open=True, loopback_only=True, repositories=repositories)
+
+
+def _policy(section: PolicySection | None, path: str) -> AccessPolicy | None:
+    if section is None:
+        return None
+    try:
+        return compile_policy(allows=section.allows, texts=section.rules)
+    except RuleError as error:
+        raise OperatorError(f"{path}.rules: {error}") from None
 
 
 def _is_loopback(host: str) -> bool:

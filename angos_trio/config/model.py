@@ -32,10 +32,21 @@ class Server(_Table, frozen=True):
 
 
 class AccessPolicy(_Table, frozen=True):
-    """`[global.access_policy]`"""
+    """`[global.access_policy]` and `[repository."<name>".access_policy]`"""
 
-    default: Literal["allow", "deny"] = "deny"
+    default: Literal["allow", "deny"] | None = None
+    default_allow: bool | None = None
     rules: tuple[str, ...] = ()
+
+    @property
+    def allows(self) -> bool:
+        """What the default says; nothing said is deny. `default_allow` is its older name."""
+        return self.default == "allow" if self.default is not None else bool(self.default_allow)
+
+    @property
+    def is_contradictory(self) -> bool:
+        """Whether the two names of the default say different things."""
+        return self.default_allow is not None and self.allows != self.default_allow
 
 
 class Global(_Table, frozen=True):
@@ -85,6 +96,7 @@ class Repository(_Table, frozen=True):
     immutable_tags: bool | None = None
     immutable_tags_exclusions: tuple[str, ...] | None = None
     immutable_tags_deletable: bool | None = None
+    access_policy: AccessPolicy | None = None
 
 
 class Observability(_Table, frozen=True):

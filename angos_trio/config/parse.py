@@ -14,7 +14,7 @@ from typing import Union, get_args, get_origin
 import msgspec
 
 from angos_trio.config.known import NOT_BUILT, WITHOUT_EFFECT
-from angos_trio.config.model import Config, Repository
+from angos_trio.config.model import AccessPolicy, Config, Repository
 from angos_trio.config.values import (
     check_directory,
     check_repository,
@@ -197,9 +197,13 @@ def check(config: Config) -> None:
     for name, repository in config.repository.items():
         path = dotted(("repository", name, "immutable_tags_exclusions"))
         compile_exclusions(repository.immutable_tags_exclusions or (), path)
-    policy = settings.access_policy
-    if policy is not None and policy.rules:
-        raise OperatorError("global.access_policy.rules: rules are not evaluated by this version")
+    policies: dict[Keys, AccessPolicy | None] = {("global",): settings.access_policy}
+    for name, repository in config.repository.items():
+        policies["repository", name] = repository.access_policy
+    for above, policy in policies.items():
+        if policy is not None and policy.is_contradictory:
+            path = dotted((*above, "access_policy"))
+            raise OperatorError(f"{path}: default and default_allow contradict each other")
     below = config.metadata_store.fs.root_dir
     if below is not None and Path(below) != Path(store.root_dir):
         raise OperatorError(

@@ -92,8 +92,9 @@ class Application(QuartTrio):
             told.action = str(operation.action)
             values = match.values if match is not None else {}
             caller = self._gate.identify(_address(request))
-            await self._gate.admit(caller, operation, values, request.headers.get("Host"))
-            return await operation.handler(Call(request, caller, values, told.request_id))
+            call = Call(request, caller, values, told.request_id)
+            await self._gate.admit(call, operation)
+            return await operation.handler(call)
         except Exception as error:
             told.client_left = isinstance(error, ClientGoneError)
             refusal = _refusal(error, request)

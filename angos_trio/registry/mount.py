@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from angos_trio.events.model import Event, EventKind, record
-from angos_trio.identity import Action, Caller
+from angos_trio.identity import Action, Caller, Target
 from angos_trio.limits import MOUNT_CANDIDATES_MAX
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import RepositoryName
@@ -28,7 +28,8 @@ async def mount_blob(
     candidates += [source] if source is not None else await _holders(registry, digest)
     for candidate in candidates:
         is_own = candidate == name
-        if not is_own and not (await caller.may(Action.GET_BLOB, candidate)).allowed:
+        source_blob = Target(candidate, {"digest": digest})
+        if not is_own and not (await caller.may(Action.GET_BLOB, source_blob)).allowed:
             continue
         if await _mount_from(registry, caller, name, digest, candidate):
             return True

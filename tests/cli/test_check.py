@@ -137,7 +137,11 @@ def test_option_wins_over_every_file(capsys: pytest.CaptureFixture[str]) -> None
             ["a/b", "immutable_tags_exclusions"],
         ),
         ('[global.access_policy]\ndefault = "maybe"', ["global.access_policy.default"]),
-        ('[global.access_policy]\nrules = ["true"]', ["global.access_policy.rules"]),
+        ('[global.access_policy]\nrules = ["true", " "]', ["global.access_policy.rules", "rule 1"]),
+        (
+            '[repository."a".access_policy]\nrules = ["x"]',
+            ['repository."a".access_policy.rules: rule 0: names x'],
+        ),
         ('[observability]\nlog_level = "loud"', ["observability.log_level"]),
         ('[metadata_store.fs]\nroot_dir = "/else"', ["metadata_store.fs.root_dir"]),
         ("[server", ["registry.toml"]),
@@ -169,10 +173,8 @@ def test_what_is_wrong_is_told_in_one_line_with_its_key(
         ('[metadata_store.fs.redis]\nurl = "x"', "metadata_store.fs.redis"),
         ('[global]\nauthorization_webhook = "x"', "global.authorization_webhook"),
         ('[global.retention_policy]\nrules = ["x"]', "global.retention_policy"),
-        ("[global.access_policy]\ndefault_allow = true", "global.access_policy.default_allow"),
         ('[server.tls]\nserver_certificate_bundle = "x"', "server.tls"),
         ('[[repository."a".upstream]]\nurl = "x"', "upstream"),
-        ('[repository."a".access_policy]\nrules = ["x"]', "access_policy"),
         ('[repository."a".retention_policy]\nrules = ["x"]', "retention_policy"),
     ],
 )

@@ -22,7 +22,7 @@ global.allow_missing_manifest_references = true
 global.shutdown_drain_secs = 30
 global.gc_grace_secs = 300
 global.access_policy.default = "allow"
-global.access_policy.rules = []
+global.access_policy.rules = ["identity.username == 'alice'"]
 global.trusted_proxies = []
 global.event_webhooks = []
 global.retention_policy.rules = []
@@ -32,7 +32,8 @@ repository."docker-io".immutable_tags = true
 repository."docker-io".immutable_tags_exclusions = ["latest"]
 repository."docker-io".event_webhooks = []
 repository."docker-io".upstream = []
-repository."docker-io".access_policy.rules = []
+repository."docker-io".access_policy.default_allow = true
+repository."docker-io".access_policy.rules = ["true"]
 auth = {}
 auth.identity = {}
 """
@@ -50,15 +51,10 @@ event_webhook.listener.url = "https://example.test"
 global.authorization_webhook = "asker"
 global.event_webhooks = ["listener"]
 global.trusted_proxies = ["192.0.2.0/24"]
-global.access_policy.default_allow = false
-global.access_policy.rules = ["identity.username == 'alice'"]
 global.retention_policy.rules = ["image.pushed_at > now() - days(30)"]
 blob_store.s3.bucket = "registry"
 metadata_store.s3.link_cache_ttl = 30
 metadata_store.fs.redis.url = "redis://example.test"
-repository."docker-io".access_policy.default = "allow"
-repository."docker-io".access_policy.default_allow = true
-repository."docker-io".access_policy.rules = ["true"]
 repository."docker-io".authorization_webhook = "asker"
 repository."docker-io".event_webhooks = ["listener"]
 repository."docker-io".retention_policy.rules = ["true"]

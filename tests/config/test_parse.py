@@ -36,6 +36,7 @@ shutdown_drain_secs = 0
 
 [global.access_policy]
 default = "allow"
+default_allow = true
 rules = []
 
 [blob_store.fs]
@@ -50,6 +51,7 @@ root_dir = "/srv/registry/"
 immutable_tags = false
 immutable_tags_exclusions = []
 immutable_tags_deletable = false
+access_policy = { default = "deny", default_allow = false, rules = ["true"] }
 
 [repository.docker-io]
 
@@ -82,7 +84,7 @@ def test_every_key_is_read() -> None:
     assert (config.global_.max_manifest_size, config.global_.max_blob_size) == ("4MiB", 1000)
     assert config.global_.immutable_tags_exclusions == ("latest", "dev-.*")
     assert not config.global_.allow_missing_manifest_references
-    assert config.global_.access_policy == AccessPolicy(default="allow")
+    assert config.global_.access_policy == AccessPolicy(default="allow", default_allow=True)
     assert config.blob_store.fs.ballast == 0
     assert sorted(config.repository) == ["docker-io", "library/nginx"]
     assert config.repository["library/nginx"].immutable_tags is False
@@ -131,7 +133,16 @@ def test_empty_table_gives_the_defaults(text: str) -> None:
 
 
 def test_empty_access_policy_denies() -> None:
-    assert config_of("[global.access_policy]").global_.access_policy == AccessPolicy(default="deny")
+    policy = config_of("[global.access_policy]").global_.access_policy
+    assert policy == AccessPolicy()
+    assert not policy.allows
+
+
+@pytest.mark.parametrize("line", ['default = "allow"', "default_allow = true"])
+def test_access_policy_may_allow_by_either_name(line: str) -> None:
+    policy = config_of(f"[repository.a.access_policy]\n{line}").repository["a"].access_policy
+    assert policy is not None
+    assert policy.allows
 
 
 def test_later_text_wins_and_tables_are_merged_deep() -> None:
@@ -219,7 +230,11 @@ def test_unknown_key_is_refused_with_its_path_and_the_nearest(text: str, message
         ("[global]\nimmutable_tags_exclusions = 'a'", "global.immutable_tags_exclusions: "),
         ("[global]\nimmutable_tags_exclusions = [1]", "global.immutable_tags_exclusions[0]: "),
         ("[global.access_policy]\ndefault = 'maybe'", "global.access_policy.default: "),
-        ("[global.access_policy]\nrules = ['true']", "global.access_policy.rules: rules are not"),
+        ("[global.access_policy]\nrules = [1]", "global.access_policy.rules[0]: "),
+        (
+            "[repository.a.access_policy]\ndefault = 'deny'\ndefault_allow = true",
+            "repository.a.access_policy: default and default_allow contradict",
+        ),
         ("[observability]\nlog_level = 'trace'", "observability.log_level: "),
         ('[observability]\nlog_level = "a\\nb"', "observability.log_level: "),
         ("[metadata_store.fs]\nroot_dir = 'other'", "metadata_store.fs.root_dir: "),

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
-from functools import partial
+from typing import cast
 
 import pytest
 import trio
+from hypercorn.typing import HTTPScope
 from hypothesis import given
 from hypothesis import strategies as st
+from quart_trio.wrappers.request import TrioRequest
+from werkzeug.datastructures import Headers
 
 from angos_trio.auth.access import Access
 from angos_trio.http.call import Call
 from angos_trio.http.gate import Gate, is_loopback_address, is_loopback_host
 from angos_trio.http.reply import Reply
 from angos_trio.http.routing import Operation
-from angos_trio.identity import Action, Caller, Decision, Identity
+from angos_trio.identity import Action, Caller, Decision, Identity, Target
 from angos_trio.oci.codes import Code, OciError
 from tests.oci.refusals import refused
 from tests.oci.strategies import QUICK, texts
@@ -46,8 +49,23 @@ def admit(
     caller: Caller | None = None,
 ) -> None:
     gate = Gate(access)
-    known = caller or gate.identify(ADDRESS)
-    trio.run(partial(gate.admit, known, operation or operation_of(), values, host))
+    call = call_of(caller or gate.identify(ADDRESS), values, host)
+    trio.run(gate.admit, call, operation or operation_of())
+
+
+def call_of(
+    caller: Caller, values: Mapping[str, str], host: str | None = None, query: bytes = b""
+) -> Call:
+    headers = Headers({} if host is None else {"Host": host})
+    scope = cast(HTTPScope, {"type": "http"})
+    request = TrioRequest(
+        "GET", "http", "/", query, headers, "", "1.1", scope, send_push_promise=push
+    )
+    return Call(request, caller, values, "request-1")
+
+
+async def push(path: str, headers: Headers) -> None:
+    raise AssertionError("nothing is pushed")
 
 
 class Asked:
@@ -55,10 +73,10 @@ class Asked:
 
     def __init__(self, allowed: bool) -> None:
         self.allowed = allowed
-        self.questions: list[tuple[Action, str | None]] = []
+        self.questions: list[tuple[Action, Target]] = []
 
-    async def may(self, action: Action, namespace: str | None) -> Decision:
-        self.questions.append((action, namespace))
+    async def may(self, action: Action, target: Target) -> Decision:
+        self.questions.append((action, target))
         return Decision(self.allowed, "rule 7", "because")
 
     def sees(self, namespace: str) -> bool:
@@ -72,7 +90,7 @@ def caller_of(asked: Asked, subject: str) -> Caller:
 @pytest.mark.parametrize("access", [OPEN, CLOSED])
 def test_everybody_is_anonymous_and_bound_to_the_access_rules(access: Access) -> None:
     caller = Gate(access).identify(ADDRESS)
-    decision = trio.run(caller.may, Action.GET_BLOB, "library/nginx")
+    decision = trio.run(caller.may, Action.GET_BLOB, Target("library/nginx"))
 
     assert caller.identity == Identity("anonymous", "", "", ADDRESS)
     assert decision.allowed == access.is_open
@@ -87,7 +105,7 @@ def test_declared_action_is_asked_about_the_namespace_once(
     asked = Asked(allowed=True)
     admit(CLOSED, operation=operation_of(action), values=values, caller=caller_of(asked, "alice"))
 
-    assert asked.questions == [(action, namespace)]
+    assert asked.questions == [(action, Target(namespace))]
 
 
 def test_open_registry_lets_everybody_pass() -> None:

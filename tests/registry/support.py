@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from angos_trio.identity import Action, Caller, Decision, Identity
+from angos_trio.identity import Action, Caller, Decision, Identity, Target
 from angos_trio.oci.digest import Digest, digest_of
 from angos_trio.oci.media_types import OCI_INDEX, OCI_MANIFEST
 from angos_trio.oci.names import Reference, RepositoryName, Tag
@@ -46,9 +46,9 @@ class Asked:
     readable: Collection[str] | None = None
     questions: list[tuple[Action, str | None]] = field(default_factory=list)
 
-    async def may(self, action: Action, namespace: str | None) -> Decision:
-        self.questions.append((action, namespace))
-        return Decision(self.readable is None or namespace in self.readable, "test")
+    async def may(self, action: Action, target: Target) -> Decision:
+        self.questions.append((action, target.namespace))
+        return Decision(self.readable is None or target.namespace in self.readable, "test")
 
 
 def caller_of(

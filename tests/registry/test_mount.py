@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from angos_trio.identity import Action, Decision
+from angos_trio.identity import Action, Decision, Target
 from angos_trio.limits import MOUNT_CANDIDATES_MAX
 from angos_trio.oci.codes import Code
 from angos_trio.oci.digest import digest_of
@@ -132,10 +132,11 @@ class Vanishing(Asked):
         self._registry = registry
         self._gone = gone
 
-    async def may(self, action: Action, namespace: str | None) -> Decision:
-        decision = await super().may(action, namespace)
-        if namespace in self._gone:
-            await delete_blob(self._registry, ANYBODY, RepositoryName(namespace or ""), DIGEST)
+    async def may(self, action: Action, target: Target) -> Decision:
+        decision = await super().may(action, target)
+        if target.namespace in self._gone:
+            name = RepositoryName(target.namespace or "")
+            await delete_blob(self._registry, ANYBODY, name, DIGEST)
         return decision
 
 

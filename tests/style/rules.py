@@ -71,6 +71,7 @@ TEST_BANS = (
 BORDERS: Mapping[str, str] = {
     "app/services.py": "a service that fails is told of and started anew",
     "http/application.py": "an unforeseen error is logged and becomes a 500",
+    "policy/access.py": "a rule that fails denies, whatever failed in it",
     "server/connection.py": "one broken connection must not end the others",
     "server/supervisor.py": "a forked process ends here, whatever it raised",
     "storage/uploads.py": "what broke a body is raised once the bytes before it are safe",
