@@ -10,6 +10,9 @@ from typing import Final
 FILE_EXTENSION: Final = "angos.file"
 """The private ASGI extension that `server` offers and `http` uses: the server sends a file."""
 
+CERTIFICATE_EXTENSION: Final = "angos.certificate"
+"""The private ASGI extension in which `server` hands on the client's `Certificate`."""
+
 LOCAL_ADDRESS: Final = "local"
 """The address of a peer on a Unix socket."""
 
@@ -37,16 +40,57 @@ class Action(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Certificate:
+    """What a client certificate says (RFC 5280); its chain was verified in the handshake.
+
+    `subject` and `issuer` are names as of RFC 4514, `serial` is hexadecimal without a sign,
+    `fingerprint` the SHA-256 of its DER form in hexadecimal, times are epoch seconds.
+    `is_for_clients`: its extended key usage names clientAuth.
+    """
+
+    subject: str
+    issuer: str
+    serial: str
+    fingerprint: str
+    not_before: int
+    not_after: int
+    is_for_clients: bool
+    common_names: tuple[str, ...] = ()
+    organizations: tuple[str, ...] = ()
+    dns_names: tuple[str, ...] = ()
+    uris: tuple[str, ...] = ()
+    emails: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What an API key narrows its owner to. `repositories` are globs; of both, empty is all."""
+
+    key: str
+    name: str
+    repositories: tuple[str, ...] = ()
+    actions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Identity:
     """A caller: how they were recognised, by which provider, and their stable name there.
 
-    `address` is the peer's, for logs and limits; it is no part of who they are.
+    `method` is `anonymous`, `basic`, `oidc`, `certificate` or `operator`. A registry token or an API
+    key is no method of its own: its bearer is who it was given to. `address` is the client's, for
+    logs and limits; it is no part of who they are. `id` is the name of the table in the
+    configuration that a Basic user stands in; `claims` are those of an OIDC token. `certificate` is
+    there whenever the client showed one, whatever the method.
     """
 
     method: str
     provider: str
     subject: str
     address: str
+    id: str | None = None
+    claims: Mapping[str, object] | None = None
+    certificate: Certificate | None = None
+    grant: Grant | None = None
 
     @property
     def owner(self) -> str:

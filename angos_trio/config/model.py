@@ -16,8 +16,49 @@ Size = int | str
 Seconds = Annotated[int, Meta(ge=1, le=10 * 365 * 86_400)]
 
 
+class Secret:
+    """Text that is shown to nobody: not in a `repr`, a traceback, a log or a dump."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __repr__(self) -> str:
+        return "***"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._text == self._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+    def reveal(self) -> str:
+        """The text itself, for whoever checks or sends it."""
+        return self._text
+
+
 class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A table that refuses keys it does not know."""
+
+
+class Tls(_Table, frozen=True):
+    """`[server.tls]`: files in PEM; their content may change while the registry serves."""
+
+    server_certificate_bundle: str
+    server_private_key: str
+    client_ca_bundle: str | None = None
+    client_auth: Literal["optional", "required"] = "optional"
+    client_crl: tuple[str, ...] = ()
+    crl_stale: Literal["warn", "deny"] = "warn"
+
+
+class HealthListener(_Table, frozen=True):
+    """`[server.health]`: a second, plain listener, since probes have no certificates."""
+
+    bind_address: Annotated[str, AtStart] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65_535), AtStart] = 8001
+    metrics: Annotated[bool, AtStart] = False
 
 
 class Server(_Table, frozen=True):
@@ -29,6 +70,10 @@ class Server(_Table, frozen=True):
     stall_timeout: Annotated[Seconds, AtStart] = 60
     drain_timeout: Annotated[Annotated[int, Meta(ge=0, le=86_400)] | None, AtStart] = None
     max_uploads_per_caller: Annotated[int, Meta(ge=1, le=1_000_000)] = 1000
+    external_url: str | None = None
+    handshake_timeout: Annotated[Seconds, AtStart] = 10
+    tls: Tls | None = None
+    health: HealthListener | None = None
 
 
 class AccessPolicy(_Table, frozen=True):
@@ -62,6 +107,76 @@ class Global(_Table, frozen=True):
     upload_expiry_secs: Seconds = 86_400
     shutdown_drain_secs: Annotated[int, Meta(ge=0, le=86_400), AtStart] = 30
     access_policy: AccessPolicy | None = None
+    authorization_webhook: str | None = None
+    trusted_proxies: tuple[str, ...] = ()
+
+
+class BasicIdentity(_Table, frozen=True):
+    """`[auth.identity.<name>]`: a user; the password is an argon2id hash in PHC form."""
+
+    username: str
+    password: Secret | None = None
+    password_file: str | None = None
+
+
+class Oidc(_Table, frozen=True):
+    """`[auth.oidc.<name>]`: an issuer of tokens that are taken. `github` fills in its issuer."""
+
+    provider: Literal["generic", "github"] = "generic"
+    issuer: str | None = None
+    jwks_uri: str | None = None
+    required_audience: str | None = None
+    required_claims: tuple[str, ...] = ()
+    allowed_algorithms: tuple[str, ...] = ("RS256",)
+    clock_skew_tolerance: Annotated[int, Meta(ge=0, le=3600)] = 60
+    jwks_refresh_interval: Seconds = 3600
+    jwks_refresh_timeout_secs: Annotated[int, Meta(ge=1, le=60)] = 5
+    http_request_timeout_secs: Annotated[int, Meta(ge=1, le=300)] = 30
+    server_ca_bundle: str | None = None
+    client_certificate_bundle: str | None = None
+    client_private_key: str | None = None
+    bearer_token_file: str | None = None
+
+
+class TokenService(_Table, frozen=True):
+    """`[auth.token_service]`: registry tokens; the key is base64 of at least 32 bytes."""
+
+    secret_key: Secret | None = None
+    secret_key_file: str | None = None
+    realm: str | None = None
+    ttl_secs: Annotated[int, Meta(ge=60, le=86_400)] = 3600
+
+
+class BasicCredential(_Table, frozen=True):
+    """`[auth.webhook.<name>.basic_auth]`"""
+
+    username: str
+    password: Secret | None = None
+    password_file: str | None = None
+
+
+class AuthorizationWebhook(_Table, frozen=True):
+    """`[auth.webhook.<name>]`: a service that is asked about each request."""
+
+    url: str
+    timeout_ms: Annotated[int, Meta(ge=1, le=60_000)]
+    bearer_token: Secret | None = None
+    bearer_token_file: str | None = None
+    basic_auth: BasicCredential | None = None
+    client_certificate_bundle: str | None = None
+    client_private_key: str | None = None
+    server_ca_bundle: str | None = None
+    forward_headers: tuple[str, ...] = ()
+    cache_ttl: Annotated[int, Meta(ge=0, le=86_400)] = 60
+
+
+class Auth(_Table, frozen=True):
+    """`[auth]`"""
+
+    identity: dict[str, BasicIdentity] = {}
+    oidc: dict[str, Oidc] = {}
+    token_service: TokenService | None = None
+    webhook: dict[str, AuthorizationWebhook] = {}
 
 
 class FileStore(_Table, frozen=True):
@@ -97,6 +212,7 @@ class Repository(_Table, frozen=True):
     immutable_tags_exclusions: tuple[str, ...] | None = None
     immutable_tags_deletable: bool | None = None
     access_policy: AccessPolicy | None = None
+    authorization_webhook: str | None = None
 
 
 class Observability(_Table, frozen=True):
@@ -111,6 +227,7 @@ class Config(_Table, frozen=True, rename={"global_": "global"}):
 
     server: Server = Server()
     global_: Global = Global()
+    auth: Auth = Auth()
     blob_store: BlobStore = BlobStore()
     metadata_store: MetadataStore = MetadataStore()
     repository: dict[str, Repository] = {}

@@ -19,6 +19,7 @@ from angos_trio.config.values import (
     check_directory,
     check_repository,
     compile_exclusions,
+    decode_secret,
     parse_size,
     quoted,
 )
@@ -151,13 +152,13 @@ def _convert(merged: Table) -> Config:
     except msgspec.ValidationError as error:
         raise OperatorError(_explain(str(error), ("repository",))) from None
     try:
-        config = msgspec.convert(merged, Config)
+        config = msgspec.convert(merged, Config, dec_hook=decode_secret)
     except msgspec.ValidationError as error:
         raise OperatorError(_explain(str(error), ())) from None
     converted: dict[str, Repository] = {}
     for name, table in repositories.items():
         try:
-            converted[name] = msgspec.convert(table, Repository)
+            converted[name] = msgspec.convert(table, Repository, dec_hook=decode_secret)
         except msgspec.ValidationError as error:
             raise OperatorError(_explain(str(error), ("repository", name))) from None
     return msgspec.structs.replace(config, repository=converted)

@@ -8,6 +8,7 @@ from typing import Any, get_type_hints
 import msgspec
 
 from angos_trio.config.model import AtStart, Config
+from angos_trio.config.values import decode_secret, encode_secret
 
 
 def keep_what_is_set_at_the_start(old: Config, new: Config) -> tuple[Config, tuple[str, ...]]:
@@ -49,9 +50,9 @@ def _fields(table: type[msgspec.Struct]) -> Iterator[tuple[msgspec.structs.Field
 
 def encode(config: Config) -> bytes:
     """A checked configuration for another process of the instance."""
-    return msgspec.json.encode(config)
+    return msgspec.json.encode(config, enc_hook=encode_secret)
 
 
 def decode(content: bytes) -> Config:
     """The same again. Raises msgspec.ValidationError for anything else."""
-    return msgspec.json.decode(content, type=Config)
+    return msgspec.json.decode(content, type=Config, dec_hook=decode_secret)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
+from angos_trio.config.model import Secret
 from angos_trio.errors import OperatorError
 from angos_trio.oci.codes import OciError
 from angos_trio.oci.names import RepositoryName
@@ -63,3 +64,17 @@ def quoted(text: str) -> str:
     """Text of a file as it may stand in a message of one line."""
     shown = text if len(text) <= 80 else f"{text[:80]}…"
     return '"' + shown.encode("unicode_escape").decode("ascii").replace('"', '\\"') + '"'
+
+
+def decode_secret(kind: type[Any], value: object) -> object:
+    """msgspec's `dec_hook`: text to a secret."""
+    if kind is Secret and isinstance(value, str):
+        return Secret(value)
+    raise TypeError(f"{kind.__name__} is text")  # without the value, which may be a secret
+
+
+def encode_secret(value: object) -> str:
+    """msgspec's `enc_hook`: a secret to text, for another process of the instance only."""
+    if isinstance(value, Secret):
+        return value.reveal()
+    raise TypeError(f"{type(value).__name__} is no value of a configuration")
