@@ -8,10 +8,12 @@ from collections.abc import Callable, Sequence
 from typing import TypedDict
 
 from angos_trio.api.context import Runtime
-from angos_trio.api.routes import build_routes
+from angos_trio.api.routes import build_health_routes, build_routes
+from angos_trio.app.authentication import operator_gate
 from angos_trio.app.plan import Plan
 from angos_trio.app.services import CONFIGURATION, is_service
 from angos_trio.auth.access import Access
+from angos_trio.auth.authenticate import OperatorAuthenticator
 from angos_trio.clock import epoch_seconds
 from angos_trio.http.application import Application
 from angos_trio.http.gate import Gate
@@ -66,17 +68,21 @@ def build_runtime(registry: Registry) -> Runtime:
     return Runtime(registry, metrics, readiness_of(storage))
 
 
-def build_application(runtime: Runtime, access: Access, worker: str | None = None) -> Application:
-    """The ASGI application for callers whom these access rules concern.
+def build_application(runtime: Runtime, gate: Gate, worker: str | None = None) -> Application:
+    """The ASGI application behind a gate. A worker that is given is named in each answer."""
+    return Application(build_routes(runtime), gate, runtime.metrics, worker)
 
-    A worker that is given is named in each answer.
-    """
-    return Application(build_routes(runtime), Gate(access), runtime.metrics, worker)
+
+def build_health_application(runtime: Runtime, *, has_metrics: bool) -> Application:
+    """What the second listener answers: probes, and metrics for those on this host."""
+    routes = build_health_routes(runtime, has_metrics=has_metrics)
+    nobody = Gate(Access(frozenset()), OperatorAuthenticator())
+    return Application(routes, nobody, runtime.metrics)
 
 
 def build_operator_application(runtime: Runtime) -> Application:
     """The same for the operator, who may do everything: it is served on the control socket."""
-    return build_application(runtime, Access(is_open=True, loopback_only=False))
+    return build_application(runtime, operator_gate())
 
 
 def _or_unknown(read: Callable[[], int]) -> float:

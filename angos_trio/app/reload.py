@@ -12,6 +12,7 @@ from typing import Any
 import trio
 
 from angos_trio.api.context import Runtime
+from angos_trio.app.authentication import Doors, gate_of
 from angos_trio.app.building import build_application, limits_of
 from angos_trio.app.plan import Plan, make_plan
 from angos_trio.app.services import CONFIGURATION, tell
@@ -36,7 +37,8 @@ class Serving:
 
     plan: Plan
     runtime: Runtime
-    worker: str | None
+    doors: Doors
+    worker: str
     application: Callable[..., Awaitable[None]]
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -46,10 +48,7 @@ class Serving:
     def prepare(self, plan: Plan) -> Serving:
         """The same with another plan, beside this one. Requests go on counting where they were."""
         registry = replace(self.runtime.registry, **limits_of(plan))
-        runtime = replace(self.runtime, registry=registry)
-        worker = self.worker if plan.config.observability.worker_header else None
-        application = build_application(runtime, plan.access, worker)
-        return Serving(plan, runtime, self.worker, application)
+        return serve_by(plan, replace(self.runtime, registry=registry), self.doors, self.worker)
 
     def become(self, other: Serving) -> None:
         """Swap; requests that are under way end as they began."""
@@ -62,10 +61,13 @@ class Serving:
         return self.plan.config.global_.upload_expiry_secs
 
 
-def serve_by(plan: Plan, runtime: Runtime, worker: str) -> Serving:
+def serve_by(plan: Plan, runtime: Runtime, doors: Doors, worker: str) -> Serving:
     """What a worker of this name serves."""
+    callers = doors.callers(plan.authentication)
+    runtime = replace(runtime, token_for=callers.token_for)
     named = worker if plan.config.observability.worker_header else None
-    return Serving(plan, runtime, worker, build_application(runtime, plan.access, named))
+    application = build_application(runtime, gate_of(plan.authentication, callers), named)
+    return Serving(plan, runtime, doors, worker, application)
 
 
 def read_anew(read_again: ReadAgain, old: Plan, *, is_local: bool) -> Plan:

@@ -1,0 +1,120 @@
+"""What a configuration says of callers: users, providers, tokens; and the gate made of it."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from angos_trio.app.access import access_of, front_of
+from angos_trio.auth.access import Access
+from angos_trio.auth.attempts import Attempts
+from angos_trio.auth.authenticate import Callers, Memory, OperatorAuthenticator, Provider, User
+from angos_trio.auth.last_uses import LastUses
+from angos_trio.auth.passwords import Passwords, check_hash
+from angos_trio.auth.tokens import TokenService
+from angos_trio.config.model import Auth, Config
+from angos_trio.config.values import quoted
+from angos_trio.errors import OperatorError
+from angos_trio.http.challenge import Challenges
+from angos_trio.http.front import Front
+from angos_trio.http.gate import Gate
+from angos_trio.identity import Certificate
+from angos_trio.storage.metadata import api_keys
+from angos_trio.storage.metadata.api_keys import ApiKey
+from angos_trio.storage.store import Storage
+
+
+@dataclass(frozen=True, slots=True)
+class Authentication:
+    """Who is known, and how the registry is reached: what has been looked at of a configuration."""
+
+    access: Access
+    front: Front
+    challenges: Challenges
+    users: Mapping[str, User]
+    tokens: TokenService | None
+
+
+def authentication_of(config: Config) -> Authentication:
+    """Look at everything that concerns callers. Raises OperatorError with the key's path."""
+    auth = config.auth
+    service = auth.token_service
+    return Authentication(
+        access=access_of(config),
+        front=front_of(config),
+        challenges=Challenges(service is not None, None if service is None else service.realm),
+        users=_users(auth),
+        tokens=_token_service(auth),
+    )
+
+
+def _users(auth: Auth) -> Mapping[str, User]:
+    users = {}
+    for name, identity in auth.identity.items():
+        phc = "" if identity.password is None else identity.password.reveal()
+        try:
+            check_hash(phc)
+        except ValueError as error:
+            raise OperatorError(f"auth.identity.{quoted(name)}.password: {error}") from None
+        users[identity.username] = User(name, identity.username, phc)
+    return users
+
+
+def _token_service(auth: Auth) -> TokenService | None:
+    service = auth.token_service
+    if service is None:
+        return None
+    text = "" if service.secret_key is None else service.secret_key.reveal()
+    try:
+        secret = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        secret = b""
+    if len(secret) < 32:
+        raise OperatorError(
+            "auth.token_service.secret_key: is not base64 of at least 32 bytes; "
+            "openssl rand -base64 32 makes one"
+        )
+    return TokenService(secret, service.ttl_secs)
+
+
+@dataclass(slots=True)
+class Doors:
+    """What a process has of those who come through the gate, for as long as it runs."""
+
+    storage: Storage
+    last_uses: LastUses
+    memory: Memory
+    certificate_problem: Callable[[Certificate], str | None]
+
+    async def find_key(self, key: str) -> ApiKey | None:
+        """The row of an API key."""
+        return await self.storage.read_point(lambda rows: api_keys.find(rows, key))
+
+    def callers(self, known: Authentication) -> Callers:
+        """Everything by which callers are recognised, with what is remembered."""
+        return Callers(
+            memory=self.memory,
+            passwords=Passwords(user.hash for user in known.users.values()),
+            users=known.users,
+            tokens=known.tokens,
+            find_key=self.find_key,
+            note_key=self.last_uses.note,
+            certificate_problem=self.certificate_problem,
+        )
+
+
+def doors_of(storage: Storage, *, processes: int = 1) -> Doors:
+    """For one of so many processes."""
+    return Doors(storage, LastUses(storage), Memory(Attempts(processes)), lambda certificate: None)
+
+
+def gate_of(known: Authentication, callers: Callers) -> Gate:
+    """The gate for everybody."""
+    return Gate(known.access, callers, known.front, known.challenges)
+
+
+def operator_gate() -> Gate:
+    """The gate of the control socket: whoever comes there is the operator."""
+    return Gate(Access(frozenset({"operator"})), OperatorAuthenticator())
