@@ -224,6 +224,13 @@ PRUNE_ROWS: Final = 1000
 EVENT_SECS_MAX: Final = 30 * 86_400
 """and how old they are then."""
 CONFIG_FILE_BYTES_MAX: Final = 4 * 1024 * 1024
+SECRET_FILE_BYTES_MAX: Final = 64 * 1024
+"""Of a file that holds one password, key or token."""
+TABLE_NAME_CHARACTERS_MAX: Final = 128
+"""Of a user's, provider's or webhook's table: it is logged, and sent to webhooks."""
+USERNAME_CHARACTERS_MAX: Final = 255
+TOKEN_KEY_BYTES_MIN: Final = 32
+"""Of the key that signs registry tokens with HMAC-SHA-256 (RFC 7518, section 3.2)."""
 SWEEP_SECS: Final = 60.0
 """Between two looks at idle upload sessions and the ballast."""
 

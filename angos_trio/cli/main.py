@@ -33,6 +33,11 @@ def _parser() -> argparse.ArgumentParser:
     serve.set_defaults(run=_serve)
     check = commands.add_parser("check", help="validate a configuration and say what it means")
     check.set_defaults(run=_check)
+    config = commands.add_parser("config", help="what a configuration may say")
+    schema = config.add_subparsers(metavar="COMMAND", required=True).add_parser(
+        "schema", help="print a JSON Schema of the configuration"
+    )
+    schema.set_defaults(run=_config_schema)
     for command in (serve, check):
         _add_config(command, "files_after")
         command.add_argument(
@@ -66,3 +71,9 @@ def _check(parsed: argparse.Namespace) -> int:
     from angos_trio.cli.check import check
 
     return check([*parsed.files_before, *parsed.files_after], parsed.listen, parsed.data_dir)
+
+
+def _config_schema(parsed: argparse.Namespace) -> int:
+    from angos_trio.cli.config_schema import print_schema
+
+    return print_schema()
