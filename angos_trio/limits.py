@@ -140,6 +140,12 @@ API_KEY_GLOB_CHARACTERS_MAX: Final = 255
 """and how long each is."""
 COMPILED_GLOBS_MAX: Final = 1024
 """Kept in the form that matches names."""
+API_KEYS_PAGE_ENTRIES: Final = 1000
+"""Keys that a page of them has."""
+LAST_USE_SECS: Final = 60.0
+"""Between two writes of when keys were last used, which wait in memory;"""
+LAST_USES_MAX: Final = 10_000
+"""so many keys, and those that are used beyond that are left out."""
 
 # Storage (`storage`)
 CHUNK_BYTES_MAX: Final = 1024 * 1024

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from angos_trio.app.access import access_of, front_of
 from angos_trio.auth.access import Access
 from angos_trio.auth.attempts import Attempts
-from angos_trio.auth.authenticate import Callers, Memory, OperatorAuthenticator, Provider, User
+from angos_trio.auth.authenticate import Callers, Memory, OperatorAuthenticator, User
 from angos_trio.auth.last_uses import LastUses
 from angos_trio.auth.passwords import Passwords, check_hash
 from angos_trio.auth.tokens import TokenService
 from angos_trio.config.model import Auth, Config
-from angos_trio.config.values import quoted
+from angos_trio.config.paths import dotted
+from angos_trio.config.values import decode_token_key
 from angos_trio.errors import OperatorError
 from angos_trio.http.challenge import Challenges
 from angos_trio.http.front import Front
@@ -57,7 +56,7 @@ def _users(auth: Auth) -> Mapping[str, User]:
         try:
             check_hash(phc)
         except ValueError as error:
-            raise OperatorError(f"auth.identity.{quoted(name)}.password: {error}") from None
+            raise OperatorError(f"{dotted(('auth', 'identity', name))}.password: {error}") from None
         users[identity.username] = User(name, identity.username, phc)
     return users
 
@@ -67,15 +66,7 @@ def _token_service(auth: Auth) -> TokenService | None:
     if service is None:
         return None
     text = "" if service.secret_key is None else service.secret_key.reveal()
-    try:
-        secret = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        secret = b""
-    if len(secret) < 32:
-        raise OperatorError(
-            "auth.token_service.secret_key: is not base64 of at least 32 bytes; "
-            "openssl rand -base64 32 makes one"
-        )
+    secret = decode_token_key(text, "auth.token_service.secret_key")
     return TokenService(secret, service.ttl_secs)
 
 
