@@ -21,6 +21,7 @@ BESIDE = " · "
 EVERY_ROOM_BUT = "every room but"
 THIRD_PARTY: Mapping[str, frozenset[str]] = {
     "cel": frozenset({"policy"}),
+    "cryptography": frozenset({"pki"}),
     "h11": frozenset({"server"}),
     "hypercorn": frozenset({"server"}),
     "msgspec": frozenset({"config", "http"}),
