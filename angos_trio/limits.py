@@ -22,6 +22,8 @@ HEADER_BYTES_MAX: Final = 64 * 1024
 """A request's head; more is 431."""
 WATCH_SECS: Final = 1.0
 """Between two looks for clients that left while their request is handled."""
+TLS_SLICE_BYTES: Final = 256 * 1024
+"""Of a file read at once to be encrypted, into one buffer for all connections of a process."""
 BACKLOG: Final = 1024
 """Connections that wait to be accepted."""
 ACCEPT_DELAY_SECS: Final = 0.002
@@ -56,6 +58,12 @@ PARSE_ON_LOOP_BYTES_MAX: Final = 64 * 1024
 # Access (`policy`)
 POLICY_RULE_CHARACTERS_MAX: Final = 8192
 """Of one rule."""
+
+# Certificates (`pki`)
+PKI_FILE_BYTES_MAX: Final = 32 * 1024 * 1024
+"""A file of certificates or revocation lists."""
+PKI_LOOK_SECS: Final = 2.0
+"""Between two looks whether such files have changed; they are read when two looks agree."""
 
 # Storage (`storage`)
 CHUNK_BYTES_MAX: Final = 1024 * 1024
