@@ -61,7 +61,6 @@ PARSE_ON_LOOP_BYTES_MAX: Final = 64 * 1024
 POLICY_RULE_CHARACTERS_MAX: Final = 8192
 """Of one rule."""
 
-<<<<<<< HEAD
 POLICY_IDENTITIES_MAX: Final = 512
 """Identities kept in the form that rules see."""
 WEBHOOK_QUESTIONS_MAX: Final = 8
@@ -149,13 +148,12 @@ LAST_USE_SECS: Final = 60.0
 """Between two writes of when keys were last used, which wait in memory;"""
 LAST_USES_MAX: Final = 10_000
 """so many keys, and those that are used beyond that are left out."""
-=======
+
 # Certificates (`pki`)
 PKI_FILE_BYTES_MAX: Final = 32 * 1024 * 1024
 """A file of certificates or revocation lists."""
 PKI_LOOK_SECS: Final = 2.0
 """Between two looks whether such files have changed; they are read when two looks agree."""
->>>>>>> tls
 
 # Storage (`storage`)
 CHUNK_BYTES_MAX: Final = 1024 * 1024
