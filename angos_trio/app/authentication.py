@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from angos_trio.app.access import access_of, front_of
+from angos_trio.app.certificates import problem_of
 from angos_trio.auth.access import Access
 from angos_trio.auth.attempts import Attempts
 from angos_trio.auth.authenticate import Callers, Memory, OperatorAuthenticator, User
@@ -19,10 +21,12 @@ from angos_trio.errors import OperatorError
 from angos_trio.http.challenge import Challenges
 from angos_trio.http.front import Front
 from angos_trio.http.gate import Gate
-from angos_trio.identity import Certificate
 from angos_trio.storage.metadata import api_keys
 from angos_trio.storage.metadata.api_keys import ApiKey
 from angos_trio.storage.store import Storage
+
+if TYPE_CHECKING:
+    from angos_trio.pki.server import LiveTls
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +81,7 @@ class Doors:
     storage: Storage
     last_uses: LastUses
     memory: Memory
-    certificate_problem: Callable[[Certificate], str | None]
+    tls: LiveTls | None
 
     async def find_key(self, key: str) -> ApiKey | None:
         """The row of an API key."""
@@ -92,13 +96,13 @@ class Doors:
             tokens=known.tokens,
             find_key=self.find_key,
             note_key=self.last_uses.note,
-            certificate_problem=self.certificate_problem,
+            certificate_problem=problem_of(self.tls),
         )
 
 
-def doors_of(storage: Storage, *, processes: int = 1) -> Doors:
+def doors_of(storage: Storage, tls: LiveTls | None = None, *, processes: int = 1) -> Doors:
     """For one of so many processes."""
-    return Doors(storage, LastUses(storage), Memory(Attempts(processes)), lambda certificate: None)
+    return Doors(storage, LastUses(storage), Memory(Attempts(processes)), tls)
 
 
 def gate_of(known: Authentication, callers: Callers) -> Gate:
