@@ -186,6 +186,7 @@ def part(number: int, *, indirect: bool = False) -> x509.IssuingDistributionPoin
         special_list((part(1, indirect=True), True)),
         special_list((x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b""), True)),
     ],
+    ids=range(14),
 )
 def test_list_that_cannot_be_relied_on_is_a_named_error(content: bytes) -> None:
     with pytest.raises(CertificateError):
