@@ -49,7 +49,8 @@ class Certificate:
 
     `subject` and `issuer` are names as of RFC 4514, `serial` is hexadecimal without a sign,
     `fingerprint` the SHA-256 of its DER form in hexadecimal, times are epoch seconds.
-    `is_for_clients`: its extended key usage names clientAuth.
+    `is_for_clients`: its extended key usage names clientAuth. `signers` are issuer and serial of
+    the certificates above it in its chain: it is good for nothing when one of them is revoked.
     """
 
     subject: str
@@ -64,6 +65,7 @@ class Certificate:
     dns_names: tuple[str, ...] = ()
     uris: tuple[str, ...] = ()
     emails: tuple[str, ...] = ()
+    signers: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,8 @@ HEADER_BYTES_MAX: Final = 64 * 1024
 """A request's head; more is 431."""
 WATCH_SECS: Final = 1.0
 """Between two looks for clients that left while their request is handled."""
+TLS_SLICE_BYTES: Final = 256 * 1024
+"""Of a file read at once to be encrypted, into one buffer for all connections of a process."""
 BACKLOG: Final = 1024
 """Connections that wait to be accepted."""
 ACCEPT_DELAY_SECS: Final = 0.002
@@ -143,6 +145,18 @@ API_KEY_GLOB_CHARACTERS_MAX: Final = 255
 """and how long each is."""
 COMPILED_GLOBS_MAX: Final = 1024
 """Kept in the form that matches names."""
+API_KEYS_PAGE_ENTRIES: Final = 1000
+"""Keys that a page of them has."""
+LAST_USE_SECS: Final = 60.0
+"""Between two writes of when keys were last used, which wait in memory;"""
+LAST_USES_MAX: Final = 10_000
+"""so many keys, and those that are used beyond that are left out."""
+
+# Certificates (`pki`)
+PKI_FILE_BYTES_MAX: Final = 32 * 1024 * 1024
+"""A file of certificates or revocation lists."""
+PKI_LOOK_SECS: Final = 2.0
+"""Between two looks whether such files have changed; they are read when two looks agree."""
 
 # Storage (`storage`)
 CHUNK_BYTES_MAX: Final = 1024 * 1024

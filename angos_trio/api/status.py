@@ -27,7 +27,7 @@ class Status:
         return json_reply(200, {"status": "ok"})
 
     async def ready(self, call: Call) -> Reply:
-        """Whether changes can be committed and content be taken in; who may know is told why not."""
+        """Whether changes can be committed and content be taken in; who may know is told why."""
         found = await trio.to_thread.run_sync(self._runtime.readiness)
         document: dict[str, object] = {"status": "ready" if found.is_ready else "not_ready"}
         caller = call.caller

@@ -41,7 +41,8 @@ class Tokens:
         """POST: the same for the user and password of a form."""
         kind = (call.header("Content-Type") or "").partition(";")[0].strip().lower()
         if kind != FORM:
-            raise OciError(Code.UNSUPPORTED, status=415, message=f"send {FORM}", detail=kind)
+            detail = kind or FORM
+            raise OciError(Code.UNSUPPORTED, status=415, message=f"send {FORM}", detail=detail)
         form = _parse_form(await call.read_body(TOKEN_REQUEST_BYTES_MAX))
         if form.get("grant_type") != "password":
             raise OciError(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping
 
 from angos_trio.auth.access import Access, Authorizer
 from angos_trio.config.model import AccessPolicy as PolicySection
 from angos_trio.config.model import Config
+from angos_trio.config.values import is_loopback, parse_networks
 from angos_trio.errors import OperatorError
 from angos_trio.http.front import Front
 from angos_trio.policy.access import AccessPolicy, RuleError, compile_policy
@@ -73,24 +73,9 @@ def describe_reach(access: Access) -> str:
 
 def front_of(config: Config) -> Front:
     """How clients reach the registry. Raises OperatorError."""
-    try:
-        proxies = tuple(
-            ipaddress.ip_network(text, strict=False) for text in config.global_.trusted_proxies
-        )
-    except ValueError as error:
-        raise OperatorError(f"global.trusted_proxies: {error}") from None
+    proxies = parse_networks(config.global_.trusted_proxies, "global.trusted_proxies")
     url = config.server.external_url
     return Front(None if url is None else url.rstrip("/"), proxies)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address to listen on is this machine's own."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _policy(section: PolicySection | None, path: str) -> AccessPolicy | None:

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from angos_trio.app.access import access_of, front_of
+from angos_trio.app.certificates import problem_of
 from angos_trio.auth.access import Access
 from angos_trio.auth.attempts import Attempts
-from angos_trio.auth.authenticate import Callers, Memory, OperatorAuthenticator, Provider, User
+from angos_trio.auth.authenticate import Callers, Memory, OperatorAuthenticator, User
 from angos_trio.auth.last_uses import LastUses
 from angos_trio.auth.passwords import Passwords, check_hash
 from angos_trio.auth.tokens import TokenService
 from angos_trio.config.model import Auth, Config
-from angos_trio.config.values import quoted
+from angos_trio.config.paths import dotted
+from angos_trio.config.values import decode_token_key
 from angos_trio.errors import OperatorError
 from angos_trio.http.challenge import Challenges
 from angos_trio.http.front import Front
 from angos_trio.http.gate import Gate
-from angos_trio.identity import Certificate
 from angos_trio.storage.metadata import api_keys
 from angos_trio.storage.metadata.api_keys import ApiKey
 from angos_trio.storage.store import Storage
+
+if TYPE_CHECKING:
+    from angos_trio.pki.server import LiveTls
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,7 @@ def _users(auth: Auth) -> Mapping[str, User]:
         try:
             check_hash(phc)
         except ValueError as error:
-            raise OperatorError(f"auth.identity.{quoted(name)}.password: {error}") from None
+            raise OperatorError(f"{dotted(('auth', 'identity', name))}.password: {error}") from None
         users[identity.username] = User(name, identity.username, phc)
     return users
 
@@ -67,15 +70,7 @@ def _token_service(auth: Auth) -> TokenService | None:
     if service is None:
         return None
     text = "" if service.secret_key is None else service.secret_key.reveal()
-    try:
-        secret = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        secret = b""
-    if len(secret) < 32:
-        raise OperatorError(
-            "auth.token_service.secret_key: is not base64 of at least 32 bytes; "
-            "openssl rand -base64 32 makes one"
-        )
+    secret = decode_token_key(text, "auth.token_service.secret_key")
     return TokenService(secret, service.ttl_secs)
 
 
@@ -86,7 +81,7 @@ class Doors:
     storage: Storage
     last_uses: LastUses
     memory: Memory
-    certificate_problem: Callable[[Certificate], str | None]
+    tls: LiveTls | None
 
     async def find_key(self, key: str) -> ApiKey | None:
         """The row of an API key."""
@@ -101,13 +96,13 @@ class Doors:
             tokens=known.tokens,
             find_key=self.find_key,
             note_key=self.last_uses.note,
-            certificate_problem=self.certificate_problem,
+            certificate_problem=problem_of(self.tls),
         )
 
 
-def doors_of(storage: Storage, *, processes: int = 1) -> Doors:
+def doors_of(storage: Storage, tls: LiveTls | None = None, *, processes: int = 1) -> Doors:
     """For one of so many processes."""
-    return Doors(storage, LastUses(storage), Memory(Attempts(processes)), lambda certificate: None)
+    return Doors(storage, LastUses(storage), Memory(Attempts(processes)), tls)
 
 
 def gate_of(known: Authentication, callers: Callers) -> Gate:

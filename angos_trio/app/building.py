@@ -11,7 +11,7 @@ from angos_trio.api.context import Runtime
 from angos_trio.api.routes import build_health_routes, build_routes
 from angos_trio.app.authentication import operator_gate
 from angos_trio.app.plan import Plan
-from angos_trio.app.services import CONFIGURATION, is_service
+from angos_trio.app.services import CERTIFICATES, CONFIGURATION, is_service
 from angos_trio.auth.access import Access
 from angos_trio.auth.authenticate import OperatorAuthenticator
 from angos_trio.clock import epoch_seconds
@@ -136,6 +136,9 @@ def judge_reports(reports: Sequence[Report], now: float) -> tuple[list[str], lis
         if report.name == CONFIGURATION:
             if report.problem is not None:
                 degraded.append(f"the last reload was refused: {report.problem}")
+        elif report.name == CERTIFICATES:
+            if report.problem is not None:
+                degraded.append(f"certificates: {report.problem}")
         elif is_service(report.name):
             if report.problem is not None:
                 degraded.append(f"{report.name} fails and is tried again: {report.problem}")

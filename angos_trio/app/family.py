@@ -21,6 +21,7 @@ from angos_trio.app.alone import (
     stop_signals,
     worker_name,
 )
+from angos_trio.app.authentication import doors_of
 from angos_trio.app.building import (
     build_operator_application,
     build_registry,
@@ -208,7 +209,8 @@ async def _work(family: _Family, number: int, link: Link) -> None:
     with stop_signals(signal.SIGTERM, HURRY_SIGNAL) as signals:
         async with join_storage(plan.storage, family.files, processes=plan.workers) as storage:
             runtime = build_runtime(build_registry(plan, storage))
-            serving = serve_by(plan, runtime, name)
+            doors = doors_of(storage, processes=plan.workers)
+            serving = serve_by(plan, runtime, doors, name)
             inner = listeners_of(family.sockets)
             listeners = [TurnListener(each, family.turns, number) for each in inner]
             tell = partial(family.turns.tell, number)
@@ -216,6 +218,7 @@ async def _work(family: _Family, number: int, link: Link) -> None:
                 services.start_soon(_be_alive, link)
                 services.start_soon(storage.sessions.run)
                 services.start_soon(report_alive, storage, name)
+                services.start_soon(doors.last_uses.run)
                 services.start_soon(_follow, link, serving)
                 link.ready()
                 await serve(serving, listeners, plan.serve, stops_of(signals), tell)
@@ -230,7 +233,7 @@ async def _look_after(family: _Family, link: Link) -> None:
         async with join_storage(plan.storage, family.files, processes=plan.workers) as storage:
             registry = build_registry(plan, storage)
             runtime = build_runtime(registry)
-            serving = serve_by(plan, runtime, STEWARD)
+            serving = serve_by(plan, runtime, doors_of(storage), STEWARD)
             operator = build_operator_application(runtime)
             services_wanted = services_of(registry, lambda: serving.expiry_secs)
             async with trio.open_nursery() as services:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from angos_trio.app.access import describe_reach
 from angos_trio.app.authentication import Authentication, authentication_of
+from angos_trio.app.certificates import files_of
 from angos_trio.auth.access import Access
 from angos_trio.config.model import Config, Global, Repository
 from angos_trio.config.values import compile_exclusions, parse_size
@@ -16,6 +18,9 @@ from angos_trio.policy.immutability import TagRule, TagRules
 from angos_trio.registry.context import Limits
 from angos_trio.server.serve import ServeOptions
 from angos_trio.storage.store import StorageSettings
+
+if TYPE_CHECKING:
+    from angos_trio.pki.server import TlsFiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +31,7 @@ class Plan:
     host: str
     port: int
     authentication: Authentication
+    tls: TlsFiles | None
     storage: StorageSettings
     limits: Limits
     tag_rules: TagRules
@@ -41,9 +47,10 @@ class Plan:
     def describe(self) -> list[str]:
         """What would happen, a line each."""
         reach = describe_reach(self.access)
+        scheme = "http" if self.tls is None else "https"
         storage = self.storage
         return [
-            f"serves http://{_url_host(self.host)}:{self.port} to {reach}",
+            f"serves {scheme}://{_url_host(self.host)}:{self.port} to {reach}",
             f"stores in {storage.root.absolute()}, keeping {storage.reserve_bytes} bytes free",
             "answers in one process"
             if self.workers == 1
@@ -65,6 +72,7 @@ def make_plan(config: Config, *, is_configured: bool = False) -> Plan:
         host=config.server.bind_address,
         port=config.server.port,
         authentication=authentication_of(config),
+        tls=files_of(config.server.tls),
         storage=StorageSettings(
             root=Path(store.root_dir),
             reserve_bytes=parse_size(store.reserve, "blob_store.fs.reserve"),

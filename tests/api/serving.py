@@ -11,9 +11,10 @@ from typing import Any
 
 import trio
 
-from angos_trio.app.building import build_application, build_runtime
+from angos_trio.app.authentication import doors_of
+from angos_trio.app.building import build_runtime
 from angos_trio.app.plan import Plan
-from angos_trio.http.gate import Gate
+from angos_trio.app.reload import serve_by
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import RepositoryName
 from angos_trio.registry.context import Registry
@@ -22,6 +23,7 @@ from angos_trio.registry.push_manifest import ManifestPush, push_manifest
 from angos_trio.server.connection import AsgiApp
 from angos_trio.storage.store import open_storage
 from tests.factories import Document, make_plan, make_registry
+from tests.registry.support import caller_of
 from tests.server.in_process import InProcessServer, in_process
 from tests.server.wire import Wire
 
@@ -74,7 +76,7 @@ class ServedRegistry:
         return list(documents)
 
     async def _store(self, name: RepositoryName, documents: Sequence[Document]) -> None:
-        caller = Gate(self.plan.access).identify("127.0.0.1")
+        caller = caller_of("operator")
         async with trio.open_nursery() as pushes:
             for item in documents:
                 push = ManifestPush(name, Digest(item.digest), item.body, item.media_type)
@@ -94,7 +96,9 @@ class _Opened:
         async with open_storage(self.plan.storage) as storage:
             self.core = make_registry(storage, self.plan)
             await complete_interrupted(self.core, storage.interrupted)
-            built = build_application(build_runtime(self.core), self.plan.access)
+            doors = doors_of(storage)
+            serving = serve_by(self.plan, build_runtime(self.core), doors, "worker-1")
+            built = serving.application
             yield built if self.sends_files else _without_extensions(built)
 
 

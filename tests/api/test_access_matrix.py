@@ -12,10 +12,10 @@ from typing import Any, cast
 
 import httpx
 import pytest
-from angos_trio.auth.passwords import hash_password
 
 from angos_trio.api.context import Runtime
 from angos_trio.api.routes import build_routes
+from angos_trio.auth.passwords import hash_password
 from angos_trio.http.routing import Admission, Operation
 from angos_trio.telemetry.metrics import Metrics
 from tests.api.serving import ServedRegistry, serving

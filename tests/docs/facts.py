@@ -17,6 +17,7 @@ from angos_trio.api.routes import build_routes
 from angos_trio.cli import main as cli
 from angos_trio.config.model import Config, Secret
 from angos_trio.config.tables import keys_with_defaults
+from angos_trio.http.routing import Admission
 from angos_trio.oci.codes import TABLE, Code
 from angos_trio.telemetry.metrics import Metrics, StorageGauges
 from tests.docs.pages import REPOSITORY
@@ -116,13 +117,20 @@ def _toml(value: object) -> str:
     return f"`{text}`"
 
 
+_ADMISSIONS: Final = {
+    Admission.POLICY: "asked",
+    Admission.IDENTITY: "outside",
+    Admission.OPTIONAL: "outside",
+    Admission.PUBLIC: "outside",
+}
+
+
 @functools.cache
 def routes() -> set[str]:
     """Every operation: method, path, action, and whether the policy is asked."""
     table = build_routes(Runtime(cast(Any, None), Metrics(), cast(Any, None)))
     return {
-        f"{method} {route.template} {operation.action} "
-        f"{'outside' if operation.is_public else 'asked'}"
+        f"{method} {route.template} {operation.action} {_ADMISSIONS[operation.admission]}"
         for route in table.routes
         for method, operation in route.operations.items()
     }

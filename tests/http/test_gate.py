@@ -269,9 +269,7 @@ def test_other_refusals_of_the_authenticator_are_the_answer(
 @pytest.mark.parametrize("loopback_only", [True, False])
 def test_public_route_asks_nobody(loopback_only: bool) -> None:
     asked, knows = Asked(allowed=False, loopback_only=loopback_only), Knows(ALICE)
-    call = admit(
-        gate_of(asked, knows), action=Action.HEALTH, admission=Admission.PUBLIC, values={}
-    )
+    call = admit(gate_of(asked, knows), action=Action.HEALTH, admission=Admission.PUBLIC, values={})
 
     assert (asked.questions, knows.shown) == ([], [])
     assert call.caller.identity == NOBODY

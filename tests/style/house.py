@@ -22,7 +22,7 @@ EVERY_ROOM_BUT = "every room but"
 THIRD_PARTY: Mapping[str, frozenset[str]] = {
     "argon2": frozenset({"auth"}),
     "cel": frozenset({"policy"}),
-    "cryptography": frozenset({"auth"}),
+    "cryptography": frozenset({"auth", "pki"}),
     "h11": frozenset({"server"}),
     "httpcore": frozenset({"net"}),
     "httpx": frozenset({"net"}),
