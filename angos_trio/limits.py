@@ -89,11 +89,12 @@ REMEMBERED_SECS: Final = 300.0
 """A credential that was right need not be verified again for so long after it was last shown."""
 REMEMBERED_MAX: Final = 4096
 FAILURES_OF_USER: Final = 10
-"""Wrong credentials in a minute for one name from one address; then 429. Divided by processes,"""
+"""Wrong credentials in a minute for one name from one address; then 429. All of these are divided
+by the number of processes."""
 FAILURES_OF_ADDRESS: Final = 60
-"""the same whatever the name;"""
+"""The same, whatever the name."""
 FAILURES_MIN: Final = 3
-"""but never less than this."""
+"""But never less than this."""
 FAILURE_WINDOW_SECS: Final = 60.0
 FAILURE_DEBT_SECS_MAX: Final = 300.0
 """However many came at once, somebody may try again after this."""
@@ -130,6 +131,8 @@ WEBHOOK_ANSWERS_MAX: Final = 8192
 # Outbound HTTP (`net`)
 OUTBOUND_CALLS_MAX: Final = 32
 """Of one client at the same time; more wait, within their deadlines."""
+ANSWER_HEADER_BYTES_MAX: Final = 64 * 1024
+"""Of an answer, besides its body."""
 NAME_LOOKUP_THREADS: Final = 4
 
 # API keys (`auth`, `registry`, `api`)

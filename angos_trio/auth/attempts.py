@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 
 from angos_trio.limits import (
+    FAILURE_DEBT_SECS_MAX,
     FAILURE_WINDOW_SECS,
     FAILURES_KEPT_MAX,
     FAILURES_MIN,
@@ -13,59 +15,75 @@ from angos_trio.limits import (
 )
 
 
-class _Buckets:
-    """Debts that are paid off steadily: `limit` in a window; in order of the last failure."""
+class _Meter:
+    """Lets `limit` failures pass in a window, at once or spread; then each costs its share of it.
+
+    What is kept of a key is the time at which all its failures are paid off. Failures that came
+    while others were still being looked at count as well, so that many at once gain nothing.
+    """
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._debts: dict[object, tuple[float, float]] = {}
+        self._share_secs = FAILURE_WINDOW_SECS / limit
+        self._paid_at: dict[bytes, float] = {}
 
-    def blocked_secs(self, key: object, now: float) -> float:
-        debt = self._debt(key, now)
-        if debt + 1 <= self._limit:
-            return 0.0
-        return (debt + 1 - self._limit) * FAILURE_WINDOW_SECS / self._limit
+    def blocked_secs(self, key: bytes, now: float) -> float:
+        """Until one more may be tried."""
+        debt_secs = self._paid_at.get(key, now) - now
+        return max(0.0, debt_secs + self._share_secs - FAILURE_WINDOW_SECS)
 
-    def failed(self, key: object, now: float) -> None:
-        debt = min(self._debt(key, now) + 1, float(self._limit))
-        self._debts.pop(key, None)
-        while len(self._debts) >= FAILURES_KEPT_MAX:
-            del self._debts[next(iter(self._debts))]
-        self._debts[key] = (debt, now)
+    def failed(self, key: bytes, now: float) -> None:
+        """One more. Who was quiet for longest is forgotten where there are too many."""
+        paid_at = max(self._paid_at.pop(key, now), now) + self._share_secs
+        while len(self._paid_at) >= FAILURES_KEPT_MAX:
+            del self._paid_at[next(iter(self._paid_at))]
+        self._paid_at[key] = min(paid_at, now + FAILURE_WINDOW_SECS + FAILURE_DEBT_SECS_MAX)
 
-    def _debt(self, key: object, now: float) -> float:
-        debt, at = self._debts.get(key, (0.0, now))
-        return max(0.0, debt - (now - at) * self._limit / FAILURE_WINDOW_SECS)
+    def forgive(self, key: bytes) -> None:
+        """Nothing has failed."""
+        self._paid_at.pop(key, None)
 
 
 class Attempts:
     """What one of `processes` processes saw of them. Times are seconds of the monotonic clock."""
 
     def __init__(self, processes: int = 1) -> None:
-        self._of_user = _Buckets(max(FAILURES_MIN, FAILURES_OF_USER // processes))
-        self._of_address = _Buckets(max(FAILURES_MIN, FAILURES_OF_ADDRESS // processes))
+        self._of_user = _Meter(max(FAILURES_MIN, FAILURES_OF_USER // processes))
+        self._of_address = _Meter(max(FAILURES_MIN, FAILURES_OF_ADDRESS // processes))
 
     def blocked_secs(self, address: str, user: str, now: float) -> float:
         """How long further attempts are refused; 0 when they are not."""
         place = network_of(address)
         return max(
-            self._of_user.blocked_secs((place, user), now),
-            self._of_address.blocked_secs(place, now),
+            self._of_user.blocked_secs(_pair(place, user), now),
+            self._of_address.blocked_secs(_pair(place), now),
         )
 
     def failed(self, address: str, user: str, now: float) -> None:
         """One more."""
         place = network_of(address)
-        self._of_user.failed((place, user), now)
-        self._of_address.failed(place, now)
+        self._of_user.failed(_pair(place, user), now)
+        self._of_address.failed(_pair(place), now)
+
+    def succeeded(self, address: str, user: str) -> None:
+        """What this user mistyped is forgiven. What the address did is not: whoever guesses at
+        others may have a password of their own."""
+        self._of_user.forgive(_pair(network_of(address), user))
+
+
+def _pair(*parts: str) -> bytes:
+    """Of one length, however long a name somebody makes up."""
+    text = "\x00".join(parts).encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(text, digest_size=16).digest()
 
 
 def network_of(address: str) -> str:
-    """What counts as one place: an address of IPv4, a /64 of IPv6."""
+    """What counts as one place: an address of IPv4, a /64 of IPv6, whatever else it is."""
     try:
-        parsed = ipaddress.ip_address(address)
+        parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return address
-    if parsed.version == 4:
-        return address
-    return str(ipaddress.ip_network((parsed, 64), strict=False))
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return str(parsed)
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return str(ipaddress.IPv6Address(int(parsed) >> 64 << 64))

@@ -16,9 +16,10 @@ from typing import Final, Protocol
 
 from angos_trio.auth.api_keys import ApiKeyRefusedError, check, parse_key
 from angos_trio.auth.attempts import Attempts
+from angos_trio.auth.jose import TokenRefusedError
 from angos_trio.auth.passwords import Passwords, too_many
 from angos_trio.auth.remembered import Remembered
-from angos_trio.auth.tokens import Bearer, TokenRefusedError, TokenService, is_registry_token
+from angos_trio.auth.tokens import Bearer, TokenService, is_registry_token
 from angos_trio.clock import epoch_seconds
 from angos_trio.identity import Certificate, Grant, Identity, anonymous
 from angos_trio.oci.codes import Code, OciError
@@ -74,10 +75,6 @@ class User:
     hash: str
 
 
-class ProviderRefusedError(Exception):
-    """A provider's token that does not count: why, for the audit log."""
-
-
 class Provider(Protocol):
     """An issuer of tokens that are taken here."""
 
@@ -90,7 +87,7 @@ class Provider(Protocol):
         """The `iss` of its tokens."""
 
     async def verify(self, token: str, now: int) -> Mapping[str, object]:
-        """The claims of a token. Raises ProviderRefusedError, or UNAVAILABLE (503)."""
+        """The claims of a token. Raises TokenRefusedError, or UNAVAILABLE (503)."""
 
 
 FindKey = Callable[[str], Awaitable[ApiKey | None]]
@@ -169,7 +166,7 @@ class Callers:
         user, remembered = self.users.get(username), self.memory.remembered
         if user is None:
             self._refuse_if_blocked(address, username)
-            await self.passwords.verify_nobody(password)
+            await self.passwords.verify_nobody(password, username)
             self._count_failure(address, username)
             raise NotAuthenticatedError("there is no user of this name", username)
         if not remembered.knows(username, user.hash, password, time.monotonic()):
@@ -178,6 +175,7 @@ class Callers:
                 self._count_failure(address, username)
                 raise NotAuthenticatedError("the password is wrong", username)
             remembered.remember(username, user.hash, password, time.monotonic())
+            self.memory.attempts.succeeded(address, username)
         return of_user(user, address)
 
     async def _by_token(self, shown: Shown, user: str, text: str) -> Identity:
@@ -217,8 +215,8 @@ class Callers:
     async def _by_provider(self, provider: Provider, address: str, text: str) -> Identity:
         try:
             claims = await provider.verify(text, self.now())
-        except ProviderRefusedError as error:
-            raise NotAuthenticatedError(str(error), provider.name) from None
+        except TokenRefusedError as error:
+            raise NotAuthenticatedError(f"the token {error}", provider.name) from None
         return Identity("oidc", provider.name, str(claims["sub"]), address, claims=claims)
 
     async def _by_registry_token(self, tokens: TokenService, shown: Shown, text: str) -> Identity:

@@ -1,37 +1,75 @@
-"""Credentials that were right a short time ago, so that not each request verifies them anew."""
+"""What was right a short time ago, so that not each request verifies it anew.
+
+Neither a password nor a token is kept: an HMAC of them, under a key that only this process has.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
 import secrets
+from typing import Generic, TypeVar
 
-from angos_trio.limits import REMEMBERED_MAX, REMEMBERED_SECS
+from angos_trio.auth.memory import ShortMemory
+from angos_trio.limits import (
+    REMEMBERED_MAX,
+    REMEMBERED_SECS,
+    VERIFIED_CHARACTERS_MAX,
+    VERIFIED_MAX,
+    VERIFIED_SECS,
+)
+
+Value = TypeVar("Value")
 
 
-class Remembered:
-    """Neither user nor password is kept: an HMAC of both and of the stored hash, under a key of
-    this process. So a changed hash is not known by itself."""
+class Marks:
+    """Marks of texts under a key of this process: nobody else can tell what they are of."""
 
     def __init__(self) -> None:
         self._key = secrets.token_bytes(32)
-        self._until: dict[bytes, float] = {}
+
+    def mark(self, *texts: str) -> bytes:
+        """The mark of these texts in this order; of others it is another one."""
+        parts = [text.encode("utf-8", "surrogatepass") for text in texts]
+        lengths = ",".join([str(len(part)) for part in parts]).encode()
+        return hmac.digest(self._key, b"\n".join([lengths, *parts]), hashlib.sha256)
+
+
+class Remembered:
+    """Passwords that were right. The stored hash is part of what is remembered, so that a changed
+    password, or a user who is gone, is not known any more."""
+
+    def __init__(self, count_max: int = REMEMBERED_MAX) -> None:
+        self._marks = Marks()
+        self._known: ShortMemory[bool] = ShortMemory(count_max)
 
     def knows(self, user: str, phc: str, password: str, now: float) -> bool:
-        """Whether these were right lately; `now` is of the monotonic clock, in seconds."""
-        mark = self._mark(user, phc, password)
-        until = self._until.get(mark)
-        if until is None or until <= now:
+        """Whether these were right lately; if so, for some time more. `now` is of the monotonic
+        clock, in seconds."""
+        mark = self._marks.mark(user, phc, password)
+        if self._known.get(mark, now) is None:
             return False
-        self._until[mark] = now + REMEMBERED_SECS
+        self._known.put(mark, True, now + REMEMBERED_SECS)
         return True
 
     def remember(self, user: str, phc: str, password: str, now: float) -> None:
         """They are right now."""
-        while len(self._until) >= REMEMBERED_MAX:
-            del self._until[next(iter(self._until))]
-        self._until[self._mark(user, phc, password)] = now + REMEMBERED_SECS
+        self._known.put(self._marks.mark(user, phc, password), True, now + REMEMBERED_SECS)
 
-    def _mark(self, user: str, phc: str, password: str) -> bytes:
-        text = "\x00".join((user, phc, password)).encode("utf-8", "surrogatepass")
-        return hmac.digest(self._key, text, hashlib.sha256)
+
+class Verified(Generic[Value]):
+    """What tokens said whose signature was good. Times are epoch seconds. Whoever asks still looks
+    at all that can change meanwhile: users, keys, certificates."""
+
+    def __init__(self, count_max: int = VERIFIED_MAX) -> None:
+        self._marks = Marks()
+        self._said: ShortMemory[Value] = ShortMemory(count_max)
+
+    def get(self, token: str, now: int) -> Value | None:
+        """What the token said, if it was verified lately and has not expired."""
+        return self._said.get(self._marks.mark(token), now)
+
+    def put(self, token: str, said: Value, now: int, expires: float) -> None:
+        """The token is good, until it expires at the latest."""
+        if len(token) <= VERIFIED_CHARACTERS_MAX:
+            self._said.put(self._marks.mark(token), said, min(expires, now + VERIFIED_SECS))
