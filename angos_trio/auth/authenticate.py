@@ -143,7 +143,7 @@ class Callers:
         if shown.authorization is None:
             return by_certificate(certificate, shown.address)
         identity = await self._by_credential(shown, shown.authorization)
-        return replace(identity, certificate=certificate)
+        return identity if certificate is None else replace(identity, certificate=certificate)
 
     async def _by_credential(self, shown: Shown, authorization: str) -> Identity:
         scheme, _, text = authorization.partition(" ")

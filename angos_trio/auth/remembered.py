@@ -52,9 +52,11 @@ class Remembered:
         """Whether these were right lately; if so, for some time more. `now` is of the monotonic
         clock, in seconds."""
         mark = self._marks.mark(user, phc, password)
-        if self._known.until(mark) <= now:
+        until = self._known.until(mark)
+        if until <= now:
             return False
-        self._known.put(mark, now + REMEMBERED_SECS)
+        if until - now < REMEMBERED_SECS / 2:  # a write for each request would be one too many
+            self._known.put(mark, now + REMEMBERED_SECS)
         return True
 
     def remember(self, user: str, phc: str, password: str, now: float) -> None:
