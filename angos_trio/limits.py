@@ -162,9 +162,9 @@ PKI_LOOK_SECS: Final = 2.0
 # Storage (`storage`)
 CHUNK_BYTES_MAX: Final = 1024 * 1024
 """An upload gathers this much before it writes,"""
-CHUNK_BYTES_MIN: Final = 64 * 1024
+CHUNK_BYTES_MIN: Final = 128 * 1024
 """or less where many share the budget, but never less than this."""
-CHUNKS_HELD_MAX: Final = 4
+CHUNKS_HELD_MAX: Final = 3
 """Chunks in memory for one upload."""
 UPLOAD_BUDGET_BYTES: Final = 32 * 1024 * 1024
 """Chunks in memory for all uploads."""
