@@ -86,7 +86,8 @@ PASSWORD_LANES_MAX: Final = 4
 PASSWORD_KIB_PASSES_MIN: Final = 12_288
 """and one with less memory times passes is hardly better than none."""
 REMEMBERED_SECS: Final = 300.0
-"""A credential that was right need not be verified again for so long after it was last shown."""
+"""A credential that was right need not be verified again for so long after it was last shown, or
+for half of that at least."""
 REMEMBERED_MAX: Final = 4096
 FAILURES_OF_USER: Final = 10
 """Wrong credentials in a minute for one name from one address; then 429. All of these are divided

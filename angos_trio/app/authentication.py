@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from angos_trio.app.access import access_of, front_of
 from angos_trio.app.certificates import problem_of
+from angos_trio.app.outbound import Issuer, issuers_of, webhooks_of
 from angos_trio.auth.access import Access
 from angos_trio.auth.attempts import Attempts
 from angos_trio.auth.authenticate import Callers, Memory, OperatorAuthenticator, User
 from angos_trio.auth.last_uses import LastUses
 from angos_trio.auth.passwords import Passwords, check_hash
+from angos_trio.auth.remembered import Remembered
 from angos_trio.auth.tokens import TokenService
 from angos_trio.config.model import Auth, Config
 from angos_trio.config.paths import dotted
@@ -37,6 +39,7 @@ class Authentication:
     front: Front
     challenges: Challenges
     users: Mapping[str, User]
+    providers: Sequence[Issuer]
     tokens: TokenService | None
 
 
@@ -45,10 +48,11 @@ def authentication_of(config: Config) -> Authentication:
     auth = config.auth
     service = auth.token_service
     return Authentication(
-        access=access_of(config),
+        access=access_of(config, webhooks_of(auth)),
         front=front_of(config),
         challenges=Challenges(service is not None, None if service is None else service.realm),
         users=_users(auth),
+        providers=issuers_of(auth),
         tokens=_token_service(auth),
     )
 
@@ -93,6 +97,10 @@ class Doors:
             memory=self.memory,
             passwords=Passwords(user.hash for user in known.users.values()),
             users=known.users,
+            providers={
+                issuer.settings.name: issuer.provider(self.memory.key_sets)
+                for issuer in known.providers
+            },
             tokens=known.tokens,
             find_key=self.find_key,
             note_key=self.last_uses.note,
@@ -100,9 +108,16 @@ class Doors:
         )
 
 
-def doors_of(storage: Storage, tls: LiveTls | None = None, *, processes: int = 1) -> Doors:
-    """For one of so many processes."""
-    return Doors(storage, LastUses(storage), Memory(Attempts(processes)), tls)
+def doors_of(
+    storage: Storage,
+    tls: LiveTls | None = None,
+    remembered: Remembered | None = None,
+    *,
+    processes: int = 1,
+) -> Doors:
+    """For one of so many processes, which remember passwords together."""
+    memory = Memory(Attempts(processes), remembered or Remembered())
+    return Doors(storage, LastUses(storage), memory, tls)
 
 
 def gate_of(known: Authentication, callers: Callers) -> Gate:

@@ -39,6 +39,7 @@ from angos_trio.app.reload import (
     tell_reloaded,
 )
 from angos_trio.app.services import STEWARD, report_alive, run_services, services_of
+from angos_trio.auth.remembered import Remembered
 from angos_trio.config.reload import decode, encode
 from angos_trio.errors import OperatorError
 from angos_trio.limits import CHILD_ALIVE_SECS
@@ -66,6 +67,7 @@ class _Family:
     control: socket.socket
     turns: Turns
     read_again: ReadAgain | None
+    remembered: Remembered
 
     def offer(self) -> bytes | str:
         """What the files say now, for all to look at; or why there is nothing to look at."""
@@ -103,7 +105,7 @@ def serve_family(
         names = [*map(worker_name, range(plan.workers)), STEWARD]
         make_counter_files(directory, [file for name in names for file in shared_files(name)])
         control, turns = listen_for_control(plan), Turns(plan.workers)
-        family = _Family(plan, files, directory, sockets, control, turns, read_again)
+        family = _Family(plan, files, directory, sockets, control, turns, read_again, Remembered())
         code = _supervisor(family).run()
         forget_control(plan)
     finally:
@@ -209,7 +211,7 @@ async def _work(family: _Family, number: int, link: Link) -> None:
     with stop_signals(signal.SIGTERM, HURRY_SIGNAL) as signals:
         async with join_storage(plan.storage, family.files, processes=plan.workers) as storage:
             runtime = build_runtime(build_registry(plan, storage))
-            doors = doors_of(storage, processes=plan.workers)
+            doors = doors_of(storage, remembered=family.remembered, processes=plan.workers)
             serving = serve_by(plan, runtime, doors, name)
             inner = listeners_of(family.sockets)
             listeners = [TurnListener(each, family.turns, number) for each in inner]

@@ -16,7 +16,8 @@ from typing import Final, Protocol
 
 from angos_trio.auth.api_keys import ApiKeyRefusedError, check, parse_key
 from angos_trio.auth.attempts import Attempts
-from angos_trio.auth.jose import TokenRefusedError
+from angos_trio.auth.jose import TokenRefusedError, issuer_of
+from angos_trio.auth.key_sets import KeySets
 from angos_trio.auth.passwords import Passwords, too_many
 from angos_trio.auth.remembered import Remembered
 from angos_trio.auth.tokens import Bearer, TokenService, is_registry_token
@@ -111,14 +112,15 @@ class Memory:
     """What a process remembers of those who called, also over a reload of the configuration."""
 
     attempts: Attempts
-    remembered: Remembered = field(default_factory=Remembered)
+    remembered: Remembered
+    key_sets: KeySets = field(default_factory=KeySets)
 
 
 @dataclass(frozen=True, slots=True)
 class Callers:
     """Everything by which callers are recognised. `certificate_problem` says why a client
     certificate does not count now, or None; `find_key` finds the row of an API key, and `note_key`
-    is told that one was used. `issuer_of` reads who a token says that it is from."""
+    is told that one was used."""
 
     memory: Memory
     passwords: Passwords
@@ -128,7 +130,6 @@ class Callers:
     find_key: FindKey = _find_no_key
     note_key: Callable[[str], None] = _take_no_note
     certificate_problem: Callable[[Certificate], str | None] = _accept
-    issuer_of: Callable[[str], str | None] = lambda token: None
     now: Callable[[], int] = epoch_seconds
 
     async def authenticate(self, shown: Shown) -> Identity:
@@ -142,7 +143,7 @@ class Callers:
         if shown.authorization is None:
             return by_certificate(certificate, shown.address)
         identity = await self._by_credential(shown, shown.authorization)
-        return replace(identity, certificate=certificate)
+        return identity if certificate is None else replace(identity, certificate=certificate)
 
     async def _by_credential(self, shown: Shown, authorization: str) -> Identity:
         scheme, _, text = authorization.partition(" ")
@@ -187,11 +188,19 @@ class Callers:
             return await self._by_provider(self.providers[user], shown.address, text)
         if self.tokens is not None and is_registry_token(text):
             return await self._by_registry_token(self.tokens, shown, text)
-        issuer = self.issuer_of(text)
+        return await self._by_issuer(shown.address, text)
+
+    async def _by_issuer(self, address: str, text: str) -> Identity:
+        """By a provider that has the token's issuer; of several the first that takes it."""
+        refusal = NotAuthenticatedError("the token is of nobody who is known here")
+        issuer = issuer_of(text)
         for provider in self.providers.values():
             if provider.issuer == issuer:
-                return await self._by_provider(provider, shown.address, text)
-        raise NotAuthenticatedError("the token is of nobody who is known here")
+                try:
+                    return await self._by_provider(provider, address, text)
+                except NotAuthenticatedError as error:
+                    refusal = error
+        raise refusal
 
     async def _by_key(self, address: str, username: str, key: str, secret: str) -> Identity:
         row = await self.find_key(key)

@@ -1,6 +1,6 @@
 """What was right a short time ago, so that not each request verifies it anew.
 
-Neither a password nor a token is kept: an HMAC of them, under a key that only this process has.
+Neither a password nor a token is kept: an HMAC of them, under a key that only this registry has.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import secrets
 from typing import Generic, TypeVar
 
 from angos_trio.auth.memory import ShortMemory
+from angos_trio.auth.shared_marks import SharedMarks
 from angos_trio.limits import (
     REMEMBERED_MAX,
     REMEMBERED_SECS,
@@ -37,24 +38,30 @@ class Marks:
 
 class Remembered:
     """Passwords that were right. The stored hash is part of what is remembered, so that a changed
-    password, or a user who is gone, is not known any more."""
+    password, or a user who is gone, is not known any more.
+
+    One that is made before the processes are forked is known to all of them: whoever was let in by
+    one is not held up by another.
+    """
 
     def __init__(self, count_max: int = REMEMBERED_MAX) -> None:
         self._marks = Marks()
-        self._known: ShortMemory[bool] = ShortMemory(count_max)
+        self._known = SharedMarks(count_max)
 
     def knows(self, user: str, phc: str, password: str, now: float) -> bool:
         """Whether these were right lately; if so, for some time more. `now` is of the monotonic
         clock, in seconds."""
         mark = self._marks.mark(user, phc, password)
-        if self._known.get(mark, now) is None:
+        until = self._known.until(mark)
+        if until <= now:
             return False
-        self._known.put(mark, True, now + REMEMBERED_SECS)
+        if until - now < REMEMBERED_SECS / 2:  # a write for each request would be one too many
+            self._known.put(mark, now + REMEMBERED_SECS)
         return True
 
     def remember(self, user: str, phc: str, password: str, now: float) -> None:
         """They are right now."""
-        self._known.put(self._marks.mark(user, phc, password), True, now + REMEMBERED_SECS)
+        self._known.put(self._marks.mark(user, phc, password), now + REMEMBERED_SECS)
 
 
 class Verified(Generic[Value]):

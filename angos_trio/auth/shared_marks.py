@@ -18,7 +18,8 @@ _WAYS: Final = 8
 
 class SharedMarks:
     """At most `slots` marks of 32 bytes that nobody can guess, each with its end in seconds of the
-    machine's monotonic clock. Where all places of a mark are taken, the one that ends first goes."""
+    machine's monotonic clock. Where the places of a mark are taken, the one that ends first goes.
+    """
 
     def __init__(self, slots: int) -> None:
         self._sets = max(1, slots // _WAYS)

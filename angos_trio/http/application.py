@@ -81,7 +81,10 @@ class Application(QuartTrio):
                     path=request.scope["raw_path"][:512].decode("latin-1"),
                     status=told.status,
                     duration_ms=round(duration_ms, 1),
-                    **told.caller(),
+                    client=told.client,
+                    identity=told.identity,
+                    api_key=told.api_key,
+                    rule=told.rule,
                 )
 
     async def _reply(self, request: TrioRequest, told: _Told) -> Reply:
@@ -91,7 +94,7 @@ class Application(QuartTrio):
             operation = _operation(match, request.method, raw_path)
             told.action = str(operation.action)
             call = await self._gate.admit(request, operation, match, told.request_id)
-            told.call = call
+            told.note(call)
             return await operation.handler(call)
         except Exception as error:
             told.client_left = isinstance(error, ClientGoneError)
@@ -114,19 +117,16 @@ class _Told:
     action: str = "unknown"
     status: int = CANCELLED_STATUS
     client_left: bool = False
-    call: Call | None = None
+    identity: str | None = None
+    api_key: str | None = None
+    rule: str | None = None
 
-    def caller(self) -> dict[str, str | None]:
-        """Who was let pass, by which rule; of a request that was refused, the peer."""
-        if self.call is None:
-            return {"client": self.client}
-        identity, decision = self.call.caller.identity, self.call.decision
-        return {
-            "client": identity.address,
-            "identity": identity.owner,
-            "api_key": None if identity.grant is None else identity.grant.name,
-            "rule": None if decision is None else decision.rule,
-        }
+    def note(self, call: Call) -> None:
+        """The request was let pass: who sends it, and by which rule."""
+        identity, decision = call.caller.identity, call.decision
+        self.client, self.identity = identity.address, identity.owner
+        self.api_key = None if identity.grant is None else identity.grant.name
+        self.rule = None if decision is None else decision.rule
 
 
 def _refusal(error: Exception, request: TrioRequest) -> OciError | None:

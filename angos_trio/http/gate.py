@@ -124,10 +124,10 @@ class Gate:
         try:
             return await self.authenticator.authenticate(shown)
         except NotAuthenticatedError as error:
-            asked.log("authentication.failed", subject=error.subject, reason=error.reason)
+            asked.log_failed(401, error.reason, error.subject)
             raise self._challenge(asked, was_refused=True, message=error.told) from None
         except OciError as error:
-            asked.log("authentication.failed", status=error.status, reason=error.message)
+            asked.log_failed(error.status, error.message)
             raise
 
     async def _authorize(self, call: Call, asked: _Asked) -> Decision:
@@ -135,7 +135,7 @@ class Gate:
         decision = await call.caller.may(asked.action, target_of(call, asked.action))
         if decision.allowed:
             return decision
-        asked.log("access.denied", identity, rule=decision.rule, reason=decision.reason)
+        asked.log_denied(decision.rule, decision.reason, identity)
         if identity.subject:
             raise OciError(Code.DENIED, status=403, detail=asked.action)
         raise self._challenge(asked, was_refused=False)
@@ -143,7 +143,7 @@ class Gate:
     def _refuse_other_sites(self, asked: _Asked) -> None:
         problem = self.front.problem_of_origin(asked.approach)
         if problem is not None:
-            asked.log("access.denied", rule="origin", reason=problem)
+            asked.log_denied("origin", problem)
             raise OciError(Code.DENIED, status=403, message=problem, detail=asked.action)
 
     def _refuse_other_hosts(self, asked: _Asked) -> None:
@@ -151,7 +151,7 @@ class Gate:
         if not self.access.loopback_only or is_loopback_host(host):
             return
         problem = "the Host header names no loopback host"
-        asked.log("access.denied", rule="loopback-host", reason=problem)
+        asked.log_denied("loopback-host", problem)
         raise OciError(
             Code.DENIED,
             status=403,
@@ -182,16 +182,30 @@ class _Asked:
     request_id: str
     namespace: str | None = None
 
-    def log(self, event: str, identity: Identity | None = None, **fields: object) -> None:
-        """A refusal."""
+    def log_denied(self, rule: str, reason: str, identity: Identity | None = None) -> None:
+        """Somebody may not do this; by what rule, and why."""
         _audit.warning(
-            event,
+            "access.denied",
             request_id=self.request_id,
             action=self.action,
             namespace=self.namespace,
             address=self.approach.address,
             identity=None if identity is None else identity.owner,
-            **fields,
+            rule=rule,
+            reason=reason,
+        )
+
+    def log_failed(self, status: int, reason: str, subject: str = "") -> None:
+        """Nobody knows who this is; what they said they are, and what was wrong with it."""
+        _audit.warning(
+            "authentication.failed",
+            request_id=self.request_id,
+            action=self.action,
+            namespace=self.namespace,
+            address=self.approach.address,
+            subject=subject,
+            status=status,
+            reason=reason,
         )
 
 

@@ -7,7 +7,10 @@ from collections.abc import Iterator, Mapping
 OWN_NAMES = (("repository",), ("auth", "identity"), ("auth", "oidc"), ("auth", "webhook"))
 """Tables whose keys are names of the operator's own."""
 
-ARGON2ID = "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$aGFzaGhhc2g"
+ARGON2ID = (
+    "$argon2id$v=19$m=19456,t=2,p=1$UTdn13B89qMM9QHDtQLaLg$"
+    "Gf052UkpuqGw5MmPk/gk+WMiPehKbJAbZrgMlymY/os"
+)
 TOKEN_KEY = "cULDuNvIlwTS7PVVkZL1HtmGVscYF6FqEcgQsmc8Njk="
 
 

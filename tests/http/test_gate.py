@@ -130,11 +130,16 @@ def admit(
     action: Action = Action.GET_BLOB,
     admission: Admission = Admission.POLICY,
     values: Mapping[str, str] = NAME,
-    method: str = "GET",
-    certificate: Certificate | None = None,
+    **request: Any,
 ) -> Call:
-    operation = Operation(action, answer, admission)
-    request = request_of(*headers, method=method, certificate=certificate)
+    return admitted(
+        gate, request_of(*headers, **request), Operation(action, answer, admission), values
+    )
+
+
+def admitted(
+    gate: Gate, request: TrioRequest, operation: Operation, values: Mapping[str, str]
+) -> Call:
     match = Match(Route("/", {}), values)
     return trio.run(gate.admit, request, operation, match, "request-1")
 
