@@ -37,13 +37,14 @@ def test_whatever_differs_is_not_known() -> None:
 
 
 def test_who_called_longest_ago_makes_room() -> None:
-    remembered = Remembered(count_max=2)
-    for user in ("a", "b"):
-        remembered.remember(user, "hash", "secret", 0)
-    assert remembered.knows("a", "hash", "secret", 1)
-    remembered.remember("c", "hash", "secret", 2)
+    remembered = Remembered(count_max=8)
+    for number, user in enumerate("abcdefgh"):
+        remembered.remember(user, "hash", "secret", number)
+    assert remembered.knows("a", "hash", "secret", REMEMBERED_SECS - 1)
+    remembered.remember("i", "hash", "secret", REMEMBERED_SECS - 1)
 
-    assert [remembered.knows(user, "hash", "secret", 3) for user in "abc"] == [True, False, True]
+    known = [remembered.knows(user, "hash", "secret", REMEMBERED_SECS - 1) for user in "abi"]
+    assert known == [True, False, True]
 
 
 @QUICK
