@@ -17,19 +17,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from angos_trio.auth.jose import TokenRefusedError, encode
+from angos_trio.auth.key_sets import KeySets, KeysUnavailableError
 from angos_trio.auth.oidc import (
     GITHUB_ISSUER,
     OidcProvider,
     OidcSettings,
     check_claims,
     check_settings,
+    discovered,
     origin,
 )
+from angos_trio.net.client import HttpClient
 from tests.auth.issuer import (
     AUDIENCE,
     NOW,
+    PLAIN,
     Issuer,
     PrivateKey,
+    as_json,
     claims_of,
     ec_key,
     ed_key,
@@ -283,7 +288,7 @@ def test_provider_that_would_take_what_anybody_can_sign_is_refused(
 ) -> None:
     settings = OidcSettings("ci", "https://i.example.test", allowed_algorithms=algorithms)
     with pytest.raises(ValueError, match="allowed_algorithms"):
-        check_settings(settings)
+        OidcProvider(settings, HttpClient(PLAIN, timeout_secs=1), KeySets())
 
 
 @pytest.mark.parametrize(
@@ -334,6 +339,18 @@ def test_settings_that_are_safe_are_taken(issuer_url: str, jwks_uri: str | None)
 )
 def test_origin_is_scheme_host_and_port(url: str, expected: object) -> None:
     assert origin(url) == expected
+
+
+@QUICK
+@given(st.text() | st.from_regex(r"https?://[^/]{0,12}(:\d{0,6})?(/.*)?"))
+def test_discovery_leads_to_a_safe_address_or_nowhere(address: str) -> None:
+    issuer_url = "https://issuer.example.test"
+    try:
+        found = discovered(as_json({"issuer": issuer_url, "jwks_uri": address}), issuer_url)
+    except KeysUnavailableError:
+        return
+    assert found == address
+    assert (origin(found) or ("",))[0] == "https"
 
 
 JSON = st.recursive(

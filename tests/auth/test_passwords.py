@@ -179,6 +179,7 @@ def test_one_is_computed_at_a_time_and_the_same_only_once(monkeypatch: pytest.Mo
     assert len(gate.computed) == 2
 
 
+@pytest.mark.slow
 def test_queue_is_bounded_and_who_finds_it_full_is_told_to_come_back() -> None:
     async def main() -> tuple[int, int]:
         checking, refused, answered = Passwords([CHEAP]), [], []
