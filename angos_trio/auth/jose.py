@@ -64,7 +64,7 @@ def take_apart(token: str) -> Compact:
 def parse_object(content: bytes) -> dict[str, Any]:
     """A JSON object (RFC 8259) as a token holds it. Raises TokenRefusedError."""
     try:
-        parsed = json.loads(content.decode(), parse_constant=_refuse_constant)
+        parsed = _DECODER.decode(content.decode())
         if _SURROGATE.search(content):  # a half of a pair cannot be logged, sent or stored
             json.dumps(parsed, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
@@ -76,6 +76,9 @@ def parse_object(content: bytes) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(name)
+
+
+_DECODER: Final = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 def issuer_of(token: str) -> str | None:

@@ -187,7 +187,7 @@ class KeySet:
             _log.warning("oidc.keys_unavailable", provider=source.name, reason=error.reason)
         except Exception:
             self._failed_at = trio.current_time()
-            _log.exception("oidc.fetch_crashed", provider=source.name)
+            _log.exception("oidc.crashed", provider=source.name)
         finally:
             running, self._running = self._running, None
             if running is not None:

@@ -156,8 +156,8 @@ def _check_certificate(said: Mapping[str, Any], certificate: Certificate | None)
 
 
 def _bearer(said: Mapping[str, Any]) -> Bearer:
-    method, claims = said.get("method"), said.get("claims")
-    if method not in METHODS or not isinstance(claims, dict | None):
+    method, claims = _text(said, "method"), said.get("claims")
+    if method is None or method not in METHODS or not isinstance(claims, dict | None):
         raise TokenRefusedError("is not of this version")
     return Bearer(
         method=method,

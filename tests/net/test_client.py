@@ -20,7 +20,7 @@ import trio.testing
 
 from angos_trio.net.client import Answer, HttpClient, NetError
 from angos_trio.net.tls import client_tls
-from tests.net.certificates import Authority
+from tests.net.trust import Trust
 from tests.net.web import Reply, Request, web
 
 SECS_MAX = 5.0
@@ -52,13 +52,13 @@ def reason(url: str, by: HttpClient | None = None, bytes_max: int = 1000) -> str
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("ca"))
+def trust(tmp_path_factory: pytest.TempPathFactory) -> Trust:
+    return Trust(tmp_path_factory.mktemp("trust"))
 
 
 @pytest.fixture(scope="module")
-def stranger(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("other"), "Other CA")
+def stranger(tmp_path_factory: pytest.TempPathFactory) -> Trust:
+    return Trust(tmp_path_factory.mktemp("stranger"))
 
 
 def test_answer_has_status_headers_and_body() -> None:
@@ -269,29 +269,29 @@ def test_what_is_no_http_is_no_answer(raw: bytes) -> None:
         assert reason(served.url)
 
 
-def test_server_of_the_given_authority_is_trusted(authority: Authority) -> None:
-    tls = client_tls("auth.oidc.ci", server_ca_bundle=authority.bundle)
-    with web(Reply(body=b"yes"), authority.server_context(authority.issue())) as served:
+def test_server_of_the_given_authority_is_trusted(trust: Trust) -> None:
+    tls = client_tls("auth.oidc.ci", server_ca_bundle=trust.bundle)
+    with web(Reply(body=b"yes"), trust.context(trust.server())) as served:
         assert got(served.url, by=client(tls)).body == b"yes"
         assert got(f"https://localhost:{served.port}/", by=client(tls)).body == b"yes"
 
 
-def untrusted(authority: Authority, stranger: Authority) -> tuple[str, ssl.SSLContext, str]:
-    return stranger.bundle, authority.server_context(authority.issue()), "certificate is refused"
+def untrusted(trust: Trust, stranger: Trust) -> tuple[str, ssl.SSLContext, str]:
+    return stranger.bundle, trust.context(trust.server()), "certificate is refused"
 
 
-def expired(authority: Authority, _: Authority) -> tuple[str, ssl.SSLContext, str]:
-    pair = authority.issue(expired=True)
-    return authority.bundle, authority.server_context(pair), "certificate has expired"
+def expired(trust: Trust, _: Trust) -> tuple[str, ssl.SSLContext, str]:
+    pair = trust.server(is_expired=True)
+    return trust.bundle, trust.context(pair), "certificate has expired"
 
 
 @pytest.mark.parametrize("spoil", [untrusted, expired])
 def test_certificate_that_does_not_verify_is_no_answer(
-    authority: Authority,
-    stranger: Authority,
-    spoil: Callable[[Authority, Authority], tuple[str, ssl.SSLContext, str]],
+    trust: Trust,
+    stranger: Trust,
+    spoil: Callable[[Trust, Trust], tuple[str, ssl.SSLContext, str]],
 ) -> None:
-    bundle, context, expected = spoil(authority, stranger)
+    bundle, context, expected = spoil(trust, stranger)
     tls = client_tls("auth.oidc.ci", server_ca_bundle=bundle)
 
     with web(Reply(body=b"yes"), context) as served:
@@ -299,27 +299,27 @@ def test_certificate_that_does_not_verify_is_no_answer(
         assert served.asked == []
 
 
-def test_certificate_for_another_host_is_no_answer(authority: Authority) -> None:
-    tls = client_tls("auth.oidc.ci", server_ca_bundle=authority.bundle)
-    pair = authority.issue("other.example.test")
+def test_certificate_for_another_host_is_no_answer(trust: Trust) -> None:
+    tls = client_tls("auth.oidc.ci", server_ca_bundle=trust.bundle)
+    pair = trust.server("other.example.test")
 
-    with web(Reply(body=b"yes"), authority.server_context(pair)) as served:
+    with web(Reply(body=b"yes"), trust.context(pair)) as served:
         url = f"https://localhost:{served.port}/"
         assert "Hostname mismatch" in reason(url, client(tls))
 
 
-def test_system_store_does_not_trust_a_private_authority(authority: Authority) -> None:
-    with web(Reply(), authority.server_context(authority.issue())) as served:
+def test_system_store_does_not_trust_a_private_authority(trust: Trust) -> None:
+    with web(Reply(), trust.context(trust.server())) as served:
         assert "certificate is refused" in reason(served.url, client(client_tls("x")))
 
 
-def test_client_certificate_is_shown(authority: Authority) -> None:
-    pair, shown = authority.issue(), authority.issue("client.example.test")
-    context = authority.server_context(pair, asks_clients=True)
-    bare = client_tls("x", server_ca_bundle=authority.bundle)
+def test_client_certificate_is_shown(trust: Trust) -> None:
+    pair, shown = trust.server(), trust.client()
+    context = trust.context(pair, asks_clients=True)
+    bare = client_tls("x", server_ca_bundle=trust.bundle)
     armed = client_tls(
         "x",
-        server_ca_bundle=authority.bundle,
+        server_ca_bundle=trust.bundle,
         client_certificate_bundle=shown.certificate,
         client_private_key=shown.key,
     )
@@ -330,7 +330,7 @@ def test_client_certificate_is_shown(authority: Authority) -> None:
     assert len(served.asked) == 1
 
 
-def test_plain_server_behind_https_is_no_answer(authority: Authority) -> None:
+def test_plain_server_behind_https_is_no_answer(trust: Trust) -> None:
     with web(Reply()) as served:
         assert "TLS fails" in reason(served.url.replace("http:", "https:"))
 
@@ -342,14 +342,14 @@ def test_server_that_stops_in_the_handshake_is_given_up_in_time() -> None:
 
 
 def test_bundle_that_httpx_brings_along_is_trusted_by_nobody(
-    authority: Authority, stranger: Authority, monkeypatch: pytest.MonkeyPatch
+    trust: Trust, stranger: Trust, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import certifi
 
-    monkeypatch.setattr(certifi, "where", lambda: authority.bundle)
+    monkeypatch.setattr(certifi, "where", lambda: trust.bundle)
     monkeypatch.setenv("SSL_CERT_FILE", stranger.bundle)
     given = client_tls("x", server_ca_bundle=stranger.bundle)
-    with web(Reply(), authority.server_context(authority.issue())) as served:
+    with web(Reply(), trust.context(trust.server())) as served:
         assert "certificate is refused" in reason(served.url, client(client_tls("x")))
         assert "certificate is refused" in reason(served.url, client(given))
 

@@ -9,19 +9,19 @@ import pytest
 
 from angos_trio.errors import OperatorError
 from angos_trio.net.tls import client_tls
-from tests.net.certificates import Authority, Pair
+from tests.net.trust import Pair, Trust
 
 KEY = "auth.webhook.gate"
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("ca"))
+def trust(tmp_path_factory: pytest.TempPathFactory) -> Trust:
+    return Trust(tmp_path_factory.mktemp("trust"))
 
 
 @pytest.fixture(scope="module")
-def pair(authority: Authority) -> Pair:
-    return authority.issue()
+def pair(trust: Trust) -> Pair:
+    return trust.client()
 
 
 def told(**files: str) -> str:
@@ -31,8 +31,8 @@ def told(**files: str) -> str:
     return line
 
 
-def test_only_the_bundle_is_trusted_where_there_is_one(authority: Authority) -> None:
-    context = client_tls(KEY, server_ca_bundle=authority.bundle)
+def test_only_the_bundle_is_trusted_where_there_is_one(trust: Trust) -> None:
+    context = client_tls(KEY, server_ca_bundle=trust.bundle)
 
     assert len(context.get_ca_certs()) == 1
     assert context.check_hostname
@@ -61,9 +61,9 @@ def test_bundle_that_cannot_be_used_is_named(tmp_path: Path, pair: Pair) -> None
         assert told(server_ca_bundle=str(path)).startswith(f"{KEY}.server_ca_bundle: ")
 
 
-def test_pair_that_cannot_be_used_is_named(tmp_path: Path, authority: Authority) -> None:
-    pair, other = authority.issue(), authority.issue()
-    locked = authority.issue(password="open sesame")
+def test_pair_that_cannot_be_used_is_named(tmp_path: Path, trust: Trust) -> None:
+    pair, other = trust.client(), trust.client()
+    locked = trust.client(password="open sesame")
     absent = str(tmp_path / "absent")
 
     for certificate, key in (
