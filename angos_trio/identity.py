@@ -37,6 +37,9 @@ class Action(StrEnum):
     METRICS = "metrics"
     HEALTH = "healthz"
     READINESS = "readyz"
+    LIST_API_KEYS = "list-api-keys"
+    CREATE_API_KEY = "create-api-key"
+    DELETE_API_KEY = "delete-api-key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +79,9 @@ class Grant:
 class Identity:
     """A caller: how they were recognised, by which provider, and their stable name there.
 
-    `method` is `anonymous`, `basic`, `oidc`, `certificate` or `operator`. A registry token or an API
-    key is no method of its own: its bearer is who it was given to. `address` is the client's, for
-    logs and limits; it is no part of who they are. `id` is the name of the table in the
+    `method` is `anonymous`, `basic`, `oidc`, `certificate` or `operator`. A registry token or an
+    API key is no method of its own: its bearer is who it was given to. `address` is the client's,
+    for logs and limits; it is no part of who they are. `id` is the name of the table in the
     configuration that a Basic user stands in; `claims` are those of an OIDC token. `certificate` is
     there whenever the client showed one, whatever the method.
     """

@@ -57,6 +57,27 @@ PARSE_ON_LOOP_BYTES_MAX: Final = 64 * 1024
 POLICY_RULE_CHARACTERS_MAX: Final = 8192
 """Of one rule."""
 
+# Callers (`auth`)
+PASSWORD_BYTES_MAX: Final = 1024
+"""A longer password is wrong."""
+
+# API keys (`auth`, `registry`, `api`)
+API_KEY_NAME_CHARACTERS_MAX: Final = 64
+API_KEY_SECS_MAX: Final = 10 * 365 * 86_400
+"""Until a key expires."""
+API_KEY_GLOBS_MAX: Final = 32
+"""Of one key,"""
+API_KEY_GLOB_CHARACTERS_MAX: Final = 255
+"""and how long each is."""
+COMPILED_GLOBS_MAX: Final = 1024
+"""Kept in the form that matches names."""
+API_KEYS_PAGE_ENTRIES: Final = 1000
+"""Keys that a page of them has."""
+LAST_USE_SECS: Final = 60.0
+"""Between two writes of when keys were last used, which wait in memory;"""
+LAST_USES_MAX: Final = 10_000
+"""so many keys, and those that are used beyond that are left out."""
+
 # Storage (`storage`)
 CHUNK_BYTES_MAX: Final = 1024 * 1024
 """An upload gathers this much before it writes,"""
@@ -108,6 +129,15 @@ HOLD_SECS: Final = 1.0
 """Between two looks of a process at the uploads that it holds: wanted, cancelled, still active."""
 TAG_HISTORY_ENTRIES_MAX: Final = 100
 """For each tag."""
+
+# Commands (`app`, `net`)
+COMMAND_WAIT_SECS_MAX: Final = 10.0
+"""A command waits for a registry that starts or stops, or for another command;"""
+COMMAND_POLL_SECS: Final = 0.05
+"""between two looks."""
+CONTROL_SECS_MAX: Final = 30.0
+"""A command waits for the answer to its request."""
+CONTROL_ANSWER_BYTES_MAX: Final = 32 * 1024 * 1024
 
 # The processes (`app`, `config`, `server`)
 WORKERS_MAX: Final = 64

@@ -20,6 +20,7 @@ BESIDE = " · "
 # Rooms that may import a third-party name. A name that is not here may not be imported at all.
 EVERY_ROOM_BUT = "every room but"
 THIRD_PARTY: Mapping[str, frozenset[str]] = {
+    "argon2": frozenset({"auth"}),
     "cel": frozenset({"policy"}),
     "h11": frozenset({"server"}),
     "hypercorn": frozenset({"server"}),
