@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TypedDict
 
 from angos_trio.api.context import Runtime
-from angos_trio.api.routes import build_routes
+from angos_trio.api.routes import build_operator_routes, build_routes
 from angos_trio.app.plan import Plan
 from angos_trio.app.services import CONFIGURATION, is_service
 from angos_trio.auth.access import Access
 from angos_trio.clock import epoch_seconds
+from angos_trio.config.model import Config
 from angos_trio.http.application import Application
 from angos_trio.http.gate import Gate
 from angos_trio.limits import REPORT_SECS_MAX
@@ -74,9 +75,18 @@ def build_application(runtime: Runtime, access: Access, worker: str | None = Non
     return Application(build_routes(runtime), Gate(access), runtime.metrics, worker)
 
 
-def build_operator_application(runtime: Runtime) -> Application:
-    """The same for the operator, who may do everything: it is served on the control socket."""
-    return build_application(runtime, Access(is_open=True, loopback_only=False))
+def build_operator_application(
+    runtime: Runtime, users: Callable[[], Collection[str]]
+) -> Application:
+    """The same for the operator, who may do everything and some things more: it is served on the
+    control socket. `users` are the Basic users of the configuration in force."""
+    gate = Gate(Access(is_open=True, loopback_only=False))
+    return Application(build_operator_routes(runtime, users), gate, runtime.metrics)
+
+
+def users_of(config: Config) -> frozenset[str]:
+    """The names of the Basic users."""
+    return frozenset(user.username for user in config.auth.identity.values())
 
 
 def _or_unknown(read: Callable[[], int]) -> float:

@@ -25,6 +25,7 @@ from angos_trio.app.building import (
     build_operator_application,
     build_registry,
     build_runtime,
+    users_of,
 )
 from angos_trio.app.plan import Plan
 from angos_trio.app.reload import (
@@ -231,7 +232,7 @@ async def _look_after(family: _Family, link: Link) -> None:
             registry = build_registry(plan, storage)
             runtime = build_runtime(registry)
             serving = serve_by(plan, runtime, STEWARD)
-            operator = build_operator_application(runtime)
+            operator = build_operator_application(runtime, lambda: users_of(serving.plan.config))
             services_wanted = services_of(registry, lambda: serving.expiry_secs)
             async with trio.open_nursery() as services:
                 services.start_soon(_be_alive, link)

@@ -11,7 +11,12 @@ from typing import Any
 
 import trio
 
-from angos_trio.app.building import build_application, build_runtime
+from angos_trio.app.building import (
+    build_application,
+    build_operator_application,
+    build_runtime,
+    users_of,
+)
 from angos_trio.app.plan import Plan
 from angos_trio.http.gate import Gate
 from angos_trio.oci.digest import Digest
@@ -84,9 +89,12 @@ class ServedRegistry:
 class _Opened:
     """Opens the storage and builds the application in the server's loop."""
 
-    def __init__(self, plan: Plan, *, sends_files: bool) -> None:
+    def __init__(
+        self, plan: Plan, *, sends_files: bool = True, is_for_operator: bool = False
+    ) -> None:
         self.plan = plan
         self.sends_files = sends_files
+        self.is_for_operator = is_for_operator
         self.core: Registry
 
     @asynccontextmanager
@@ -94,7 +102,10 @@ class _Opened:
         async with open_storage(self.plan.storage) as storage:
             self.core = make_registry(storage, self.plan)
             await complete_interrupted(self.core, storage.interrupted)
-            built = build_application(build_runtime(self.core), self.plan.access)
+            runtime = build_runtime(self.core)
+            built = build_application(runtime, self.plan.access)
+            if self.is_for_operator:
+                built = build_operator_application(runtime, lambda: users_of(self.plan.config))
             yield built if self.sends_files else _without_extensions(built)
 
 
@@ -123,4 +134,14 @@ def serving(
     with in_process(
         application, stall_secs=stall_secs, drain_secs=drain_secs, clock=clock
     ) as server:
+        yield ServedRegistry(server, opened.plan, opened.core)
+
+
+@contextmanager
+def serving_operator(
+    root: Path, socket_path: Path, **tables: Mapping[str, object]
+) -> Iterator[ServedRegistry]:
+    """The same as the operator has it, on a Unix socket."""
+    opened = _Opened(make_plan(root, **tables), is_for_operator=True)
+    with in_process(opened.application(), socket_path=socket_path) as server:
         yield ServedRegistry(server, opened.plan, opened.core)
