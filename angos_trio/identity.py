@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
@@ -34,6 +34,7 @@ class Action(StrEnum):
     LIST_TAGS = "list-tags"
     LIST_CATALOG = "list-catalog"
     GET_REFERRERS = "get-referrers"
+    GET_TOKEN = "get-token"
     METRICS = "metrics"
     HEALTH = "healthz"
     READINESS = "readyz"
@@ -48,7 +49,8 @@ class Certificate:
 
     `subject` and `issuer` are names as of RFC 4514, `serial` is hexadecimal without a sign,
     `fingerprint` the SHA-256 of its DER form in hexadecimal, times are epoch seconds.
-    `is_for_clients`: its extended key usage names clientAuth.
+    `is_for_clients`: its extended key usage names clientAuth. `signers` are issuer and serial of
+    the certificates above it in its chain: it is good for nothing when one of them is revoked.
     """
 
     subject: str
@@ -63,6 +65,7 @@ class Certificate:
     dns_names: tuple[str, ...] = ()
     uris: tuple[str, ...] = ()
     emails: tuple[str, ...] = ()
+    signers: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +124,23 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
+class Approach:
+    """How a request came: by which method, scheme, host and target, from which address, and with
+    which headers. Names of headers are in lower case; a header may be there several times."""
+
+    method: str = "GET"
+    scheme: str = "http"
+    host: str | None = None
+    uri: str = "/"
+    address: str = LOCAL_ADDRESS
+    headers: tuple[tuple[str, str], ...] = ()
+
+    def header(self, name: str) -> str | None:
+        """The first value of a header."""
+        return next((value for key, value in self.headers if key == name), None)
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """The answer to "may they": `rule` is what decided, `reason` is for the audit log."""
 
@@ -129,13 +149,19 @@ class Decision:
     reason: str = ""
 
 
+async def _learn_nothing(namespaces: Sequence[str]) -> None:
+    """Where everything is known already."""
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Who asks, with the access rules bound to them.
 
-    `may(action, target)` decides; `sees(namespace)` says whether a listing shows it.
+    `may(action, target)` decides; `sees(namespace)` says whether a listing shows it. What `sees`
+    can only say after having asked others, `learn(namespaces)` asks before.
     """
 
     identity: Identity
     may: Callable[[Action, Target], Awaitable[Decision]]
     sees: Callable[[str], bool]
+    learn: Callable[[Sequence[str]], Awaitable[None]] = _learn_nothing

@@ -13,6 +13,7 @@ from typing import Final
 
 import trio
 
+from angos_trio.app.authentication import doors_of
 from angos_trio.app.building import (
     build_operator_application,
     build_registry,
@@ -98,11 +99,13 @@ async def _serve(
         sockets = listening_sockets(plan)
         control = listen_for_control(plan)
         runtime = build_runtime(registry)
-        serving = serve_by(plan, runtime, worker_name(0))
+        doors = doors_of(storage)
+        serving = serve_by(plan, runtime, doors, worker_name(0))
         log_started(plan, sockets, workers=1, completed=completed)
         async with trio.open_nursery() as services:
             services.start_soon(storage.sessions.run)
             services.start_soon(report_alive, storage, worker_name(0))
+            services.start_soon(doors.last_uses.run)
             wanted = services_of(registry, lambda: serving.expiry_secs)
             services.start_soon(run_services, storage, wanted)
             services.start_soon(follow, serving, storage, sockets)

@@ -21,6 +21,7 @@ from angos_trio.app.alone import (
     stop_signals,
     worker_name,
 )
+from angos_trio.app.authentication import doors_of
 from angos_trio.app.building import (
     build_operator_application,
     build_registry,
@@ -39,6 +40,7 @@ from angos_trio.app.reload import (
     tell_reloaded,
 )
 from angos_trio.app.services import STEWARD, report_alive, run_services, services_of
+from angos_trio.auth.remembered import Remembered
 from angos_trio.config.reload import decode, encode
 from angos_trio.errors import OperatorError
 from angos_trio.limits import CHILD_ALIVE_SECS
@@ -66,6 +68,7 @@ class _Family:
     control: socket.socket
     turns: Turns
     read_again: ReadAgain | None
+    remembered: Remembered
 
     def offer(self) -> bytes | str:
         """What the files say now, for all to look at; or why there is nothing to look at."""
@@ -103,7 +106,7 @@ def serve_family(
         names = [*map(worker_name, range(plan.workers)), STEWARD]
         make_counter_files(directory, [file for name in names for file in shared_files(name)])
         control, turns = listen_for_control(plan), Turns(plan.workers)
-        family = _Family(plan, files, directory, sockets, control, turns, read_again)
+        family = _Family(plan, files, directory, sockets, control, turns, read_again, Remembered())
         code = _supervisor(family).run()
         forget_control(plan)
     finally:
@@ -209,7 +212,8 @@ async def _work(family: _Family, number: int, link: Link) -> None:
     with stop_signals(signal.SIGTERM, HURRY_SIGNAL) as signals:
         async with join_storage(plan.storage, family.files, processes=plan.workers) as storage:
             runtime = build_runtime(build_registry(plan, storage))
-            serving = serve_by(plan, runtime, name)
+            doors = doors_of(storage, remembered=family.remembered, processes=plan.workers)
+            serving = serve_by(plan, runtime, doors, name)
             inner = listeners_of(family.sockets)
             listeners = [TurnListener(each, family.turns, number) for each in inner]
             tell = partial(family.turns.tell, number)
@@ -217,6 +221,7 @@ async def _work(family: _Family, number: int, link: Link) -> None:
                 services.start_soon(_be_alive, link)
                 services.start_soon(storage.sessions.run)
                 services.start_soon(report_alive, storage, name)
+                services.start_soon(doors.last_uses.run)
                 services.start_soon(_follow, link, serving)
                 link.ready()
                 await serve(serving, listeners, plan.serve, stops_of(signals), tell)
@@ -231,7 +236,7 @@ async def _look_after(family: _Family, link: Link) -> None:
         async with join_storage(plan.storage, family.files, processes=plan.workers) as storage:
             registry = build_registry(plan, storage)
             runtime = build_runtime(registry)
-            serving = serve_by(plan, runtime, STEWARD)
+            serving = serve_by(plan, runtime, doors_of(storage), STEWARD)
             operator = build_operator_application(runtime, lambda: users_of(serving.plan.config))
             services_wanted = services_of(registry, lambda: serving.expiry_secs)
             async with trio.open_nursery() as services:

@@ -33,6 +33,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     serve = add_command(commands, "serve", _serve, "serve the registry until stopped")
     check = add_command(commands, "check", _check, "validate a configuration and say what it means")
+    config = commands.add_parser("config", help="what a configuration may say")
+    schemas = config.add_subparsers(metavar="COMMAND", required=True)
+    add_command(schemas, "schema", _config_schema, "print a JSON Schema of the configuration")
     for command in (serve, check):
         add_config(command)
         command.add_argument(
@@ -59,6 +62,12 @@ def _check(parsed: argparse.Namespace) -> int:
     from angos_trio.cli.check import check
 
     return check(files_of(parsed), parsed.listen, parsed.data_dir)
+
+
+def _config_schema(parsed: argparse.Namespace) -> int:
+    from angos_trio.cli.config_schema import print_schema
+
+    return print_schema()
 
 
 def _hash_password(parsed: argparse.Namespace) -> int:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
@@ -20,16 +21,23 @@ Handler = Callable[["Call"], Awaitable["Reply"]]
 NAME: Final = "{name}"
 
 
+class Admission(Enum):
+    """What the gate wants of a request: to pass the policies; only to know who calls, and that
+    nothing wrong was shown; to know it if it can; or nothing."""
+
+    POLICY = "policy"
+    IDENTITY = "identity"
+    OPTIONAL = "optional"
+    PUBLIC = "public"
+
+
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """What a method of a route does: the action that the gate asks about, and the handler.
-
-    `is_public` routes are outside any policy.
-    """
+    """What a method of a route does: the action that the gate asks about, and the handler."""
 
     action: Action
     handler: Handler
-    is_public: bool = False
+    admission: Admission = Admission.POLICY
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,14 +11,10 @@ from typing import Any
 
 import trio
 
-from angos_trio.app.building import (
-    build_application,
-    build_operator_application,
-    build_runtime,
-    users_of,
-)
+from angos_trio.app.authentication import doors_of
+from angos_trio.app.building import build_operator_application, build_runtime, users_of
 from angos_trio.app.plan import Plan
-from angos_trio.http.gate import Gate
+from angos_trio.app.reload import serve_by
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import RepositoryName
 from angos_trio.registry.context import Registry
@@ -27,6 +23,7 @@ from angos_trio.registry.push_manifest import ManifestPush, push_manifest
 from angos_trio.server.connection import AsgiApp
 from angos_trio.storage.store import open_storage
 from tests.factories import Document, make_plan, make_registry
+from tests.registry.support import caller_of
 from tests.server.in_process import InProcessServer, in_process
 from tests.server.wire import Wire
 
@@ -79,7 +76,7 @@ class ServedRegistry:
         return list(documents)
 
     async def _store(self, name: RepositoryName, documents: Sequence[Document]) -> None:
-        caller = Gate(self.plan.access).identify("127.0.0.1")
+        caller = caller_of("operator")
         async with trio.open_nursery() as pushes:
             for item in documents:
                 push = ManifestPush(name, Digest(item.digest), item.body, item.media_type)
@@ -103,7 +100,7 @@ class _Opened:
             self.core = make_registry(storage, self.plan)
             await complete_interrupted(self.core, storage.interrupted)
             runtime = build_runtime(self.core)
-            built = build_application(runtime, self.plan.access)
+            built: AsgiApp = serve_by(self.plan, runtime, doors_of(storage), "worker-1").application
             if self.is_for_operator:
                 built = build_operator_application(runtime, lambda: users_of(self.plan.config))
             yield built if self.sends_files else _without_extensions(built)

@@ -11,13 +11,20 @@ import httpx
 import pytest
 
 from angos_trio.auth.api_keys import parse_key
+from angos_trio.auth.passwords import hash_password
 from angos_trio.identity import Action
 from tests.api.client import Client, expect_error, next_page
 from tests.api.serving import serving_operator
 from tests.server.log_lines import LogLines
 
 KEYS = "/v2/_ext/_keys"
-USERS = {"identity": {"a": {"username": "alice"}, "b": {"username": "bob"}}}
+HASH = hash_password("correct horse")
+USERS = {
+    "identity": {
+        "a": {"username": "alice", "password": HASH},
+        "b": {"username": "bob", "password": HASH},
+    }
+}
 
 
 @pytest.fixture(scope="module")

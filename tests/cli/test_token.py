@@ -19,6 +19,7 @@ import pytest
 
 from angos_trio.app import operator
 from angos_trio.auth.api_keys import check, parse_key
+from angos_trio.auth.passwords import hash_password
 from angos_trio.cli.main import main
 from angos_trio.cli.token import find_key, parse_expires, table
 from angos_trio.clock import epoch_seconds
@@ -31,13 +32,15 @@ from tests.storage.support import fresh_root, opened, run, scratch
 
 __all__ = ["fresh_root", "scratch"]
 
-CONFIG = """\
+PASSWORD = "correct horse"
+HASH = hash_password(PASSWORD)
+CONFIG = f"""\
 [auth.identity.a]
 username = "alice"
-password = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$aGFzaA"
+password = "{HASH}"
 [auth.identity.b]
 username = "bob"
-password = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$aGFzaA"
+password = "{HASH}"
 """
 
 

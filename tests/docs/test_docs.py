@@ -226,12 +226,15 @@ def test_docs_and_code_agree(check: Check, pages: Pages) -> None:
 # docs, then what is stale there.
 CHANGES: tuple[tuple[Check, str, str, str], ...] = (
     (keys, CONFIGURATION, "| `server.port` |", "| `server.ports` |"),
-    (keys_of_the_start, OPERATING, "`blob_store.fs.reserve`,\n", ""),
+    (keys_of_the_start, OPERATING, "`blob_store.fs.reserve`, ", ""),
     (keys, CONFIGURATION, "| `8000` |", "| `8001` |"),
     (keys, CONFIGURATION, "| integer, 0 to 65535 |", "| integer, 1 to 65535 |"),
     (keys, CONFIGURATION, '| `"allow"` or `"deny"` |', '| `"allow"` |'),
     (keys, CONFIGURATION, "| `repository.*.immutable_tags` |", "| `repository.immutable_tags` |"),
-    (known_keys, CONFIGURATION, "| `server.tls` | TLS is", "| `server.tls` | HTTPS is"),
+    (keys, CONFIGURATION, "| secret | – | The argon2id", "| text | – | The argon2id"),
+    (keys, CONFIGURATION, "| `auth.oidc.*.issuer` |", "| `auth.oidc.issuer` |"),
+    (keys, CONFIGURATION, "| list of paths |", "| list of texts |"),
+    (known_keys, CONFIGURATION, "| `cache` | there is", "| `cache` | there was"),
     (known_keys, CONFIGURATION, "| `ui` |", "| `ux` |"),
     (known_keys, CONFIGURATION, "## Keys of Angos without effect", "## Without effect"),
     (configurations, CONFIGURATION, "stall_timeout = 120", "stall = 120"),
