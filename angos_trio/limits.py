@@ -211,6 +211,15 @@ HOLD_SECS: Final = 1.0
 TAG_HISTORY_ENTRIES_MAX: Final = 100
 """For each tag."""
 
+# Commands (`app`, `net`)
+COMMAND_WAIT_SECS_MAX: Final = 10.0
+"""A command waits for a registry that starts or stops, or for another command;"""
+COMMAND_POLL_SECS: Final = 0.05
+"""between two looks."""
+CONTROL_SECS_MAX: Final = 30.0
+"""A command waits for the answer to its request."""
+CONTROL_ANSWER_BYTES_MAX: Final = 32 * 1024 * 1024
+
 # The processes (`app`, `config`, `server`)
 WORKERS_MAX: Final = 64
 INSTANCE_WAIT_SECS_MAX: Final = 2.0

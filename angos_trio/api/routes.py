@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
+
 from angos_trio.api.blobs import Blobs
 from angos_trio.api.context import Runtime
+from angos_trio.api.keys import Keys
 from angos_trio.api.listings import Listings
 from angos_trio.api.manifests import Manifests
 from angos_trio.api.status import Status
@@ -69,6 +72,27 @@ def build_routes(runtime: Runtime) -> RouteTable:
                 "/readyz", {"GET": Operation(Action.READINESS, status.ready, Admission.OPTIONAL)}
             ),
             Route("/metrics", {"GET": Operation(Action.METRICS, status.metrics)}),
+        ]
+    )
+
+
+def build_operator_routes(runtime: Runtime, users: Callable[[], Collection[str]]) -> RouteTable:
+    """The same and what only the operator is offered, on the control socket: API keys.
+
+    `users` are those whose keys can be made: the Basic users of the configuration in force.
+    """
+    keys = Keys(runtime, users)
+    return RouteTable(
+        [
+            *build_routes(runtime).routes,
+            Route(
+                "/v2/_ext/_keys",
+                {
+                    "GET": Operation(Action.LIST_API_KEYS, keys.list),
+                    "POST": Operation(Action.CREATE_API_KEY, keys.create),
+                },
+            ),
+            Route("/v2/_ext/_keys/{id}", {"DELETE": Operation(Action.DELETE_API_KEY, keys.revoke)}),
         ]
     )
 

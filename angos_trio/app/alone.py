@@ -18,6 +18,7 @@ from angos_trio.app.building import (
     build_operator_application,
     build_registry,
     build_runtime,
+    users_of,
 )
 from angos_trio.app.plan import Plan
 from angos_trio.app.reload import ReadAgain, Serving, reload_alone, serve_by
@@ -108,7 +109,7 @@ async def _serve(
             wanted = services_of(registry, lambda: serving.expiry_secs)
             services.start_soon(run_services, storage, wanted)
             services.start_soon(follow, serving, storage, sockets)
-            operator = build_operator_application(runtime)
+            operator = build_operator_application(runtime, lambda: users_of(serving.plan.config))
             services.start_soon(
                 serve, operator, listeners_of([control]), plan.serve, trio.sleep_forever
             )

@@ -26,6 +26,7 @@ from angos_trio.app.building import (
     build_operator_application,
     build_registry,
     build_runtime,
+    users_of,
 )
 from angos_trio.app.plan import Plan
 from angos_trio.app.reload import (
@@ -236,7 +237,7 @@ async def _look_after(family: _Family, link: Link) -> None:
             registry = build_registry(plan, storage)
             runtime = build_runtime(registry)
             serving = serve_by(plan, runtime, doors_of(storage), STEWARD)
-            operator = build_operator_application(runtime)
+            operator = build_operator_application(runtime, lambda: users_of(serving.plan.config))
             services_wanted = services_of(registry, lambda: serving.expiry_secs)
             async with trio.open_nursery() as services:
                 services.start_soon(_be_alive, link)

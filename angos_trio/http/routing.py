@@ -1,5 +1,6 @@
 """From a raw path to a route. Repository names have slashes and may contain the endpoints' words,
-so the right-most endpoint decides, and everything before it is the name."""
+so the right-most endpoint decides, and everything before it is the name. A template without a name
+is the path itself, with a value for a segment in braces."""
 
 from __future__ import annotations
 
@@ -60,8 +61,13 @@ class RouteTable:
 
     def __init__(self, routes: Sequence[Route]) -> None:
         self.routes = tuple(routes)
-        self._fixed = {route.template: route for route in routes if NAME not in route.template}
+        self._fixed = {route.template: route for route in routes if "{" not in route.template}
         named = [route for route in routes if NAME in route.template]
+        self._filled = [
+            (route.template.strip("/").split("/"), route)
+            for route in routes
+            if "{" in route.template and NAME not in route.template
+        ]
         # The shorter tail begins further to the right; of two equal ones the more literal is meant.
         self._named = sorted(((_tail(route), route) for route in named), key=_precedence)
 
@@ -77,6 +83,10 @@ class RouteTable:
             return Match(fixed, {})
         if not segments or segments[0] != "v2":
             return None
+        for parts, route in self._filled:
+            values = _fill(parts, segments)
+            if values is not None:
+                return Match(route, values)
         for tail, route in self._named:
             values = _match(segments[1:], tail)
             if values is not None:
@@ -100,8 +110,16 @@ def _match(segments: list[str], tail: tuple[str, ...]) -> Mapping[str, str] | No
     if len(segments) <= len(tail):
         return None
     head, end = segments[: -len(tail)], segments[-len(tail) :]
-    values = {"name": "/".join(head)}
-    for part, segment in zip(tail, end, strict=True):
+    values = _fill(tail, end)
+    return None if values is None else {"name": "/".join(head), **values}
+
+
+def _fill(parts: Sequence[str], segments: list[str]) -> Mapping[str, str] | None:
+    """Values of the parts in braces, where all others are the same; a value is never empty."""
+    if len(parts) != len(segments):
+        return None
+    values: dict[str, str] = {}
+    for part, segment in zip(parts, segments, strict=True):
         if part.startswith("{"):
             if segment == "":
                 return None

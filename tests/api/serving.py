@@ -12,7 +12,7 @@ from typing import Any
 import trio
 
 from angos_trio.app.authentication import doors_of
-from angos_trio.app.building import build_runtime
+from angos_trio.app.building import build_operator_application, build_runtime, users_of
 from angos_trio.app.plan import Plan
 from angos_trio.app.reload import serve_by
 from angos_trio.oci.digest import Digest
@@ -86,9 +86,12 @@ class ServedRegistry:
 class _Opened:
     """Opens the storage and builds the application in the server's loop."""
 
-    def __init__(self, plan: Plan, *, sends_files: bool) -> None:
+    def __init__(
+        self, plan: Plan, *, sends_files: bool = True, is_for_operator: bool = False
+    ) -> None:
         self.plan = plan
         self.sends_files = sends_files
+        self.is_for_operator = is_for_operator
         self.core: Registry
 
     @asynccontextmanager
@@ -96,9 +99,10 @@ class _Opened:
         async with open_storage(self.plan.storage) as storage:
             self.core = make_registry(storage, self.plan)
             await complete_interrupted(self.core, storage.interrupted)
-            doors = doors_of(storage)
-            serving = serve_by(self.plan, build_runtime(self.core), doors, "worker-1")
-            built = serving.application
+            runtime = build_runtime(self.core)
+            built: AsgiApp = serve_by(self.plan, runtime, doors_of(storage), "worker-1").application
+            if self.is_for_operator:
+                built = build_operator_application(runtime, lambda: users_of(self.plan.config))
             yield built if self.sends_files else _without_extensions(built)
 
 
@@ -127,4 +131,14 @@ def serving(
     with in_process(
         application, stall_secs=stall_secs, drain_secs=drain_secs, clock=clock
     ) as server:
+        yield ServedRegistry(server, opened.plan, opened.core)
+
+
+@contextmanager
+def serving_operator(
+    root: Path, socket_path: Path, **tables: Mapping[str, object]
+) -> Iterator[ServedRegistry]:
+    """The same as the operator has it, on a Unix socket."""
+    opened = _Opened(make_plan(root, **tables), is_for_operator=True)
+    with in_process(opened.application(), socket_path=socket_path) as server:
         yield ServedRegistry(server, opened.plan, opened.core)

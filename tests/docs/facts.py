@@ -13,7 +13,7 @@ import msgspec
 from msgspec import inspect
 
 from angos_trio.api.context import Runtime
-from angos_trio.api.routes import build_routes
+from angos_trio.api.routes import build_operator_routes, build_routes
 from angos_trio.cli import main as cli
 from angos_trio.config.model import Config, Secret
 from angos_trio.config.tables import keys_with_defaults
@@ -127,13 +127,17 @@ _ADMISSIONS: Final = {
 
 @functools.cache
 def routes() -> set[str]:
-    """Every operation: method, path, action, and whether the policy is asked."""
-    table = build_routes(Runtime(cast(Any, None), Metrics(), cast(Any, None)))
-    return {
-        f"{method} {route.template} {operation.action} {_ADMISSIONS[operation.admission]}"
-        for route in table.routes
-        for method, operation in route.operations.items()
-    }
+    """Every operation: method, path, action, and whether the policy is asked; or that only the
+    operator has it."""
+    runtime = Runtime(cast(Any, None), Metrics(), cast(Any, None))
+    everybodys = {route.template for route in build_routes(runtime).routes}
+    found = set()
+    for route in build_operator_routes(runtime, set).routes:
+        for method, operation in route.operations.items():
+            is_everybodys = route.template in everybodys
+            policy = _ADMISSIONS[operation.admission] if is_everybodys else "operator"
+            found.add(f"{method} {route.template} {operation.action} {policy}")
+    return found
 
 
 def error_pairs() -> set[str]:
@@ -231,7 +235,7 @@ def _trees() -> dict[str, ast.Module]:
 
 
 def options() -> set[str]:
-    """Every option of every command, as the docs write it."""
+    """Every option and argument of every command, as the docs write it."""
     return set(_options(cli._parser(), "angos-trio"))
 
 
@@ -243,6 +247,7 @@ def _options(parser: argparse.ArgumentParser, command: str) -> Iterator[str]:
         else:
             argument = f" {action.metavar}" if action.metavar else ""
             spelled = ", ".join(f"`{option}{argument}`" for option in action.option_strings)
+            spelled = spelled or f"`{action.metavar}`"
             yield f"{command}: {spelled}"
 
 

@@ -6,9 +6,12 @@ over sockets, and look into its loop when they ask what is left behind.
 
 from __future__ import annotations
 
+import os
+import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
+from pathlib import Path
 from typing import TypeVar
 
 import trio
@@ -16,7 +19,7 @@ import trio.testing
 
 from angos_trio.server.connection import AsgiApp
 from angos_trio.server.serve import ServeOptions, serve
-from angos_trio.server.sockets import listen, listeners_of
+from angos_trio.server.sockets import listen, listen_for_operator, listeners_of
 from tests.server.wire import HOST, eventually
 
 Result = TypeVar("Result")
@@ -24,7 +27,7 @@ THREAD_SECS_MAX = 30.0
 
 
 class InProcessServer:
-    """A server that is running until `stop`; `address` is where it listens."""
+    """A server that is running until `stop`; `address` is where it listens, if not on a path."""
 
     def __init__(
         self,
@@ -32,9 +35,11 @@ class InProcessServer:
         options: ServeOptions,
         *,
         receive_buffer_bytes: int | None = None,
+        socket_path: Path | None = None,
     ) -> None:
         self._application = application
         self._options = options
+        self._socket_path = socket_path
         self._receive_buffer_bytes = receive_buffer_bytes
         self._is_listening = threading.Event()
         self._error: BaseException | None = None
@@ -66,14 +71,25 @@ class InProcessServer:
 
     async def _main(self) -> None:
         async with self._application as application:
-            listeners = listeners_of(listen(HOST, 0))
+            listeners = listeners_of(self._listen())
             for listener in listeners:
                 self._shrink(listener.socket)
-            self.address = listeners[0].socket.getsockname()[:2]
+            if self._socket_path is None:
+                self.address = listeners[0].socket.getsockname()[:2]
             self._token = trio.lowlevel.current_trio_token()
             self._stops, stops = trio.open_memory_channel[None](2)
             self._is_listening.set()
             await serve(application, listeners, self._options, stops.receive)
+
+    def _listen(self) -> list[socket.socket]:
+        path = self._socket_path
+        if path is None:
+            return listen(HOST, 0)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            return [listen_for_operator(path, folder)]
+        finally:
+            os.close(folder)
 
     def _shrink(self, listener: trio.socket.SocketType) -> None:
         size = self._receive_buffer_bytes
@@ -154,8 +170,9 @@ def in_process(
     drain_secs: float = 2.0,
     clock: trio.abc.Clock | None = None,
     receive_buffer_bytes: int | None = None,
+    socket_path: Path | None = None,
 ) -> Iterator[InProcessServer]:
-    """A server for the length of a `with` block.
+    """A server for the length of a `with` block, on a loopback port or else a Unix socket.
 
     `application` is an ASGI callable, or what opens one in the server's loop and closes it there.
     """
@@ -165,7 +182,9 @@ def in_process(
         else nullcontext(application)
     )
     options = ServeOptions(stall_secs=stall_secs, drain_secs=drain_secs)
-    server = InProcessServer(opened, options, receive_buffer_bytes=receive_buffer_bytes)
+    server = InProcessServer(
+        opened, options, receive_buffer_bytes=receive_buffer_bytes, socket_path=socket_path
+    )
     server.start(clock)
     try:
         yield server
