@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import trio
 import trio.testing
@@ -17,7 +17,8 @@ import trio.testing
 from angos_trio.server.connection import AsgiApp
 from angos_trio.server.serve import ServeOptions, serve
 from angos_trio.server.sockets import listen, listeners_of
-from tests.server.wire import HOST, eventually
+from tests.server.secured import Secured
+from tests.server.wire import HOST, Wire, eventually
 
 Result = TypeVar("Result")
 THREAD_SECS_MAX = 30.0
@@ -32,7 +33,9 @@ class InProcessServer:
         options: ServeOptions,
         *,
         receive_buffer_bytes: int | None = None,
+        secured: Secured | None = None,
     ) -> None:
+        self.secured = secured
         self._application = application
         self._options = options
         self._receive_buffer_bytes = receive_buffer_bytes
@@ -79,6 +82,12 @@ class InProcessServer:
         size = self._receive_buffer_bytes
         if size is not None:
             listener.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_RCVBUF, size)
+
+    def wire(self, **options: Any) -> Wire:
+        """A connection, over TLS where the server speaks it; without a certificate of its own."""
+        if self.secured is not None:
+            options.setdefault("tls", self.secured.client())
+        return Wire(self.address, **options)
 
     def begin_to_stop(self) -> None:
         """Ask the server to drain, as a signal does; returns at once. Twice means now."""
@@ -154,6 +163,7 @@ def in_process(
     drain_secs: float = 2.0,
     clock: trio.abc.Clock | None = None,
     receive_buffer_bytes: int | None = None,
+    secured: Secured | None = None,
 ) -> Iterator[InProcessServer]:
     """A server for the length of a `with` block.
 
@@ -164,8 +174,11 @@ def in_process(
         if isinstance(application, AbstractAsyncContextManager)
         else nullcontext(application)
     )
-    options = ServeOptions(stall_secs=stall_secs, drain_secs=drain_secs)
-    server = InProcessServer(opened, options, receive_buffer_bytes=receive_buffer_bytes)
+    tls = None if secured is None else secured.options
+    options = ServeOptions(stall_secs=stall_secs, drain_secs=drain_secs, tls=tls)
+    server = InProcessServer(
+        opened, options, receive_buffer_bytes=receive_buffer_bytes, secured=secured
+    )
     server.start(clock)
     try:
         yield server
