@@ -20,7 +20,7 @@ from hypercorn.protocol.events import Body, EndBody, Event, Request, Response, S
 from hypercorn.protocol.http_stream import ASGIHTTPState, HTTPStream
 from hypercorn.typing import ConnectionState
 
-from angos_trio.identity import FILE_EXTENSION
+from angos_trio.identity import CERTIFICATE_EXTENSION, FILE_EXTENSION
 from angos_trio.limits import (
     HEADER_BYTES_MAX,
     HEADER_SECS_MAX,
@@ -103,9 +103,10 @@ class Connection:
     async def serve(self) -> None:
         """Handle requests until the peer, an error or a drain ends the connection."""
         try:
-            while await self._cycle():
-                self._protocol.start_next_cycle()
-            await self._say_goodbye()
+            if await self._begin():
+                while await self._cycle():
+                    self._protocol.start_next_cycle()
+                await self._say_goodbye()
         except (StalledError, OSError):
             self._transport.abort()
         except Exception:
@@ -119,6 +120,16 @@ class Connection:
         self._is_draining = True
         if self._idle_scope is not None:
             self._idle_scope.cancel()
+
+    async def _begin(self) -> bool:
+        """What comes before the first request: a drain has no patience for it."""
+        if self._is_draining:
+            return False
+        has_begun = False
+        with trio.CancelScope() as self._idle_scope:
+            has_begun = await self._transport.begin()
+        self._idle_scope = None
+        return has_begun
 
     async def _cycle(self) -> bool:
         """One request and its answer; whether another may follow."""
@@ -137,6 +148,8 @@ class Connection:
             )
         )
         self._scope["extensions"][FILE_EXTENSION] = {}
+        if self._transport.certificate is not None:
+            self._scope["extensions"][CERTIFICATE_EXTENSION] = self._transport.certificate
         with trio.CancelScope() as self._handling:
             await self._run_application(stream)
         if self._handling.cancelled_caught:
@@ -234,7 +247,7 @@ class Connection:
         with trio.CancelScope() as scope:
             self._idle_scope = scope
             try:
-                return await self._transport.receive(within_secs)
+                return await self._transport.receive(max(0.0, within_secs), may_extend=False)
             except StalledError:
                 if self._protocol.trailing_data[0]:
                     await self._refuse(408)

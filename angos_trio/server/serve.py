@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import trio
 
 from angos_trio.limits import WATCH_SECS
 from angos_trio.server.connection import AsgiApp, Connection, ServerSettings, hypercorn_config
-from angos_trio.server.transport import Transport
+from angos_trio.server.transport import PlainTransport, TlsOptions, Transport
 
 
 @dataclass(frozen=True, slots=True)
 class ServeOptions:
-    """Times in seconds: how long a peer may stall, and how long requests may go on at the end."""
+    """Times in seconds: how long a peer may stall, and how long requests may go on at the end.
+
+    With `tls` all listeners speak TLS, without it none does.
+    """
 
     stall_secs: float
     drain_secs: float
+    tls: TlsOptions | None = None
 
 
 async def serve(
@@ -33,12 +38,13 @@ async def serve(
     or until `wait_for_stop` returns a second time. `tell` is told how many connections there are.
     """
     settings = ServerSettings(app, hypercorn_config(), options.stall_secs)
+    transport_of = _transports(options)
     connections: set[Connection] = set()
     is_draining = False
 
     async def handle(stream: trio.SocketStream) -> None:
         try:
-            transport = Transport(stream, options.stall_secs)
+            transport = transport_of(stream)
         except OSError:
             return  # gone before it was accepted
         connection = Connection(transport, settings)
@@ -66,6 +72,16 @@ async def serve(
             watch.start_soon(_hurry, wait_for_stop, handlers)
             handlers.cancel_scope.deadline = trio.current_time() + options.drain_secs
         watch.cancel_scope.cancel()
+
+
+def _transports(options: ServeOptions) -> Callable[[trio.SocketStream], Transport]:
+    """What makes a transport of an accepted connection. Raises OSError when it is gone."""
+    if options.tls is None:
+        return partial(PlainTransport, stall_secs=options.stall_secs)
+    # Imported here: it brings `cryptography` along, which a plain registry can do without.
+    from angos_trio.server.tls import TlsDoor
+
+    return TlsDoor(options.tls, options.stall_secs)
 
 
 async def _hurry(wait_for_stop: Callable[[], Awaitable[object]], handlers: trio.Nursery) -> None:

@@ -13,11 +13,17 @@ import fcntl
 import os
 import select
 import socket
+import ssl
 import struct
 import termios
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
 
 import trio
 
+from angos_trio.identity import Certificate
 from angos_trio.limits import (
     FILE_SLICE_BYTES_MAX,
     LINGER_BYTES_MAX,
@@ -31,72 +37,63 @@ class StalledError(Exception):
     """The peer made no progress within the deadline."""
 
 
-class Transport:
-    """A plain TCP or Unix connection."""
+@dataclass(frozen=True, slots=True)
+class TlsOptions:
+    """`context` is asked at each handshake, which must end within `handshake_secs`."""
+
+    context: Callable[[], ssl.SSLContext]
+    handshake_secs: float
+
+
+class Socket(Protocol):
+    """What a transport of either kind asks of its socket."""
+
+    def fileno(self) -> int: ...
+    def setsockopt(self, level: int, name: int, value: bytes, /) -> None: ...
+    def shutdown(self, how: int, /) -> None: ...
+    def close(self) -> None: ...
+
+
+class Transport(ABC):
+    """A connection, with or without TLS. `certificate` is what its client showed."""
 
     is_secure = False
 
     def __init__(self, stream: trio.SocketStream, stall_secs: float) -> None:
-        self._stream = stream
-        self._socket = stream.socket
+        """Raises OSError when the peer is gone already."""
+        self._socket: Socket = stream.socket
         self.stall_secs = stall_secs
-        self.peer = _address(self._socket.getpeername())
+        self.peer = _address(stream.socket.getpeername())
         """The client's address and port; None on a Unix socket."""
         self.peer_address = self.peer[0] if self.peer else "local"
         """For logs."""
-        self.local = _address(self._socket.getsockname())
+        self.local = _address(stream.socket.getsockname())
         """Our address and port; None on a Unix socket."""
+        self.certificate: Certificate | None = None
 
-    async def receive(self, within_secs: float) -> bytes:
-        """What the peer brings next, empty when it has ended. Raises StalledError."""
-        await trio.lowlevel.checkpoint()
-        try:
-            # What is there already needs neither a deadline nor the scheduler.
-            return os.read(self._socket.fileno(), RECEIVE_BYTES)
-        except BlockingIOError:
-            pass
-        except ConnectionError:
-            return b""
-        with trio.move_on_after(within_secs):
-            try:
-                return await self._socket.recv(RECEIVE_BYTES)
-            except ConnectionError:
-                return b""
-        raise StalledError
+    async def begin(self) -> bool:
+        """What comes before the first request; whether there can be one."""
+        return True
 
+    @abstractmethod
+    async def receive(self, within_secs: float, *, may_extend: bool = True) -> bytes:
+        """What the peer brings next, empty when it has ended. Raises StalledError.
+
+        What cannot be used before more of it has come is progress: the time begins anew, unless it
+        may not be extended.
+        """
+
+    @abstractmethod
     async def send(self, content: bytes) -> None:
         """Send all of it. Raises StalledError, or OSError when the peer is gone."""
-        await trio.lowlevel.checkpoint()
-        view = memoryview(content)
-        while view:
-            try:
-                sent = os.write(self._socket.fileno(), view[:SEND_BYTES_MAX])
-            except BlockingIOError:
-                await self._wait_writable()
-                continue
-            view = view[sent:]
 
+    @abstractmethod
     async def send_file(self, descriptor: int, offset: int, length: int) -> None:
         """Send a part of a file from the page cache; cold pages are read in a thread first."""
-        end = offset + length
-        while offset < end:
-            size = min(FILE_SLICE_BYTES_MAX, end - offset)
-            if not _is_cached(descriptor, offset, size):
-                await trio.to_thread.run_sync(_warm, descriptor, offset, size)
-            offset += await self._send_slice(descriptor, offset, size)
 
-    async def _send_slice(self, descriptor: int, offset: int, size: int) -> int:
-        await trio.lowlevel.checkpoint()
-        target = self._socket.fileno()
-        while True:
-            try:
-                sent = os.sendfile(target, descriptor, offset, size)
-            except BlockingIOError:
-                await self._wait_writable()
-                continue
-            if sent == 0:
-                raise OSError(errno.EIO, "file ended before its length")
-            return sent
+    @abstractmethod
+    def send_now(self, content: bytes) -> None:
+        """Send a little at once, or not at all."""
 
     async def _wait_writable(self) -> None:
         """Wait for room. Raises StalledError when the peer takes nothing at all meanwhile.
@@ -134,11 +131,6 @@ class Transport:
         poller.register(self._socket.fileno(), select.POLLRDHUP)
         return sum(events for _, events in poller.poll(0))
 
-    def send_now(self, content: bytes) -> None:
-        """Send a little at once, or not at all."""
-        with contextlib.suppress(OSError):
-            os.write(self._socket.fileno(), content)
-
     async def linger(self) -> None:
         """End our side and read a little, so that the peer sees the answer and not a reset."""
         taken = 0
@@ -146,7 +138,8 @@ class Transport:
             try:
                 self._socket.shutdown(socket.SHUT_WR)
                 while taken < LINGER_BYTES_MAX:
-                    content = await self._socket.recv(RECEIVE_BYTES)
+                    await trio.lowlevel.wait_readable(self._socket)
+                    content = os.read(self._socket.fileno(), RECEIVE_BYTES)
                     if not content:
                         return
                     taken += len(content)
@@ -165,11 +158,75 @@ class Transport:
         self._socket.close()
 
 
+class PlainTransport(Transport):
+    """A plain TCP or Unix connection."""
+
+    def __init__(self, stream: trio.SocketStream, stall_secs: float) -> None:
+        super().__init__(stream, stall_secs)
+        self._stream = stream.socket
+
+    async def receive(self, within_secs: float, *, may_extend: bool = True) -> bytes:
+        """What the peer brings next: here any byte can be used."""
+        await trio.lowlevel.checkpoint()
+        try:
+            # What is there already needs neither a deadline nor the scheduler.
+            return os.read(self._socket.fileno(), RECEIVE_BYTES)
+        except BlockingIOError:
+            pass
+        except ConnectionError:
+            return b""
+        with trio.move_on_after(within_secs):
+            try:
+                return await self._stream.recv(RECEIVE_BYTES)
+            except ConnectionError:
+                return b""
+        raise StalledError
+
+    async def send(self, content: bytes) -> None:
+        """Send all of it."""
+        await trio.lowlevel.checkpoint()
+        view = memoryview(content)
+        while view:
+            try:
+                sent = os.write(self._socket.fileno(), view[:SEND_BYTES_MAX])
+            except BlockingIOError:
+                await self._wait_writable()
+                continue
+            view = view[sent:]
+
+    async def send_file(self, descriptor: int, offset: int, length: int) -> None:
+        """Send a part of a file: the kernel does, and this process sees none of it."""
+        end = offset + length
+        while offset < end:
+            size = min(FILE_SLICE_BYTES_MAX, end - offset)
+            if not is_cached(descriptor, offset, size):
+                await trio.to_thread.run_sync(warm, descriptor, offset, size)
+            offset += await self._send_slice(descriptor, offset, size)
+
+    async def _send_slice(self, descriptor: int, offset: int, size: int) -> int:
+        await trio.lowlevel.checkpoint()
+        target = self._socket.fileno()
+        while True:
+            try:
+                sent = os.sendfile(target, descriptor, offset, size)
+            except BlockingIOError:
+                await self._wait_writable()
+                continue
+            if sent == 0:
+                raise OSError(errno.EIO, "file ended before its length")
+            return sent
+
+    def send_now(self, content: bytes) -> None:
+        """Send a little at once, or not at all."""
+        with contextlib.suppress(OSError):
+            os.write(self._socket.fileno(), content)
+
+
 def _address(name: object) -> tuple[str, int] | None:
     return (name[0], name[1]) if isinstance(name, tuple) else None
 
 
-def _is_cached(descriptor: int, offset: int, size: int) -> bool:
+def is_cached(descriptor: int, offset: int, size: int) -> bool:
     """Whether the ends of a slice are in the page cache; where that cannot be asked, assume so."""
     probe = bytearray(1)
     try:
@@ -182,5 +239,5 @@ def _is_cached(descriptor: int, offset: int, size: int) -> bool:
     return True
 
 
-def _warm(descriptor: int, offset: int, size: int) -> None:
+def warm(descriptor: int, offset: int, size: int) -> None:
     os.pread(descriptor, size, offset)

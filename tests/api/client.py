@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -17,8 +18,8 @@ ANY_DETAIL = object()
 class Client(httpx.Client):
     """Speaks to one registry."""
 
-    def __init__(self, url: str) -> None:
-        super().__init__(base_url=url, timeout=TIMEOUT_SECS, trust_env=False)
+    def __init__(self, url: str, verify: ssl.SSLContext | bool = True) -> None:
+        super().__init__(base_url=url, timeout=TIMEOUT_SECS, trust_env=False, verify=verify)
 
     def push_blob(self, name: str, content: Content | None = None) -> Content:
         """Push a blob in one request; without content a blob of its own."""

@@ -22,9 +22,11 @@ from angos_trio.registry.push_blob import complete_interrupted
 from angos_trio.registry.push_manifest import ManifestPush, push_manifest
 from angos_trio.server.connection import AsgiApp
 from angos_trio.storage.store import open_storage
+from tests.api.client import Client
 from tests.factories import Document, make_plan, make_registry
 from tests.registry.support import caller_of
-from tests.server.in_process import InProcessServer, in_process
+from tests.server.in_process import InProcessServer, in_process, on_unix_socket
+from tests.server.secured import Secured
 from tests.server.wire import Wire
 
 
@@ -43,11 +45,16 @@ class ServedRegistry:
     @property
     def url(self) -> str:
         host, port = self.address
-        return f"http://{host}:{port}"
+        return f"{'http' if self.server.secured is None else 'https'}://{host}:{port}"
 
     def wire(self, **options: Any) -> Wire:
         """A raw connection."""
-        return Wire(self.address, **options)
+        return self.server.wire(**options)
+
+    def client(self) -> Client:
+        """A client that trusts the server."""
+        secured = self.server.secured
+        return Client(self.url, True if secured is None else secured.client())
 
     def files(self, directory: str) -> list[Path]:
         """The files below a directory of the data directory."""
@@ -123,13 +130,14 @@ def serving(
     stall_secs: float = 30.0,
     drain_secs: float = 2.0,
     clock: trio.abc.Clock | None = None,
+    secured: Secured | None = None,
     **tables: Mapping[str, object],
 ) -> Iterator[ServedRegistry]:
     """A registry below `root` for the length of a `with` block; `tables` as for `make_config`."""
     opened = _Opened(make_plan(root, **tables), sends_files=sends_files)
     application = opened.application()
     with in_process(
-        application, stall_secs=stall_secs, drain_secs=drain_secs, clock=clock
+        application, stall_secs=stall_secs, drain_secs=drain_secs, clock=clock, secured=secured
     ) as server:
         yield ServedRegistry(server, opened.plan, opened.core)
 
@@ -140,5 +148,5 @@ def serving_operator(
 ) -> Iterator[ServedRegistry]:
     """The same as the operator has it, on a Unix socket."""
     opened = _Opened(make_plan(root, **tables), is_for_operator=True)
-    with in_process(opened.application(), socket_path=socket_path) as server:
+    with on_unix_socket(opened.application(), socket_path) as server:
         yield ServedRegistry(server, opened.plan, opened.core)

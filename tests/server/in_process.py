@@ -12,7 +12,7 @@ import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import trio
 import trio.testing
@@ -20,7 +20,8 @@ import trio.testing
 from angos_trio.server.connection import AsgiApp
 from angos_trio.server.serve import ServeOptions, serve
 from angos_trio.server.sockets import listen, listen_for_operator, listeners_of
-from tests.server.wire import HOST, eventually
+from tests.server.secured import Secured
+from tests.server.wire import HOST, Wire, eventually
 
 Result = TypeVar("Result")
 THREAD_SECS_MAX = 30.0
@@ -36,7 +37,9 @@ class InProcessServer:
         *,
         receive_buffer_bytes: int | None = None,
         socket_path: Path | None = None,
+        secured: Secured | None = None,
     ) -> None:
+        self.secured = secured
         self._application = application
         self._options = options
         self._socket_path = socket_path
@@ -95,6 +98,12 @@ class InProcessServer:
         size = self._receive_buffer_bytes
         if size is not None:
             listener.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_RCVBUF, size)
+
+    def wire(self, **options: Any) -> Wire:
+        """A connection, over TLS where the server speaks it; without a certificate of its own."""
+        if self.secured is not None:
+            options.setdefault("tls", self.secured.client())
+        return Wire(self.address, **options)
 
     def begin_to_stop(self) -> None:
         """Ask the server to drain, as a signal does; returns at once. Twice means now."""
@@ -170,23 +179,43 @@ def in_process(
     drain_secs: float = 2.0,
     clock: trio.abc.Clock | None = None,
     receive_buffer_bytes: int | None = None,
-    socket_path: Path | None = None,
+    secured: Secured | None = None,
 ) -> Iterator[InProcessServer]:
-    """A server for the length of a `with` block, on a loopback port or else a Unix socket.
+    """A server on a loopback port for the length of a `with` block.
 
     `application` is an ASGI callable, or what opens one in the server's loop and closes it there.
     """
-    opened = (
-        application
-        if isinstance(application, AbstractAsyncContextManager)
-        else nullcontext(application)
-    )
-    options = ServeOptions(stall_secs=stall_secs, drain_secs=drain_secs)
+    tls = None if secured is None else secured.options
     server = InProcessServer(
-        opened, options, receive_buffer_bytes=receive_buffer_bytes, socket_path=socket_path
+        _opened(application),
+        ServeOptions(stall_secs=stall_secs, drain_secs=drain_secs, tls=tls),
+        receive_buffer_bytes=receive_buffer_bytes,
+        secured=secured,
     )
     server.start(clock)
     try:
         yield server
     finally:
         server.stop()
+
+
+@contextmanager
+def on_unix_socket(
+    application: AbstractAsyncContextManager[AsgiApp], path: Path
+) -> Iterator[InProcessServer]:
+    """The same on a Unix socket."""
+    options = ServeOptions(stall_secs=30.0, drain_secs=2.0)
+    server = InProcessServer(_opened(application), options, socket_path=path)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def _opened(
+    application: AsgiApp | AbstractAsyncContextManager[AsgiApp],
+) -> AbstractAsyncContextManager[AsgiApp]:
+    if isinstance(application, AbstractAsyncContextManager):
+        return application
+    return nullcontext(application)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import struct
 import time
 from collections.abc import Callable, Iterable
@@ -33,6 +34,7 @@ class Wire:
         *,
         timeout_secs: float = TIMEOUT_SECS,
         buffer_bytes: int | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.socket = socket.socket()
         self.socket.settimeout(timeout_secs)
@@ -41,6 +43,8 @@ class Wire:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer_bytes)
         try:
             self.socket.connect(address)
+            if tls is not None:
+                self.socket = tls.wrap_socket(self.socket, server_hostname=address[0])
         except OSError:
             self.socket.close()
             raise
