@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import trio
@@ -16,6 +17,8 @@ from angos_trio.clock import epoch_seconds
 from angos_trio.config.model import Tls
 from angos_trio.identity import Certificate
 from angos_trio.limits import PKI_LOOK_SECS
+from angos_trio.server.serve import ServeOptions
+from angos_trio.server.transport import TlsOptions
 from angos_trio.storage.metadata.services import Report
 from angos_trio.storage.store import Storage
 from angos_trio.telemetry.log import logger
@@ -61,6 +64,13 @@ def open_tls(files: TlsFiles | None) -> LiveTls | None:
     for remark in loaded.remarks:
         _log.warning("certificates.remark", remark=remark)
     return LiveTls(loaded)
+
+
+def secured(options: ServeOptions, live: LiveTls | None, handshake_secs: float) -> ServeOptions:
+    """The same with TLS, where there is any."""
+    if live is None:
+        return options
+    return replace(options, tls=TlsOptions(lambda: live.current.context, handshake_secs))
 
 
 def problem_of(live: LiveTls | None) -> Callable[[Certificate], str | None]:
