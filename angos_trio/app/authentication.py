@@ -42,6 +42,17 @@ class Authentication:
     providers: Sequence[Issuer]
     tokens: TokenService | None
 
+    def describe(self) -> list[str]:
+        """Who is known, in a line; nothing where nobody is."""
+        parts = []
+        if self.users:
+            parts.append(f"{len(self.users)} users")
+        if self.providers:
+            names = ", ".join(issuer.settings.name for issuer in self.providers)
+            parts.append(f"tokens of {names}")
+        known = [f"knows {' and '.join(parts)}"] if parts else []
+        return known + (["gives registry tokens at /token"] if self.tokens is not None else [])
+
 
 def authentication_of(config: Config) -> Authentication:
     """Look at everything that concerns callers. Raises OperatorError with the key's path."""

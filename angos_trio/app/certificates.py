@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import trio
@@ -64,6 +65,19 @@ def open_tls(files: TlsFiles | None) -> LiveTls | None:
     for remark in loaded.remarks:
         _log.warning("certificates.remark", remark=remark)
     return LiveTls(loaded)
+
+
+def describe_tls(tls: ServerTls | None) -> list[str]:
+    """What the files come to, a line each."""
+    if tls is None:
+        return []
+    until = datetime.fromtimestamp(tls.not_after, UTC)
+    lines = [f"shows a certificate that is good until {until:%Y-%m-%d %H:%M} UTC"]
+    if tls.revocations is not None:
+        count = sum(len(lists) for lists in tls.revocations.lists.values())
+        word = "must show" if tls.files.client_auth == "required" else "may show"
+        lines.append(f"clients {word} a certificate; {count} revocation lists are looked at")
+    return lines
 
 
 def secured(options: ServeOptions, live: LiveTls | None, handshake_secs: float) -> ServeOptions:

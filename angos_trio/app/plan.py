@@ -12,7 +12,7 @@ from angos_trio.app.authentication import Authentication, authentication_of
 from angos_trio.app.certificates import files_of
 from angos_trio.auth.access import Access
 from angos_trio.config.model import Config, Global, Repository
-from angos_trio.config.values import compile_exclusions, parse_size
+from angos_trio.config.values import compile_exclusions, is_loopback, parse_size
 from angos_trio.limits import WORKERS_MAX
 from angos_trio.policy.immutability import TagRule, TagRules
 from angos_trio.registry.context import Limits
@@ -44,6 +44,17 @@ class Plan:
         """The rules in force."""
         return self.authentication.access
 
+    @property
+    def remarks(self) -> list[str]:
+        """What an operator may not have meant."""
+        has_secrets = bool(self.authentication.users or self.authentication.providers)
+        if has_secrets and self.tls is None and not is_loopback(self.host):
+            return [
+                f"{self.host} takes passwords in the clear: there is no [server.tls], and "
+                "whoever is on the way can read them"
+            ]
+        return []
+
     def describe(self) -> list[str]:
         """What would happen, a line each."""
         reach = describe_reach(self.access)
@@ -51,6 +62,8 @@ class Plan:
         storage = self.storage
         return [
             f"serves {scheme}://{_url_host(self.host)}:{self.port} to {reach}",
+            *self.authentication.describe(),
+            *self._describe_probes(),
             f"stores in {storage.root.absolute()}, keeping {storage.reserve_bytes} bytes free",
             "answers in one process"
             if self.workers == 1
@@ -58,6 +71,13 @@ class Plan:
             f"takes manifests up to {self.limits.manifest_bytes_max} bytes "
             f"and blobs up to {self.limits.blob_bytes_max} bytes",
         ]
+
+    def _describe_probes(self) -> list[str]:
+        section = self.config.server.health
+        if section is None:
+            return []
+        what = "probes and scrapes" if section.metrics else "probes"
+        return [f"answers {what} on http://{_url_host(section.bind_address)}:{section.port}"]
 
 
 def make_plan(config: Config, *, is_configured: bool = False) -> Plan:

@@ -138,8 +138,7 @@ class Callers:
         if certificate is not None:
             problem = self.certificate_problem(certificate)
             if problem is not None:
-                told = f"the client certificate does not count: {problem}"
-                raise NotAuthenticatedError(problem, certificate.subject, told)
+                raise NotAuthenticatedError(problem, certificate.subject, told=problem)
         if shown.authorization is None:
             return by_certificate(certificate, shown.address)
         identity = await self._by_credential(shown, shown.authorization)

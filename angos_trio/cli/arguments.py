@@ -39,6 +39,25 @@ def add_data_dir(command: argparse.ArgumentParser) -> None:
     )
 
 
+def add_policy_test(command: argparse.ArgumentParser) -> None:
+    """The options of `policy test`."""
+    add_config(command)
+    command.add_argument(
+        "--as",
+        metavar="WHO",
+        dest="who",
+        required=True,
+        help="user:NAME, anonymous, cert:CN=NAME,O=NAME or oidc:PROVIDER:CLAIMS (JSON)",
+    )
+    command.add_argument("--action", required=True, help="what they want to do: put-manifest, …")
+    command.add_argument(
+        "--target", help="to what: team/app, team/app:TAG or team/app@DIGEST; else the registry"
+    )
+    command.add_argument(
+        "--address", default="127.0.0.1", help="where they come from, client_ip (127.0.0.1)"
+    )
+
+
 def files_of(parsed: argparse.Namespace) -> list[str]:
     """The files of every `-c`."""
     return [*parsed.files_before, *parsed.files_after]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from angos_trio.app.certificates import describe_tls, load_tls
 from angos_trio.app.plan import make_plan
 from angos_trio.config.overrides import load_with_overrides
 from angos_trio.config.parse import ParsedConfig
@@ -14,9 +15,10 @@ def check(files: Sequence[str], listen: str | None, data_dir: str | None) -> int
     """Validate the configuration and print what serving it would mean; changes nothing."""
     parsed = load_with_overrides(files, listen, data_dir)
     plan = make_plan(parsed.config, is_configured=bool(files))
-    for line in [*plan.describe(), *_sources(files, parsed)]:
+    tls = load_tls(plan.tls)
+    for line in [*plan.describe(), *describe_tls(tls), *_sources(files, parsed)]:
         print(line)
-    for remark in parsed.remarks:
+    for remark in (*parsed.remarks, *plan.remarks, *(() if tls is None else tls.remarks)):
         print(f"note: {remark}")
     return 0
 

@@ -7,7 +7,13 @@ import sys
 from collections.abc import Sequence
 
 from angos_trio import __version__
-from angos_trio.cli.arguments import add_command, add_config, add_data_dir, files_of
+from angos_trio.cli.arguments import (
+    add_command,
+    add_config,
+    add_data_dir,
+    add_policy_test,
+    files_of,
+)
 from angos_trio.cli.token_arguments import add_token
 from angos_trio.errors import OperatorError
 
@@ -43,6 +49,9 @@ def _parser() -> argparse.ArgumentParser:
         )
         add_data_dir(command)
     add_token(commands)
+    policies = commands.add_parser("policy", help="what the policies of a configuration say")
+    tests = policies.add_subparsers(metavar="COMMAND", required=True)
+    add_policy_test(add_command(tests, "test", _policy_test, "decide about a request, without one"))
     hashing = commands.add_parser(
         "hash-password",
         aliases=["argon"],
@@ -68,6 +77,12 @@ def _config_schema(parsed: argparse.Namespace) -> int:
     from angos_trio.cli.config_schema import print_schema
 
     return print_schema()
+
+
+def _policy_test(parsed: argparse.Namespace) -> int:
+    from angos_trio.cli.policy_test import policy_test
+
+    return policy_test(files_of(parsed), parsed)
 
 
 def _hash_password(parsed: argparse.Namespace) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import difflib
 import json
 import re
@@ -18,15 +19,13 @@ _PART = re.compile(r"(?:^|,)\s*(CN|O|DNS|URI|email|issuer|fingerprint|serial)=",
 _RULE = re.compile(r"(?:global|repository\.(?P<name>.+))\.access_policy\.rules\[(?P<number>\d+)\]")
 
 
-def policy_test(
-    files: Sequence[str], who: str, action: str, target: str | None, address: str
-) -> int:
+def policy_test(files: Sequence[str], parsed: argparse.Namespace) -> int:
     """Print the decision, the rule and why; 0 when it is yes, 1 when it is no."""
     config = load_with_overrides(files, None, None).config
-    identity = parse_identity(who, address, config)
-    asked = parse_action(action)
+    identity = parse_identity(parsed.who, parsed.address, config)
+    asked = parse_action(parsed.action)
     access = access_of(config)
-    decision = access.decide(identity, asked, parse_target(target, asked))
+    decision = access.decide(identity, asked, parse_target(parsed.target, asked))
     print("allowed" if decision.allowed else "denied")
     print(f"decided by: {decision.rule}")
     text = rule_text(decision, config)
@@ -34,7 +33,7 @@ def policy_test(
         print(f"the rule: {text}")
     if decision.reason:
         print(f"because: {decision.reason}")
-    if decision.allowed and (config.global_.authorization_webhook or access.webhooks):
+    if decision.allowed and config.auth.webhook:
         print("note: an authorization webhook may be asked as well; it was not")
     return 0 if decision.allowed else 1
 
