@@ -204,7 +204,7 @@ def test_secret_and_hash_are_in_no_log_line(operator: httpx.Client, log_lines: L
     document = made(operator)
     operator.delete(f"{KEYS}/{document['id']}")
 
-    lines = log_lines.wait_for("request")
+    lines = log_lines.wait_for("request", 2)
     assert [line["action"] for line in lines[:2]] == [
         Action.CREATE_API_KEY,
         Action.DELETE_API_KEY,
