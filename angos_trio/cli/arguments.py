@@ -49,12 +49,19 @@ def add_policy_test(command: argparse.ArgumentParser) -> None:
         required=True,
         help="user:NAME, anonymous, cert:CN=NAME,O=NAME or oidc:PROVIDER:CLAIMS (JSON)",
     )
-    command.add_argument("--action", required=True, help="what they want to do: put-manifest, …")
     command.add_argument(
-        "--target", help="to what: team/app, team/app:TAG or team/app@DIGEST; else the registry"
+        "--action", metavar="ACTION", required=True, help="what they want to do: put-manifest, …"
     )
     command.add_argument(
-        "--address", default="127.0.0.1", help="where they come from, client_ip (127.0.0.1)"
+        "--target",
+        metavar="TARGET",
+        help="to what: team/app, team/app:TAG or team/app@DIGEST; else the registry",
+    )
+    command.add_argument(
+        "--address",
+        metavar="IP",
+        default="127.0.0.1",
+        help="where they come from, client_ip (127.0.0.1)",
     )
 
 

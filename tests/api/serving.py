@@ -127,13 +127,13 @@ def serving(
     root: Path,
     *,
     sends_files: bool = True,
-    stall_secs: float = 30.0,
-    drain_secs: float = 2.0,
     clock: trio.abc.Clock | None = None,
     secured: Secured | None = None,
-    **tables: Mapping[str, object],
+    **tables: Any,
 ) -> Iterator[ServedRegistry]:
-    """A registry below `root` for the length of a `with` block; `tables` as for `make_config`."""
+    """A registry below `root` for the length of a `with` block; `tables` as for `make_config`, and
+    `stall_secs` and `drain_secs` as for a server."""
+    stall_secs, drain_secs = tables.pop("stall_secs", 30.0), tables.pop("drain_secs", 2.0)
     opened = _Opened(make_plan(root, **tables), sends_files=sends_files)
     application = opened.application()
     with in_process(

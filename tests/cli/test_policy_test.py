@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from angos_trio.cli.main import main
 
-CONFIG = """
+HASH = (
+    "$argon2id$v=19$m=19456,t=2,p=1$UTdn13B89qMM9QHDtQLaLg$"
+    "Gf052UkpuqGw5MmPk/gk+WMiPehKbJAbZrgMlymY/os"
+)
+RULES = (
+    "identity.username == 'alice' && identity.id == 'a' && request.action != 'delete-manifest'",
+    "identity.certificate != null && 'Edge' in identity.certificate.organizations"
+    " && 'e.example.test' in identity.certificate.dns_names"
+    " && identity.certificate.issuer == 'CN=ca,O=x'",
+    "identity.oidc != null && identity.oidc.provider_name == 'ci'"
+    " && identity.oidc.claims.repository == 'org/app'",
+    "has(request.tags) && request.tags.exists(t, t == 'open')",
+    "has(request.digest) && request.digest == 'sha256:00'",
+    "identity.client_ip == '192.0.2.7'",
+    "request.action == 'metrics' && 1 / 0 == 1",
+)
+CONFIG = f"""
 [auth.identity.a]
 username = "alice"
-password = "$argon2id$v=19$m=19456,t=2,p=1$UTdn13B89qMM9QHDtQLaLg$Gf052UkpuqGw5MmPk/gk+WMiPehKbJAbZrgMlymY/os"
+password = "{HASH}"
 
 [global.access_policy]
 default = "deny"
-rules = [
-  "identity.username == 'alice' && identity.id == 'a' && request.action != 'delete-manifest'",
-  "identity.certificate != null && 'Edge' in identity.certificate.organizations && 'e.example.test' in identity.certificate.dns_names && identity.certificate.issuer == 'CN=ca,O=x'",
-  "identity.oidc != null && identity.oidc.provider_name == 'ci' && identity.oidc.claims.repository == 'org/app'",
-  "has(request.tags) && request.tags.exists(t, t == 'open')",
-  "has(request.digest) && request.digest == 'sha256:00'",
-  "identity.client_ip == '192.0.2.7'",
-  "request.action == 'metrics' && 1 / 0 == 1",
-]
+rules = {json.dumps(RULES)}
 
 [repository."kept".access_policy]
 default = "allow"
