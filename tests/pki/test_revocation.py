@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -21,7 +22,6 @@ from tests.certificates import DAY_SECS, FOR_SERVERS, Authority, Issued
 ROOT = Authority("Root")
 MIDDLE = ROOT.intermediate("Middle")
 OTHER = Authority("Other")
-NOW = epoch_seconds()
 DER = Encoding.DER
 
 
@@ -39,7 +39,7 @@ def read(issued: Issued, *signers: Authority) -> Certificate:
 def test_good_certificate_is_not_refused() -> None:
     alice = read(ROOT.client("alice"))
     for revocations in (Revocations(), lists(ROOT.crl()), lists(ROOT.crl(ROOT.client("bob")))):
-        assert revocations.problem_of(alice, NOW) is None
+        assert revocations.problem_of(alice, epoch_seconds()) is None
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_good_certificate_is_not_refused() -> None:
     ],
 )
 def test_certificate_out_of_its_time_or_purpose_is_refused(leaf: Any, word: str) -> None:
-    problem = Revocations().problem_of(read(ROOT.client("alice", **leaf)), NOW)
+    problem = Revocations().problem_of(read(ROOT.client("alice", **leaf)), epoch_seconds())
     assert problem is not None
     assert word in problem
 
@@ -67,48 +67,48 @@ def test_time_is_looked_at_each_time() -> None:
 def test_revoked_certificate_is_refused_and_others_are_not() -> None:
     alice, bob = ROOT.client("alice"), ROOT.client("bob")
     revocations = lists(ROOT.crl(alice))
-    assert "revoked" in (revocations.problem_of(read(alice), NOW) or "")
-    assert revocations.problem_of(read(bob), NOW) is None
+    assert "revoked" in (revocations.problem_of(read(alice), epoch_seconds()) or "")
+    assert revocations.problem_of(read(bob), epoch_seconds()) is None
 
 
 def test_same_serial_number_of_another_issuer_is_not_revoked() -> None:
     alice = ROOT.client("alice", serial=77)
     revocations = lists(ROOT.crl(alice), among=(ROOT, OTHER))
-    assert revocations.problem_of(read(OTHER.client("alice", serial=77)), NOW) is None
+    assert revocations.problem_of(read(OTHER.client("alice", serial=77)), epoch_seconds()) is None
 
 
 def test_issuer_is_found_however_its_name_is_written() -> None:
     alice = read(ROOT.client("alice", serial=77))
     revocations = lists(ROOT.crl(ROOT.client(serial=77)))
-    assert revocations.problem_of(replace(alice, issuer="cn=ROOT"), NOW) is not None
+    assert revocations.problem_of(replace(alice, issuer="cn=ROOT"), epoch_seconds()) is not None
 
 
 def test_certificates_of_a_revoked_authority_are_refused() -> None:
     alice = MIDDLE.client("alice")
     revocations = lists(ROOT.crl(Issued(MIDDLE.certificate, MIDDLE.key)))
-    assert "authority" in (revocations.problem_of(read(alice, MIDDLE, ROOT), NOW) or "")
+    assert "authority" in (revocations.problem_of(read(alice, MIDDLE, ROOT), epoch_seconds()) or "")
 
 
 @pytest.mark.parametrize("encoding", [Encoding.PEM, Encoding.DER])
 def test_list_may_be_pem_or_der(encoding: Encoding) -> None:
     alice = ROOT.client("alice")
     revocations = lists(ROOT.crl(alice, encoding=encoding))
-    assert revocations.problem_of(read(alice), NOW) is not None
+    assert revocations.problem_of(read(alice), epoch_seconds()) is not None
 
 
 def test_file_may_hold_several_lists_and_text() -> None:
     alice, bob = ROOT.client("alice"), OTHER.client("bob")
     content = b"# ours\n" + ROOT.crl(alice) + b"\xff theirs\n" + OTHER.crl(bob) + OTHER.pem
     revocations = lists(content, among=(ROOT, OTHER))
-    assert revocations.problem_of(read(alice), NOW) is not None
-    assert revocations.problem_of(read(bob), NOW) is not None
+    assert revocations.problem_of(read(alice), epoch_seconds()) is not None
+    assert revocations.problem_of(read(bob), epoch_seconds()) is not None
 
 
 def test_newer_list_of_the_same_key_counts_whatever_the_order() -> None:
     alice = ROOT.client("alice")
     old, new = ROOT.crl(alice, updated_secs=-500), ROOT.crl(updated_secs=-100)
     for contents in ((old, new), (new, old), (old + new,)):
-        assert lists(*contents).problem_of(read(alice), NOW) is None
+        assert lists(*contents).problem_of(read(alice), epoch_seconds()) is None
 
 
 def test_lists_of_an_old_and_a_new_key_count_both() -> None:
@@ -116,8 +116,8 @@ def test_lists_of_an_old_and_a_new_key_count_both() -> None:
     alice, bob = ROOT.client("alice"), renewed.client("bob")
     contents = ROOT.crl(alice, updated_secs=-500), renewed.crl(bob)
     revocations = lists(*contents, among=(renewed, ROOT))
-    assert revocations.problem_of(read(alice), NOW) is not None
-    assert revocations.problem_of(read(bob), NOW) is not None
+    assert revocations.problem_of(read(alice), epoch_seconds()) is not None
+    assert revocations.problem_of(read(bob), epoch_seconds()) is not None
 
 
 @pytest.mark.parametrize("denies_stale", [False, True])
@@ -129,18 +129,20 @@ def test_list_that_is_out_of_date_denies_only_where_it_is_to(denies_stale: bool)
         denies_stale=denies_stale,
         among=(ROOT, OTHER),
     )
-    assert ("out of date" in (revocations.problem_of(read(alice), NOW) or "")) == denies_stale
-    assert "revoked" in (revocations.problem_of(read(bob), NOW) or "")
-    assert revocations.problem_of(read(OTHER.client()), NOW) is None
-    assert [each.issuer for each in revocations.stale(NOW)] == ["CN=Root"]
-    assert len(revocations.stale(NOW + 8 * DAY_SECS)) == 2
-    assert revocations.stale(NOW - 100) == []
+    assert (
+        "out of date" in (revocations.problem_of(read(alice), epoch_seconds()) or "")
+    ) == denies_stale
+    assert "revoked" in (revocations.problem_of(read(bob), epoch_seconds()) or "")
+    assert revocations.problem_of(read(OTHER.client()), epoch_seconds()) is None
+    assert [each.issuer for each in revocations.stale(epoch_seconds())] == ["CN=Root"]
+    assert len(revocations.stale(epoch_seconds() + 8 * DAY_SECS)) == 2
+    assert revocations.stale(epoch_seconds() - 100) == []
 
 
 def test_list_of_an_authority_above_that_is_out_of_date_denies_too() -> None:
     revocations = lists(ROOT.crl(next_update_secs=-1), denies_stale=True)
     alice = read(MIDDLE.client("alice"), MIDDLE, ROOT)
-    assert "out of date" in (revocations.problem_of(alice, NOW) or "")
+    assert "out of date" in (revocations.problem_of(alice, epoch_seconds()) or "")
 
 
 def special_list(*extensions: tuple[x509.ExtensionType, bool], by: Authority = ROOT) -> bytes:
@@ -186,6 +188,7 @@ def part(number: int, *, indirect: bool = False) -> x509.IssuingDistributionPoin
         special_list((part(1, indirect=True), True)),
         special_list((x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b""), True)),
     ],
+    ids=itertools.count(),
 )
 def test_list_that_cannot_be_relied_on_is_a_named_error(content: bytes) -> None:
     with pytest.raises(CertificateError):
@@ -203,7 +206,10 @@ def test_list_with_a_changed_entry_is_a_named_error() -> None:
 
 def test_unknown_extension_that_is_not_critical_is_passed_over() -> None:
     unknown = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"")
-    assert lists(special_list((unknown, False), (x509.CRLNumber(3), False))).stale(NOW) == []
+    assert (
+        lists(special_list((unknown, False), (x509.CRLNumber(3), False))).stale(epoch_seconds())
+        == []
+    )
 
 
 def test_lists_of_parts_of_one_authority_count_together() -> None:
@@ -236,5 +242,5 @@ def test_long_list_is_read_in_a_moment_and_asked_in_none() -> None:
     alice = read(ROOT.client("alice"))
     begun = time.perf_counter()
     for _ in range(1000):
-        assert revocations.problem_of(alice, NOW) is None
+        assert revocations.problem_of(alice, epoch_seconds()) is None
     assert time.perf_counter() - begun < 0.5
