@@ -73,7 +73,9 @@ PASSWORD_BYTES_MAX: Final = 1024
 """A longer password is wrong."""
 PASSWORD_THREADS: Final = 1
 """That verify passwords, in each process; a second one would take the core of the event loop."""
-PASSWORDS_WAITING_MAX: Final = 64
+PASSWORD_REST: Final = 5
+"""After a wrong password none is verified for so many times as long as it took."""
+PASSWORDS_WAITING_MAX: Final = 32
 """Passwords that wait to be verified; one more is 429."""
 PASSWORD_SECS_MAX: Final = 10.0
 """A password waits to be verified; then it is 429."""

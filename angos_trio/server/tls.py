@@ -177,12 +177,13 @@ class TlsTransport(Transport):
     def _put(self, view: memoryview) -> int:
         """Send what there is room for, a record at a time; how many bytes that was.
 
-        OpenSSL keeps the record that found no room. The same bytes must be offered again.
+        OpenSSL keeps the record that found no room, and takes nothing else before these bytes are
+        offered again. Given more than a record, it would want all of that again.
         """
         sent = 0
         with contextlib.suppress(ssl.SSLWantWriteError):
             while sent < len(view):
-                sent += self._tls.send(view[sent:])
+                sent += self._tls.send(view[sent : sent + RECORD_BYTES])
         return sent
 
     async def send_file(self, descriptor: int, offset: int, length: int) -> None:
@@ -268,7 +269,7 @@ def failure_of(error: OSError) -> tuple[str, bool]:
     """Why a handshake failed, in words; and whether it was for us to refuse."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"the client certificate is not good: {error.verify_message}", True
-    reason = error.reason if isinstance(error, ssl.SSLError) else None
+    reason = getattr(error, "reason", None)
     if not reason:
         return str(error), False
     words = reason.lower().replace("_", " ")
