@@ -24,6 +24,8 @@ WATCH_SECS: Final = 1.0
 """Between two looks for clients that left while their request is handled."""
 TLS_SLICE_BYTES: Final = 256 * 1024
 """Of a file read at once to be encrypted, into one buffer for all connections of a process."""
+TLS_UNSENT_BYTES: Final = 128 * 1024
+"""In the kernel for a TLS connection, beyond what is on its way; more has to wait."""
 BACKLOG: Final = 1024
 """Connections that wait to be accepted."""
 ACCEPT_DELAY_SECS: Final = 0.002

@@ -122,11 +122,14 @@ def serving(
     stall_secs: float = 30.0,
     drain_secs: float = 2.0,
     clock: trio.abc.Clock | None = None,
-    secured: Secured | None = None,
-    **tables: Mapping[str, object],
+    **more: Any,
 ) -> Iterator[ServedRegistry]:
-    """A registry below `root` for the length of a `with` block; `tables` as for `make_config`."""
-    opened = _Opened(make_plan(root, **tables), sends_files=sends_files)
+    """A registry below `root` for the length of a `with` block.
+
+    `more` are tables as for `make_config`; and `secured`, with which it speaks TLS.
+    """
+    secured: Secured | None = more.pop("secured", None)
+    opened = _Opened(make_plan(root, **more), sends_files=sends_files)
     application = opened.application()
     with in_process(
         application, stall_secs=stall_secs, drain_secs=drain_secs, clock=clock, secured=secured

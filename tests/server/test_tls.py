@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -113,6 +114,17 @@ def test_chain_of_the_client_is_known(server: InProcessServer, tls: Secured) -> 
         assert asked(wire)["signers"] == 2
 
 
+def test_authority_that_is_no_root_may_be_trusted_alone(tmp_path: Path) -> None:
+    root = Authority("Company root")
+    team, others = root.intermediate("Team"), root.intermediate("Others")
+    (tmp_path / "team.pem").write_bytes(team.pem)
+    tls = Secured(tmp_path, client_ca=str(tmp_path / "team.pem"), client_crls=())
+    with in_process(who, secured=tls) as server:
+        with server.wire(tls=tls.client(team.client("alice"))) as wire:
+            assert asked(wire)["subject"] == "CN=alice"
+        expect_alert(server, tls.client(others.client("bob")), "UNKNOWN_CA")
+
+
 def test_only_http_1_1_is_agreed_on(server: InProcessServer, tls: Secured) -> None:
     context = client_context(tls.root.pem, alpn=("h2", "http/1.1"))
     with server.wire(tls=context) as wire:
@@ -134,16 +146,15 @@ BAD: list[tuple[Callable[[Secured], Issued], str, str]] = [
 
 
 @VERSIONS
-@pytest.mark.parametrize(("make", "alert", "reason"), BAD)
+@pytest.mark.parametrize("case", BAD, ids=itertools.count())
 def test_certificate_that_is_shown_and_not_good_ends_the_handshake(
     server: InProcessServer,
     tls: Secured,
     log: LogLines,
     version: ssl.TLSVersion,
-    make: Callable[[Secured], Issued],
-    alert: str,
-    reason: str,
+    case: tuple[Callable[[Secured], Issued], str, str],
 ) -> None:
+    make, alert, reason = case
     expect_alert(server, tls.client(make(tls), maximum_version=version), alert)
     (line,) = log.wait_for(FAILED)
     assert reason in line["reason"]
