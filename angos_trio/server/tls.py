@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import math
 import os
 import socket
 import ssl
@@ -18,7 +19,14 @@ from typing import Final
 import trio
 
 from angos_trio.identity import Certificate
-from angos_trio.limits import FILE_SLICE_BYTES_MAX, RECEIVE_BYTES, TLS_SLICE_BYTES, TLS_UNSENT_BYTES
+from angos_trio.limits import (
+    FILE_SLICE_BYTES_MAX,
+    HANDSHAKE_TELL_SECS,
+    HANDSHAKES_TOLD_MAX,
+    RECEIVE_BYTES,
+    TLS_SLICE_BYTES,
+    TLS_UNSENT_BYTES,
+)
 from angos_trio.pki.certificates import CertificateError, read_certificate
 from angos_trio.server.transport import StalledError, TlsOptions, Transport, warm
 from angos_trio.telemetry.log import logger
@@ -40,7 +48,8 @@ def _buffer(size: int) -> memoryview:
 
 @dataclass(frozen=True, slots=True)
 class TlsDoor:
-    """What the connections of a listener share: their options and two buffers.
+    """What the connections of a listener share: their options, two buffers, and which failures
+    were told of lately.
 
     A buffer is filled and emptied without waiting in between, so one of each is enough.
     """
@@ -49,6 +58,17 @@ class TlsDoor:
     stall_secs: float
     received: memoryview = field(default_factory=lambda: _buffer(RECEIVE_BYTES))
     slice: memoryview = field(default_factory=lambda: _buffer(TLS_SLICE_BYTES))
+    told: dict[tuple[str, str], float] = field(default_factory=dict)
+
+    def may_tell(self, client: str, reason: str) -> bool:
+        """Whether a failure is news: a client that tries on and on must not fill the log."""
+        now = trio.current_time()
+        if now - self.told.get((client, reason), -math.inf) < HANDSHAKE_TELL_SECS:
+            return False
+        if len(self.told) >= HANDSHAKES_TOLD_MAX:
+            self.told.clear()
+        self.told[client, reason] = now
+        return True
 
     def __call__(self, stream: trio.SocketStream) -> TlsTransport:
         """Take over a connection that was accepted. Raises OSError when it is gone already."""
@@ -126,6 +146,8 @@ class TlsTransport(Transport):
             os.write(self._tls.fileno(), content)
 
     def _tell_failure(self, reason: str, *, is_ours: bool) -> None:
+        if not self._door.may_tell(self.peer_address, reason):
+            return
         if is_ours:
             _log.warning("tls.handshake_failed", reason=reason, client=self.peer_address)
         else:

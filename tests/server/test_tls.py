@@ -17,11 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 import trio.testing
 
 from angos_trio.clock import epoch_seconds
 from angos_trio.identity import CERTIFICATE_EXTENSION, Certificate
-from angos_trio.server.tls import failure_of
+from angos_trio.limits import HANDSHAKE_TELL_SECS, HANDSHAKES_TOLD_MAX
+from angos_trio.server.tls import TlsDoor, failure_of
 from tests.certificates import FOR_SERVERS, Authority, Issued, client_context
 from tests.server.applications import OneFile, answer, echo
 from tests.server.in_process import InProcessServer, in_process
@@ -59,7 +61,7 @@ def tls(tmp_path_factory: pytest.TempPathFactory) -> Secured:
     return Secured(tmp_path_factory.mktemp("tls"))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def server(tls: Secured) -> Iterator[InProcessServer]:
     """A server around `who`."""
     with in_process(who, secured=tls) as running:
@@ -400,6 +402,31 @@ def test_client_that_ends_its_side_gets_its_answer(
                 connection.unwrap()  # says that this is all, and would read on
             connection.settimeout(5)
         assert wire.answer().status == 200
+
+
+def test_client_that_fails_on_and_on_is_logged_seldom(
+    server: InProcessServer, tls: Secured, log: LogLines
+) -> None:
+    stranger = tls.client(Authority("Stranger").client())
+    for _ in range(20):
+        expect_alert(server, stranger, "UNKNOWN_CA")
+    with Wire(server.address) as wire:
+        wire.request("GET", "/")
+        assert wire.answer().status == 400
+    assert len(log.wait_for(FAILED, 2)) == 2
+
+
+def test_failures_that_are_remembered_are_bounded(tls: Secured) -> None:
+    async def main() -> None:
+        door = TlsDoor(tls.options, 1.0)
+        for number in range(3 * HANDSHAKES_TOLD_MAX):
+            assert door.may_tell(str(number), "reason")
+            assert not door.may_tell(str(number), "reason")
+        assert len(door.told) <= HANDSHAKES_TOLD_MAX
+        await trio.sleep(HANDSHAKE_TELL_SECS)
+        assert door.may_tell(str(number), "reason")
+
+    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
 
 
 def test_failed_handshake_in_words() -> None:
