@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
@@ -34,9 +34,13 @@ class Action(StrEnum):
     LIST_TAGS = "list-tags"
     LIST_CATALOG = "list-catalog"
     GET_REFERRERS = "get-referrers"
+    GET_TOKEN = "get-token"
     METRICS = "metrics"
     HEALTH = "healthz"
     READINESS = "readyz"
+    LIST_API_KEYS = "list-api-keys"
+    CREATE_API_KEY = "create-api-key"
+    DELETE_API_KEY = "delete-api-key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +82,9 @@ class Grant:
 class Identity:
     """A caller: how they were recognised, by which provider, and their stable name there.
 
-    `method` is `anonymous`, `basic`, `oidc`, `certificate` or `operator`. A registry token or an API
-    key is no method of its own: its bearer is who it was given to. `address` is the client's, for
-    logs and limits; it is no part of who they are. `id` is the name of the table in the
+    `method` is `anonymous`, `basic`, `oidc`, `certificate` or `operator`. A registry token or an
+    API key is no method of its own: its bearer is who it was given to. `address` is the client's,
+    for logs and limits; it is no part of who they are. `id` is the name of the table in the
     configuration that a Basic user stands in; `claims` are those of an OIDC token. `certificate` is
     there whenever the client showed one, whatever the method.
     """
@@ -120,6 +124,23 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
+class Approach:
+    """How a request came: by which method, scheme, host and target, from which address, and with
+    which headers. Names of headers are in lower case; a header may be there several times."""
+
+    method: str = "GET"
+    scheme: str = "http"
+    host: str | None = None
+    uri: str = "/"
+    address: str = LOCAL_ADDRESS
+    headers: tuple[tuple[str, str], ...] = ()
+
+    def header(self, name: str) -> str | None:
+        """The first value of a header."""
+        return next((value for key, value in self.headers if key == name), None)
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """The answer to "may they": `rule` is what decided, `reason` is for the audit log."""
 
@@ -128,13 +149,19 @@ class Decision:
     reason: str = ""
 
 
+async def _learn_nothing(namespaces: Sequence[str]) -> None:
+    """Where everything is known already."""
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Who asks, with the access rules bound to them.
 
-    `may(action, target)` decides; `sees(namespace)` says whether a listing shows it.
+    `may(action, target)` decides; `sees(namespace)` says whether a listing shows it. What `sees`
+    can only say after having asked others, `learn(namespaces)` asks before.
     """
 
     identity: Identity
     may: Callable[[Action, Target], Awaitable[Decision]]
     sees: Callable[[str], bool]
+    learn: Callable[[Sequence[str]], Awaitable[None]] = _learn_nothing

@@ -40,6 +40,8 @@ ACCEPT_DELAY_SECS_MAX: Final = 0.01
 # Requests (`http`, `api`)
 SMALL_BODY_BYTES_MAX: Final = 64 * 1024
 """A body that is read whole without a bound of its own."""
+TOKEN_REQUEST_BYTES_MAX: Final = 16 * 1024
+"""A form that asks for a token."""
 QUERY_FIELDS_MAX: Final = 256
 """Fields of a query string."""
 FILE_READ_BYTES: Final = 256 * 1024
@@ -65,6 +67,98 @@ PARSE_ON_LOOP_BYTES_MAX: Final = 64 * 1024
 POLICY_RULE_CHARACTERS_MAX: Final = 8192
 """Of one rule."""
 
+POLICY_IDENTITIES_MAX: Final = 512
+"""Identities kept in the form that rules see."""
+WEBHOOK_QUESTIONS_MAX: Final = 8
+"""Asked of authorization webhooks at once for one listing,"""
+WEBHOOK_QUESTIONS_SECS_MAX: Final = 5.0
+"""and for how long; what is not known then is not listed."""
+
+# Callers (`auth`)
+PASSWORD_BYTES_MAX: Final = 1024
+"""A longer password is wrong."""
+PASSWORD_THREADS: Final = 1
+"""That verify passwords, in each process; a second one would take the core of the event loop."""
+PASSWORDS_WAITING_MAX: Final = 64
+"""Passwords that wait to be verified; one more is 429."""
+PASSWORD_SECS_MAX: Final = 10.0
+"""A password waits to be verified; then it is 429."""
+PASSWORD_HASH_CHARACTERS_MAX: Final = 512
+PASSWORD_MEMORY_KIB_MAX: Final = 256 * 1024
+PASSWORD_MEMORY_KIB_MIN: Final = 4096
+PASSWORD_PASSES_MAX: Final = 10
+PASSWORD_LANES_MAX: Final = 4
+"""Parameters of a hash that the operator may give: one that costs more is a way to stop us,"""
+PASSWORD_KIB_PASSES_MIN: Final = 12_288
+"""and one with less memory times passes is hardly better than none."""
+REMEMBERED_SECS: Final = 300.0
+"""A credential that was right need not be verified again for so long after it was last shown, or
+for half of that at least."""
+REMEMBERED_MAX: Final = 4096
+FAILURES_OF_USER: Final = 10
+"""Wrong credentials in a minute for one name from one address; then 429. All of these are divided
+by the number of processes."""
+FAILURES_OF_ADDRESS: Final = 60
+"""The same, whatever the name."""
+FAILURES_MIN: Final = 3
+"""But never less than this."""
+FAILURE_WINDOW_SECS: Final = 60.0
+FAILURE_DEBT_SECS_MAX: Final = 300.0
+"""However many came at once, somebody may try again after this."""
+FAILURES_KEPT_MAX: Final = 8192
+"""Addresses, and pairs of address and name, of which failures are counted."""
+TOKEN_CHARACTERS_MAX: Final = 16 * 1024
+"""Of a token of any kind; a longer one is refused unread."""
+TOKEN_HEADER_CHARACTERS_MAX: Final = 4096
+TOKEN_SKEW_SECS: Final = 60
+"""Between the clocks of two registries that share a key."""
+VERIFIED_SECS: Final = 60
+"""A token whose signature was good is not verified again for so long,"""
+VERIFIED_MAX: Final = 512
+"""of so many tokens,"""
+VERIFIED_CHARACTERS_MAX: Final = 4096
+"""none of them longer than this."""
+KEY_SET_BYTES_MAX: Final = 1024 * 1024
+"""The keys of an issuer, and its discovery document."""
+KEYS_MAX: Final = 100
+"""Keys of one issuer that are looked at."""
+KEYS_RETRY_SECS: Final = 10.0
+"""After an issuer could not be asked it is left alone for this long."""
+KEYS_FORCED_SECS: Final = 60.0
+"""Between two fetches because of a key that is not known."""
+KEYS_STALE_SECS_MAX: Final = 24 * 3600.0
+"""Keys serve for so long after they should have been fetched anew."""
+KEY_SETS_MAX: Final = 64
+"""Issuers whose keys are kept, also over changes of the configuration."""
+SUBJECT_CHARACTERS_MAX: Final = 1024
+"""The name of a caller at their issuer."""
+WEBHOOK_ANSWERS_MAX: Final = 8192
+"""Answers kept of one authorization webhook."""
+
+# Outbound HTTP (`net`)
+OUTBOUND_CALLS_MAX: Final = 32
+"""Of one client at the same time; more wait, within their deadlines."""
+ANSWER_HEADER_BYTES_MAX: Final = 64 * 1024
+"""Of an answer, besides its body."""
+NAME_LOOKUP_THREADS: Final = 4
+
+# API keys (`auth`, `registry`, `api`)
+API_KEY_NAME_CHARACTERS_MAX: Final = 64
+API_KEY_SECS_MAX: Final = 10 * 365 * 86_400
+"""Until a key expires."""
+API_KEY_GLOBS_MAX: Final = 32
+"""Of one key,"""
+API_KEY_GLOB_CHARACTERS_MAX: Final = 255
+"""and how long each is."""
+COMPILED_GLOBS_MAX: Final = 1024
+"""Kept in the form that matches names."""
+API_KEYS_PAGE_ENTRIES: Final = 1000
+"""Keys that a page of them has."""
+LAST_USE_SECS: Final = 60.0
+"""Between two writes of when keys were last used, which wait in memory;"""
+LAST_USES_MAX: Final = 10_000
+"""so many keys, and those that are used beyond that are left out."""
+
 # Certificates (`pki`)
 PKI_FILE_BYTES_MAX: Final = 32 * 1024 * 1024
 """A file of certificates or revocation lists."""
@@ -74,9 +168,9 @@ PKI_LOOK_SECS: Final = 2.0
 # Storage (`storage`)
 CHUNK_BYTES_MAX: Final = 1024 * 1024
 """An upload gathers this much before it writes,"""
-CHUNK_BYTES_MIN: Final = 64 * 1024
+CHUNK_BYTES_MIN: Final = 128 * 1024
 """or less where many share the budget, but never less than this."""
-CHUNKS_HELD_MAX: Final = 4
+CHUNKS_HELD_MAX: Final = 3
 """Chunks in memory for one upload."""
 UPLOAD_BUDGET_BYTES: Final = 32 * 1024 * 1024
 """Chunks in memory for all uploads."""
@@ -123,6 +217,15 @@ HOLD_SECS: Final = 1.0
 TAG_HISTORY_ENTRIES_MAX: Final = 100
 """For each tag."""
 
+# Commands (`app`, `net`)
+COMMAND_WAIT_SECS_MAX: Final = 10.0
+"""A command waits for a registry that starts or stops, or for another command;"""
+COMMAND_POLL_SECS: Final = 0.05
+"""between two looks."""
+CONTROL_SECS_MAX: Final = 30.0
+"""A command waits for the answer to its request."""
+CONTROL_ANSWER_BYTES_MAX: Final = 32 * 1024 * 1024
+
 # The processes (`app`, `config`, `server`)
 WORKERS_MAX: Final = 64
 INSTANCE_WAIT_SECS_MAX: Final = 2.0
@@ -154,6 +257,13 @@ PRUNE_ROWS: Final = 1000
 EVENT_SECS_MAX: Final = 30 * 86_400
 """and how old they are then."""
 CONFIG_FILE_BYTES_MAX: Final = 4 * 1024 * 1024
+SECRET_FILE_BYTES_MAX: Final = 64 * 1024
+"""Of a file that holds one password, key or token."""
+TABLE_NAME_CHARACTERS_MAX: Final = 128
+"""Of a user's, provider's or webhook's table: it is logged, and sent to webhooks."""
+USERNAME_CHARACTERS_MAX: Final = 255
+TOKEN_KEY_BYTES_MIN: Final = 32
+"""Of the key that signs registry tokens with HMAC-SHA-256 (RFC 7518, section 3.2)."""
 SWEEP_SECS: Final = 60.0
 """Between two looks at idle upload sessions and the ballast."""
 

@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -15,6 +16,8 @@ from angos_trio.app.plan import Plan
 from angos_trio.app.plan import make_plan as plan_of
 from angos_trio.clock import epoch_seconds
 from angos_trio.config.model import Config
+from angos_trio.config.values import decode_secret
+from angos_trio.identity import Certificate
 from angos_trio.oci.media_types import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
 from angos_trio.registry.context import Registry
 from angos_trio.storage.store import Storage
@@ -30,6 +33,21 @@ _numbers = itertools.count()
 def make_name(prefix: str = "team/app") -> str:
     """A repository name that no other test uses."""
     return f"{prefix}-{next(_numbers)}"
+
+
+def make_certificate(**fields: Any) -> Certificate:
+    """What a client certificate says; without fields one that counts and names nobody."""
+    said = {
+        "subject": "CN=client",
+        "issuer": "CN=ca",
+        "serial": "1f",
+        "fingerprint": "ab" * 32,
+        "not_before": 0,
+        "not_after": 2**40,
+        "is_for_clients": True,
+        "common_names": ("client",),
+    }
+    return Certificate(**{**said, **fields})
 
 
 @dataclass(frozen=True)
@@ -136,7 +154,7 @@ def make_config(root: Path, **tables: Mapping[str, object]) -> Config:
     document.setdefault(
         "blob_store", {"fs": {"root_dir": str(root / "data"), "reserve": 0, "ballast": 0}}
     )
-    return msgspec.convert(document, Config)
+    return msgspec.convert(document, Config, dec_hook=decode_secret)
 
 
 def make_plan(root: Path, **tables: Mapping[str, object]) -> Plan:

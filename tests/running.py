@@ -42,10 +42,11 @@ class RunningRegistry:
     data_dir: Path
     log_file: Path
     process: subprocess.Popen[bytes]
+    probe: str | None = None
 
     @property
     def base_url(self) -> str:
-        return f"http://{self.address}"
+        return f"{'http' if self.probe is None else 'https'}://{self.address}"
 
     @property
     def log(self) -> str:
@@ -110,10 +111,12 @@ def start_registry(
     port: int | None = None,
     arguments: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
+    probe: str | None = None,
 ) -> RunningRegistry:
     """Start a registry and return when it is ready; the caller stops it.
 
-    The log is appended to, so that a restart on the same files keeps it.
+    One with TLS is asked at `probe`, the HOST:PORT of its `[server.health]`. The log is appended
+    to, so that a restart on the same files keeps it.
     """
     address = f"{HOST}:{port or free_port()}"
     options = ["--listen", address, "--data-dir", str(data_dir)]
@@ -126,7 +129,7 @@ def start_registry(
             stderr=subprocess.STDOUT,
             env={**os.environ, **(environment or {})},
         )
-    registry = RunningRegistry(address, data_dir, log_file, process)
+    registry = RunningRegistry(address, data_dir, log_file, process, probe)
     try:
         _wait_until_ready(registry)
     except BaseException:
@@ -142,6 +145,7 @@ def running_registry(
     port: int | None = None,
     arguments: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
+    probe: str | None = None,
 ) -> Iterator[RunningRegistry]:
     """A registry for the length of a `with` block, by default on an empty data directory."""
     with tempfile.TemporaryDirectory(prefix="angos-trio-") as scratch:
@@ -151,6 +155,7 @@ def running_registry(
             port=port,
             arguments=arguments,
             environment=environment,
+            probe=probe,
         )
         try:
             yield registry
@@ -160,7 +165,9 @@ def running_registry(
 
 def _wait_until_ready(registry: RunningRegistry) -> None:
     deadline = time.monotonic() + START_SECS_MAX
-    while not (_is_ready(registry.address) and has_its_workers(registry.process.pid)):
+    while not (
+        _is_ready(registry.probe or registry.address) and has_its_workers(registry.process.pid)
+    ):
         code = registry.process.poll()
         if code is not None:
             raise RegistryDidNotStart(f"the registry ended with code {code}:\n{registry.log}")

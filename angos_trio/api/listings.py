@@ -9,7 +9,7 @@ from angos_trio.limits import PAGE_ENTRIES_DEFAULT, PAGE_ENTRIES_MAX
 from angos_trio.oci.codes import Code
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.media_types import OCI_INDEX
-from angos_trio.oci.pagination import Page, next_link, parse_page
+from angos_trio.oci.pagination import Page, next_link, parse_number, parse_page
 from angos_trio.oci.referrers import parse_artifact_type, render_index
 from angos_trio.registry import listing
 from angos_trio.registry.listing import Listing
@@ -31,8 +31,10 @@ class Listings:
 
     async def catalog(self, call: Call) -> Reply:
         """GET: a page of namespaces that hold something."""
-        page = _page(call)
-        found = await listing.list_catalog(self._registry, call.caller, page)
+        page, behind = _page(call), call.query.one("behind", Code.PAGINATION_NUMBER_INVALID)
+        found = await listing.list_catalog(
+            self._registry, call.caller, page, None if behind is None else parse_number(behind)
+        )
         document = {"repositories": found.names}
         return json_reply(200, document, _link("/v2/_catalog", found, page))
 
@@ -69,4 +71,7 @@ def _page(call: Call) -> Page:
 def _link(path: str, found: Listing, page: Page) -> dict[str, str]:
     if found.next_after is None:
         return {}
-    return {"Link": next_link(path, {"n": str(page.size), "last": found.next_after})}
+    parameters = {"n": str(page.size), "last": found.next_after}
+    if found.next_behind is not None:
+        parameters["behind"] = str(found.next_behind)
+    return {"Link": next_link(path, parameters)}

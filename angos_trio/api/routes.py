@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
+
 from angos_trio.api.blobs import Blobs
 from angos_trio.api.context import Runtime
+from angos_trio.api.keys import Keys
 from angos_trio.api.listings import Listings
 from angos_trio.api.manifests import Manifests
 from angos_trio.api.status import Status
+from angos_trio.api.token import Tokens
 from angos_trio.api.uploads import Uploads
-from angos_trio.http.routing import Operation, Route, RouteTable
+from angos_trio.http.routing import Admission, Operation, Route, RouteTable
 from angos_trio.identity import Action
 
 
 def build_routes(runtime: Runtime) -> RouteTable:
     """The route table over a runtime. GET answers HEAD where no HEAD is named."""
     status, blobs, uploads = Status(runtime), Blobs(runtime), Uploads(runtime)
-    manifests, listings = Manifests(runtime), Listings(runtime)
+    manifests, listings, tokens = Manifests(runtime), Listings(runtime), Tokens(runtime)
     return RouteTable(
         [
             Route("/v2/", {"GET": Operation(Action.GET_API_VERSION, status.version)}),
@@ -55,9 +59,53 @@ def build_routes(runtime: Runtime) -> RouteTable:
                 "/v2/{name}/referrers/{digest}",
                 {"GET": Operation(Action.GET_REFERRERS, listings.referrers)},
             ),
-            Route("/health", {"GET": Operation(Action.HEALTH, status.health, is_public=True)}),
-            Route("/healthz", {"GET": Operation(Action.HEALTH, status.health, is_public=True)}),
-            Route("/readyz", {"GET": Operation(Action.READINESS, status.ready, is_public=True)}),
+            Route(
+                "/token",
+                {
+                    "GET": Operation(Action.GET_TOKEN, tokens.get, Admission.IDENTITY),
+                    "POST": Operation(Action.GET_TOKEN, tokens.post, Admission.IDENTITY),
+                },
+            ),
+            Route("/health", {"GET": Operation(Action.HEALTH, status.health, Admission.PUBLIC)}),
+            Route("/healthz", {"GET": Operation(Action.HEALTH, status.health, Admission.PUBLIC)}),
+            Route(
+                "/readyz", {"GET": Operation(Action.READINESS, status.ready, Admission.OPTIONAL)}
+            ),
             Route("/metrics", {"GET": Operation(Action.METRICS, status.metrics)}),
         ]
     )
+
+
+def build_operator_routes(runtime: Runtime, users: Callable[[], Collection[str]]) -> RouteTable:
+    """The same and what only the operator is offered, on the control socket: API keys.
+
+    `users` are those whose keys can be made: the Basic users of the configuration in force.
+    """
+    keys = Keys(runtime, users)
+    return RouteTable(
+        [
+            *build_routes(runtime).routes,
+            Route(
+                "/v2/_ext/_keys",
+                {
+                    "GET": Operation(Action.LIST_API_KEYS, keys.list),
+                    "POST": Operation(Action.CREATE_API_KEY, keys.create),
+                },
+            ),
+            Route("/v2/_ext/_keys/{id}", {"DELETE": Operation(Action.DELETE_API_KEY, keys.revoke)}),
+        ]
+    )
+
+
+def build_health_routes(runtime: Runtime, *, has_metrics: bool) -> RouteTable:
+    """The routes of the listener for probes, which have no credentials."""
+    status = Status(runtime)
+    routes = [
+        Route("/health", {"GET": Operation(Action.HEALTH, status.health, Admission.PUBLIC)}),
+        Route("/healthz", {"GET": Operation(Action.HEALTH, status.health, Admission.PUBLIC)}),
+        Route("/readyz", {"GET": Operation(Action.READINESS, status.ready, Admission.PUBLIC)}),
+    ]
+    if has_metrics:
+        metrics = Operation(Action.METRICS, status.metrics, Admission.PUBLIC)
+        routes.append(Route("/metrics", {"GET": metrics}))
+    return RouteTable(routes)

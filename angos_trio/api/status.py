@@ -6,9 +6,9 @@ import trio
 
 from angos_trio.api.context import Runtime
 from angos_trio.http.call import Call
-from angos_trio.http.gate import is_loopback_address
+from angos_trio.http.front import is_here
 from angos_trio.http.reply import Reply, json_reply
-from angos_trio.identity import LOCAL_ADDRESS
+from angos_trio.identity import Action, Caller, Target
 from angos_trio.telemetry.metrics import EXPOSITION_TYPE
 
 
@@ -27,16 +27,20 @@ class Status:
         return json_reply(200, {"status": "ok"})
 
     async def ready(self, call: Call) -> Reply:
-        """Whether changes can be committed and content be taken in; why not is told locally."""
+        """Whether changes can be committed and content be taken in; who may know is told why."""
         found = await trio.to_thread.run_sync(self._runtime.readiness)
         document: dict[str, object] = {"status": "ready" if found.is_ready else "not_ready"}
-        address = call.caller.identity.address
-        if address == LOCAL_ADDRESS or is_loopback_address(address):
+        caller = call.caller
+        if is_here(caller.identity.address) or await self._may_look(caller):
             if found.problems:
                 document["problems"] = list(found.problems)
             if found.degraded:
                 document["degraded"] = list(found.degraded)
         return json_reply(200 if found.is_ready else 503, document)
+
+    async def _may_look(self, caller: Caller) -> bool:
+        """Whether somebody elsewhere may know what is wrong."""
+        return (await caller.may(Action.READINESS, Target())).allowed
 
     async def metrics(self, call: Call) -> Reply:
         """The Prometheus text format."""

@@ -13,11 +13,16 @@ from typing import Final
 
 import trio
 
+from angos_trio.api.context import Runtime
+from angos_trio.app.authentication import doors_of
 from angos_trio.app.building import (
+    build_health_application,
     build_operator_application,
     build_registry,
     build_runtime,
+    users_of,
 )
+from angos_trio.app.certificates import follow_files, open_tls, secured
 from angos_trio.app.plan import Plan
 from angos_trio.app.reload import ReadAgain, Serving, reload_alone, serve_by
 from angos_trio.app.services import report_alive, run_services, services_of
@@ -94,22 +99,29 @@ async def _serve(
     async with open_storage(plan.storage, files) as storage:
         registry = build_registry(plan, storage)
         completed = await complete_interrupted(registry, storage.interrupted)
-        sockets = listening_sockets(plan)
+        tls = await trio.to_thread.run_sync(open_tls, plan.tls)
+        sockets, probes = listening_sockets(plan), listening_for_probes(plan)
         control = listen_for_control(plan)
         runtime = build_runtime(registry)
-        serving = serve_by(plan, runtime, worker_name(0))
+        doors = doors_of(storage, tls)
+        serving = serve_by(plan, runtime, doors, worker_name(0))
         log_started(plan, sockets, workers=1, completed=completed)
         async with trio.open_nursery() as services:
             services.start_soon(storage.sessions.run)
             services.start_soon(report_alive, storage, worker_name(0))
+            services.start_soon(doors.last_uses.run)
             wanted = services_of(registry, lambda: serving.expiry_secs)
             services.start_soon(run_services, storage, wanted)
             services.start_soon(follow, serving, storage, sockets)
-            operator = build_operator_application(runtime)
+            services.start_soon(serve_probes, plan, runtime, probes)
+            if tls is not None:
+                services.start_soon(follow_files, tls, storage)
+            operator = build_operator_application(runtime, lambda: users_of(serving.plan.config))
             services.start_soon(
                 serve, operator, listeners_of([control]), plan.serve, trio.sleep_forever
             )
-            await serve(serving, listeners_of(sockets), plan.serve, signals.__anext__)
+            options = secured(plan.serve, tls, plan.config.server.handshake_timeout)
+            await serve(serving, listeners_of(sockets), options, signals.__anext__)
             services.cancel_scope.cancel()
         forget_control(plan)
     _log.info("stopped")
@@ -127,6 +139,21 @@ def listening_sockets(plan: Plan) -> list[socket.socket]:
             "what: add a [global.access_policy]"
         )
     return handed or listen(plan.host, plan.port)
+
+
+def listening_for_probes(plan: Plan) -> list[socket.socket]:
+    """Where `[server.health]` says, if it is there. Raises OperatorError."""
+    section = plan.config.server.health
+    return [] if section is None else listen(section.bind_address, section.port)
+
+
+async def serve_probes(plan: Plan, runtime: Runtime, sockets: list[socket.socket]) -> None:
+    """The second listener, plain and without credentials, until cancelled: also while the requests
+    of a stop go on."""
+    section = plan.config.server.health
+    if section is not None:
+        application = build_health_application(runtime, has_metrics=section.metrics)
+        await serve(application, listeners_of(sockets), plan.serve, trio.sleep_forever)
 
 
 def listen_for_control(plan: Plan) -> socket.socket:

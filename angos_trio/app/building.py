@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TypedDict
 
 from angos_trio.api.context import Runtime
-from angos_trio.api.routes import build_routes
+from angos_trio.api.routes import (
+    build_health_routes,
+    build_operator_routes,
+    build_routes,
+)
+from angos_trio.app.authentication import operator_gate
 from angos_trio.app.plan import Plan
-from angos_trio.app.services import CONFIGURATION, is_service
+from angos_trio.app.services import CERTIFICATES, CONFIGURATION, is_service
 from angos_trio.auth.access import Access
+from angos_trio.auth.authenticate import OperatorAuthenticator
 from angos_trio.clock import epoch_seconds
+from angos_trio.config.model import Config
 from angos_trio.http.application import Application
 from angos_trio.http.gate import Gate
 from angos_trio.limits import REPORT_SECS_MAX
@@ -66,17 +73,29 @@ def build_runtime(registry: Registry) -> Runtime:
     return Runtime(registry, metrics, readiness_of(storage))
 
 
-def build_application(runtime: Runtime, access: Access, worker: str | None = None) -> Application:
-    """The ASGI application for callers whom these access rules concern.
-
-    A worker that is given is named in each answer.
-    """
-    return Application(build_routes(runtime), Gate(access), runtime.metrics, worker)
+def build_application(runtime: Runtime, gate: Gate, worker: str | None = None) -> Application:
+    """The ASGI application behind a gate. A worker that is given is named in each answer."""
+    return Application(build_routes(runtime), gate, runtime.metrics, worker)
 
 
-def build_operator_application(runtime: Runtime) -> Application:
-    """The same for the operator, who may do everything: it is served on the control socket."""
-    return build_application(runtime, Access(is_open=True, loopback_only=False))
+def build_health_application(runtime: Runtime, *, has_metrics: bool) -> Application:
+    """What the second listener answers: probes, and metrics for those on this host."""
+    routes = build_health_routes(runtime, has_metrics=has_metrics)
+    nobody = Gate(Access(frozenset()), OperatorAuthenticator())
+    return Application(routes, nobody, runtime.metrics)
+
+
+def build_operator_application(
+    runtime: Runtime, users: Callable[[], Collection[str]]
+) -> Application:
+    """The same for the operator, who may do everything and some things more: it is served on the
+    control socket. `users` are the Basic users of the configuration in force."""
+    return Application(build_operator_routes(runtime, users), operator_gate(), runtime.metrics)
+
+
+def users_of(config: Config) -> frozenset[str]:
+    """The names of the Basic users."""
+    return frozenset(user.username for user in config.auth.identity.values())
 
 
 def _or_unknown(read: Callable[[], int]) -> float:
@@ -130,6 +149,9 @@ def judge_reports(reports: Sequence[Report], now: float) -> tuple[list[str], lis
         if report.name == CONFIGURATION:
             if report.problem is not None:
                 degraded.append(f"the last reload was refused: {report.problem}")
+        elif report.name == CERTIFICATES:
+            if report.problem is not None:
+                degraded.append(f"certificates: {report.problem}")
         elif is_service(report.name):
             if report.problem is not None:
                 degraded.append(f"{report.name} fails and is tried again: {report.problem}")

@@ -16,16 +16,21 @@ from angos_trio.app.alone import (
     SWITCH_SECS,
     forget_control,
     listen_for_control,
+    listening_for_probes,
     listening_sockets,
     log_started,
+    serve_probes,
     stop_signals,
     worker_name,
 )
+from angos_trio.app.authentication import doors_of
 from angos_trio.app.building import (
     build_operator_application,
     build_registry,
     build_runtime,
+    users_of,
 )
+from angos_trio.app.certificates import follow_files, load_tls, open_tls, secured
 from angos_trio.app.plan import Plan
 from angos_trio.app.reload import (
     ReadAgain,
@@ -38,6 +43,7 @@ from angos_trio.app.reload import (
     tell_reloaded,
 )
 from angos_trio.app.services import STEWARD, report_alive, run_services, services_of
+from angos_trio.auth.remembered import Remembered
 from angos_trio.config.reload import decode, encode
 from angos_trio.errors import OperatorError
 from angos_trio.limits import CHILD_ALIVE_SECS
@@ -62,9 +68,11 @@ class _Family:
     files: Files | None
     directory: DataDirectory
     sockets: list[socket.socket]
+    probes: list[socket.socket]
     control: socket.socket
     turns: Turns
     read_again: ReadAgain | None
+    remembered: Remembered
 
     def offer(self) -> bytes | str:
         """What the files say now, for all to look at; or why there is nothing to look at."""
@@ -97,12 +105,23 @@ def serve_family(
     directory = DataDirectory(plan.storage.root)
     lock = take_instance_lock(directory)
     try:
-        sockets = listening_sockets(plan)
+        load_tls(plan.tls)  # a broken one is told of here, once; and what it needs is shared
+        sockets, probes = listening_sockets(plan), listening_for_probes(plan)
         run_once("begin", partial(_in_loop, _begin, plan, files))
         names = [*map(worker_name, range(plan.workers)), STEWARD]
         make_counter_files(directory, [file for name in names for file in shared_files(name)])
         control, turns = listen_for_control(plan), Turns(plan.workers)
-        family = _Family(plan, files, directory, sockets, control, turns, read_again)
+        family = _Family(
+            plan=plan,
+            files=files,
+            directory=directory,
+            sockets=sockets,
+            probes=probes,
+            control=control,
+            turns=turns,
+            read_again=read_again,
+            remembered=Remembered(),
+        )
         code = _supervisor(family).run()
         forget_control(plan)
     finally:
@@ -208,7 +227,9 @@ async def _work(family: _Family, number: int, link: Link) -> None:
     with stop_signals(signal.SIGTERM, HURRY_SIGNAL) as signals:
         async with join_storage(plan.storage, family.files, processes=plan.workers) as storage:
             runtime = build_runtime(build_registry(plan, storage))
-            serving = serve_by(plan, runtime, name)
+            tls = await trio.to_thread.run_sync(open_tls, plan.tls)
+            doors = doors_of(storage, tls, family.remembered, processes=plan.workers)
+            serving = serve_by(plan, runtime, doors, name)
             inner = listeners_of(family.sockets)
             listeners = [TurnListener(each, family.turns, number) for each in inner]
             tell = partial(family.turns.tell, number)
@@ -216,9 +237,14 @@ async def _work(family: _Family, number: int, link: Link) -> None:
                 services.start_soon(_be_alive, link)
                 services.start_soon(storage.sessions.run)
                 services.start_soon(report_alive, storage, name)
+                services.start_soon(doors.last_uses.run)
                 services.start_soon(_follow, link, serving)
+                services.start_soon(serve_probes, plan, runtime, family.probes)
+                if tls is not None:
+                    services.start_soon(follow_files, tls)
                 link.ready()
-                await serve(serving, listeners, plan.serve, stops_of(signals), tell)
+                options = secured(plan.serve, tls, plan.config.server.handshake_timeout)
+                await serve(serving, listeners, options, stops_of(signals), tell)
                 services.cancel_scope.cancel()
 
 
@@ -230,8 +256,9 @@ async def _look_after(family: _Family, link: Link) -> None:
         async with join_storage(plan.storage, family.files, processes=plan.workers) as storage:
             registry = build_registry(plan, storage)
             runtime = build_runtime(registry)
-            serving = serve_by(plan, runtime, STEWARD)
-            operator = build_operator_application(runtime)
+            tls = await trio.to_thread.run_sync(open_tls, plan.tls)
+            serving = serve_by(plan, runtime, doors_of(storage, tls), STEWARD)
+            operator = build_operator_application(runtime, lambda: users_of(serving.plan.config))
             services_wanted = services_of(registry, lambda: serving.expiry_secs)
             async with trio.open_nursery() as services:
                 services.start_soon(_be_alive, link)
@@ -239,6 +266,8 @@ async def _look_after(family: _Family, link: Link) -> None:
                 services.start_soon(report_alive, storage, STEWARD)
                 services.start_soon(run_services, storage, services_wanted)
                 services.start_soon(_follow, link, serving, storage)
+                if tls is not None:
+                    services.start_soon(follow_files, tls, storage)
                 link.ready()
                 listeners = listeners_of([family.control])
                 await serve(operator, listeners, plan.serve, stops_of(signals))

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from angos_trio.app.access import describe_reach
+from angos_trio.app.authentication import Authentication, authentication_of
+from angos_trio.app.certificates import files_of
 from angos_trio.auth.access import Access
-from angos_trio.config.model import AccessPolicy as PolicySection
 from angos_trio.config.model import Config, Global, Repository
-from angos_trio.config.values import compile_exclusions, parse_size
-from angos_trio.errors import OperatorError
+from angos_trio.config.values import compile_exclusions, is_loopback, parse_size
 from angos_trio.limits import WORKERS_MAX
-from angos_trio.policy.access import AccessPolicy, RuleError, compile_policy
 from angos_trio.policy.immutability import TagRule, TagRules
 from angos_trio.registry.context import Limits
 from angos_trio.server.serve import ServeOptions
 from angos_trio.storage.store import StorageSettings
+
+if TYPE_CHECKING:
+    from angos_trio.pki.server import TlsFiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +30,8 @@ class Plan:
     config: Config
     host: str
     port: int
-    access: Access
+    authentication: Authentication
+    tls: TlsFiles | None
     storage: StorageSettings
     limits: Limits
     tag_rules: TagRules
@@ -35,18 +39,31 @@ class Plan:
     workers: int
     """1: everything in one process. More: so many, a steward and a supervisor."""
 
+    @property
+    def access(self) -> Access:
+        """The rules in force."""
+        return self.authentication.access
+
+    @property
+    def remarks(self) -> list[str]:
+        """What an operator may not have meant."""
+        has_secrets = bool(self.authentication.users or self.authentication.providers)
+        if has_secrets and self.tls is None and not is_loopback(self.host):
+            return [
+                f"{self.host} takes passwords in the clear: there is no [server.tls], and "
+                "whoever is on the way can read them"
+            ]
+        return []
+
     def describe(self) -> list[str]:
         """What would happen, a line each."""
-        reach = "callers on this host, asking by a loopback name"
-        policy = self.access.policy
-        if policy is not None:
-            who = "everybody who reaches it" if policy.allows else "nobody"
-            but = f", but for {len(policy.rules)} rules" if policy.rules else ""
-            default = "allow" if policy.allows else "deny"
-            reach = f"{who} (global.access_policy.default is {default}{but})"
+        reach = describe_reach(self.access)
+        scheme = "http" if self.tls is None else "https"
         storage = self.storage
         return [
-            f"serves http://{_url_host(self.host)}:{self.port} to {reach}",
+            f"serves {scheme}://{_url_host(self.host)}:{self.port} to {reach}",
+            *self.authentication.describe(),
+            *self._describe_probes(),
             f"stores in {storage.root.absolute()}, keeping {storage.reserve_bytes} bytes free",
             "answers in one process"
             if self.workers == 1
@@ -54,6 +71,13 @@ class Plan:
             f"takes manifests up to {self.limits.manifest_bytes_max} bytes "
             f"and blobs up to {self.limits.blob_bytes_max} bytes",
         ]
+
+    def _describe_probes(self) -> list[str]:
+        section = self.config.server.health
+        if section is None:
+            return []
+        what = "probes and scrapes" if section.metrics else "probes"
+        return [f"answers {what} on http://{_url_host(section.bind_address)}:{section.port}"]
 
 
 def make_plan(config: Config, *, is_configured: bool = False) -> Plan:
@@ -67,7 +91,8 @@ def make_plan(config: Config, *, is_configured: bool = False) -> Plan:
         config=config,
         host=config.server.bind_address,
         port=config.server.port,
-        access=_access(config),
+        authentication=authentication_of(config),
+        tls=files_of(config.server.tls),
         storage=StorageSettings(
             root=Path(store.root_dir),
             reserve_bytes=parse_size(store.reserve, "blob_store.fs.reserve"),
@@ -92,41 +117,6 @@ def _workers(wanted: int | None, *, is_configured: bool) -> int:
     if wanted is None:
         wanted = 0 if is_configured else 1
     return wanted or min(len(os.sched_getaffinity(0)), WORKERS_MAX)
-
-
-def _access(config: Config) -> Access:
-    policy = _policy(config.global_.access_policy, "global.access_policy")
-    repositories = {
-        name: _policy(repository.access_policy, f'repository."{name}".access_policy')
-        for name, repository in config.repository.items()
-    }
-    if policy is not None:
-        return Access(False, loopback_only=False, policy=policy, repositories=repositories)
-    if not _is_loopback(config.server.bind_address):
-        raise OperatorError(
-            f"server.bind_address: {config.server.bind_address} can be reached by others, and "
-            "nothing says who may do what. To let everybody do everything, add these lines:\n"
-            '    [global.access_policy]\n    default = "allow"\n    rules = []'
-        )
-    return Access(is_open=True, loopback_only=True, repositories=repositories)
-
-
-def _policy(section: PolicySection | None, path: str) -> AccessPolicy | None:
-    if section is None:
-        return None
-    try:
-        return compile_policy(allows=section.allows, texts=section.rules)
-    except RuleError as error:
-        raise OperatorError(f"{path}.rules: {error}") from None
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _url_host(host: str) -> str:

@@ -7,12 +7,14 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import trio
 
 from angos_trio.api.context import Runtime
+from angos_trio.app.authentication import Doors, gate_of
 from angos_trio.app.building import build_application, limits_of
+from angos_trio.app.certificates import load_tls
 from angos_trio.app.plan import Plan, make_plan
 from angos_trio.app.services import CONFIGURATION, tell
 from angos_trio.config.model import Config
@@ -23,6 +25,9 @@ from angos_trio.limits import RELOAD_REASON_CHARACTERS_MAX
 from angos_trio.storage.metadata.services import Report
 from angos_trio.storage.store import Storage
 from angos_trio.telemetry import log
+
+if TYPE_CHECKING:
+    from angos_trio.pki.server import ServerTls
 
 _log = log.logger("app")
 ReadAgain = Callable[[], ParsedConfig]
@@ -36,8 +41,11 @@ class Serving:
 
     plan: Plan
     runtime: Runtime
-    worker: str | None
+    doors: Doors
+    worker: str
     application: Callable[..., Awaitable[None]]
+    tls: ServerTls | None = None
+    """Certificates that wait to be taken with the rest of this."""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """One request, or the beginning or end of the application's life."""
@@ -47,13 +55,16 @@ class Serving:
         """The same with another plan, beside this one. Requests go on counting where they were."""
         registry = replace(self.runtime.registry, **limits_of(plan))
         runtime = replace(self.runtime, registry=registry)
-        worker = self.worker if plan.config.observability.worker_header else None
-        application = build_application(runtime, plan.access, worker)
-        return Serving(plan, runtime, self.worker, application)
+        prepared = serve_by(plan, runtime, self.doors, self.worker)
+        if self.doors.tls is not None:
+            prepared.tls = load_tls(plan.tls)
+        return prepared
 
     def become(self, other: Serving) -> None:
         """Swap; requests that are under way end as they began."""
         self.plan, self.runtime, self.application = other.plan, other.runtime, other.application
+        if other.tls is not None and self.doors.tls is not None:
+            self.doors.tls.swap(other.tls)
         log.configure(other.plan.config.observability.log_level)
 
     @property
@@ -62,10 +73,13 @@ class Serving:
         return self.plan.config.global_.upload_expiry_secs
 
 
-def serve_by(plan: Plan, runtime: Runtime, worker: str) -> Serving:
+def serve_by(plan: Plan, runtime: Runtime, doors: Doors, worker: str) -> Serving:
     """What a worker of this name serves."""
+    callers = doors.callers(plan.authentication)
+    runtime = replace(runtime, token_for=callers.token_for)
     named = worker if plan.config.observability.worker_header else None
-    return Serving(plan, runtime, worker, build_application(runtime, plan.access, named))
+    application = build_application(runtime, gate_of(plan.authentication, callers), named)
+    return Serving(plan, runtime, doors, worker, application)
 
 
 def read_anew(read_again: ReadAgain, old: Plan, *, is_local: bool) -> Plan:

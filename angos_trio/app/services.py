@@ -34,6 +34,8 @@ STEWARD: Final = "steward"
 """Its services report as `steward.<service>`."""
 CONFIGURATION: Final = f"{STEWARD}.configuration"
 """How the last reload ended."""
+CERTIFICATES: Final = f"{STEWARD}.certificates"
+"""How the files of certificates are doing."""
 
 
 def is_service(name: str) -> bool:

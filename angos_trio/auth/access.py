@@ -1,69 +1,184 @@
-"""The only decisions about access. The gate asks for every request; use-cases ask for a mount."""
+"""The only decisions on access: may this caller do that, and do they see this name."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
-from angos_trio.identity import Action, Decision, Identity, Target
+import trio
+
+from angos_trio.auth.api_keys import covers
+from angos_trio.identity import Action, Approach, Certificate, Decision, Identity, Target
+from angos_trio.limits import (
+    POLICY_IDENTITIES_MAX,
+    WEBHOOK_QUESTIONS_MAX,
+    WEBHOOK_QUESTIONS_SECS_MAX,
+)
 from angos_trio.policy.access import AccessPolicy, Facts
+
+_READS = (Action.LIST_TAGS, Action.GET_MANIFEST)
+"""Whoever may do one of these to a namespace sees its name in listings."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What an authorization webhook is asked: the same facts as the policies see."""
+
+    approach: Approach
+    identity: Identity
+    action: Action
+    target: Target
+
+
+class Authorizer(Protocol):
+    """A service elsewhere that decides as well."""
+
+    async def ask(self, question: Question) -> Decision:
+        """What it says; where it cannot be asked, no."""
+
+    def remembered(self, question: Question) -> Decision | None:
+        """What it said a short time ago."""
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
     """The rules in force: of the registry, and of its repositories. All that exist must allow.
 
-    `is_open` decides where no policy does: in a registry that is bound to a loopback address and
-    has no policy; then requests must name a loopback host as well (`loopback_only`), so that a web
-    page cannot reach it under another name. `repositories` has every configured repository, None
-    for one without a policy of its own.
+    `trusts` decides where no policy does: callers who were recognised by one of these methods may
+    do anything there. With `loopback_only` requests must name a loopback host as well, so that a
+    web page cannot reach the registry under another name. `repositories` has every configured
+    repository, None for one without a policy of its own; `webhooks` those whose webhook is not
+    `webhook`, None for one that has none.
     """
 
-    is_open: bool
-    loopback_only: bool
+    trusts: frozenset[str]
+    loopback_only: bool = False
     policy: AccessPolicy | None = None
     repositories: Mapping[str, AccessPolicy | None] = field(default_factory=dict)
+    webhook: Authorizer | None = None
+    webhooks: Mapping[str, Authorizer | None] = field(default_factory=dict)
+    _identities: dict[object, Facts] = field(default_factory=dict, compare=False)
 
-    async def authorize(self, identity: Identity, action: Action, target: Target) -> Decision:
-        """Whether the identity may do this to the target."""
-        return self._decide(identity, action, target)
+    async def authorize(
+        self, identity: Identity, action: Action, target: Target, approach: Approach
+    ) -> Decision:
+        """Whether the identity may do this to the target: policies first, then the webhook."""
+        decision = self.decide(identity, action, target)
+        authorizer = self._authorizer_of(target.namespace)
+        if not decision.allowed or authorizer is None:
+            return decision
+        return await authorizer.ask(Question(approach, identity, action, target))
 
-    def visible(self, identity: Identity, namespace: str) -> bool:
-        """Whether a listing shows the namespace: whoever may list its tags or pull from it."""
+    def visible(self, identity: Identity, namespace: str, approach: Approach) -> bool:
+        """Whether a listing shows the namespace: whoever may list its tags or pull from it.
+
+        Where a webhook decides, only what it has allowed a short time ago is shown; `learn` asks.
+        """
+        if not self._is_readable(identity, namespace):
+            return False
+        authorizer = self._authorizer_of(namespace)
+        if authorizer is None:
+            return True
+        said = authorizer.remembered(_visibility(identity, namespace, approach))
+        return said is not None and said.allowed
+
+    async def learn(
+        self, identity: Identity, namespaces: Sequence[str], approach: Approach
+    ) -> None:
+        """Ask webhooks what `visible` will need, some at a time and not for long."""
+        wanted = [
+            (authorizer, _visibility(identity, name, approach))
+            for name in namespaces
+            if (authorizer := self._authorizer_of(name)) is not None
+            and self._is_readable(identity, name)
+        ]
+        if not wanted:
+            return
+        places = trio.CapacityLimiter(WEBHOOK_QUESTIONS_MAX)
+
+        async def ask(authorizer: Authorizer, question: Question) -> None:
+            async with places:
+                await authorizer.ask(question)
+
+        with trio.move_on_after(WEBHOOK_QUESTIONS_SECS_MAX):
+            async with trio.open_nursery() as nursery:
+                for authorizer, question in wanted:
+                    if authorizer.remembered(question) is None:
+                        nursery.start_soon(ask, authorizer, question)
+
+    def _is_readable(self, identity: Identity, namespace: str) -> bool:
         target = Target(namespace)
-        return any(
-            self._decide(identity, action, target).allowed
-            for action in (Action.LIST_TAGS, Action.GET_MANIFEST)
-        )
+        return any(self.decide(identity, action, target).allowed for action in _READS)
 
-    def _decide(self, identity: Identity, action: Action, target: Target) -> Decision:
+    def decide(self, identity: Identity, action: Action, target: Target) -> Decision:
+        """What the policies say, without any webhook."""
+        grant = identity.grant
+        if grant is not None and not covers(grant, action, target.namespace):
+            return Decision(False, "api-key", f"the key {grant.name} does not reach this")
         repository = self._repository_of(target.namespace)
         own = None if repository is None else self.repositories[repository]
-        policies = [("global", self.policy), (f"repository.{repository}", own)]
-        facts = Facts(
-            request_facts(action, target, repository), identity_facts(identity), own is not None
+        if self.policy is None and own is None:
+            return self._by_method(identity)
+        facts = self._facts_of(identity).about(
+            request_facts(action, target, repository), has_repository_policy=own is not None
         )
-        decided_by = ""
-        for name, policy in policies:
-            if policy is None:
+        decision = Decision(True, "")
+        for name, policy in (("global", self.policy), (f"repository.{repository}", own)):
+            if policy is None or not decision.allowed:
                 continue
             verdict = policy.decide(facts)
             rule = "default" if verdict.rule is None else f"rules[{verdict.rule}]"
-            decided_by = f"{name}.access_policy.{rule}"
-            if not verdict.allowed:
-                return Decision(False, decided_by, verdict.reason)
-        if not decided_by:
-            return Decision(self.is_open, "open" if self.is_open else "no policy")
-        return Decision(True, decided_by)
+            decision = Decision(verdict.allowed, f"{name}.access_policy.{rule}", verdict.reason)
+        return decision
+
+    def _facts_of(self, identity: Identity) -> Facts:
+        """The identity as rules see it; converted once for those who call often.
+
+        Of an identity with claims nothing is kept: a token says anything at all.
+        """
+        if identity.claims is not None:
+            return Facts(identity_facts(identity))
+        certificate = identity.certificate
+        shown = None if certificate is None else certificate.fingerprint
+        key = (identity.method, identity.subject, identity.id, identity.address, shown)
+        facts = self._identities.get(key)
+        if facts is None:
+            if len(self._identities) >= POLICY_IDENTITIES_MAX:
+                self._identities.clear()
+            facts = self._identities[key] = Facts(identity_facts(identity))
+        return facts
+
+    def _by_method(self, identity: Identity) -> Decision:
+        methods = {identity.method} | ({"certificate"} if identity.certificate else set())
+        trusted = sorted(methods & self.trusts)
+        if not trusted:
+            return Decision(False, "no policy", "only callers with credentials are let in")
+        return Decision(True, "open" if trusted[0] == "anonymous" else f"no policy: {trusted[0]}")
 
     def _repository_of(self, namespace: str | None) -> str | None:
-        """The configured repository that a namespace belongs to: the longest that fits."""
-        name = namespace or ""
-        while name:
-            if name in self.repositories:
-                return name
-            name = name.rpartition("/")[0]
-        return None
+        return longest_prefix(namespace, self.repositories)
+
+    def _authorizer_of(self, namespace: str | None) -> Authorizer | None:
+        repository = longest_prefix(namespace, self.webhooks)
+        return self.webhook if repository is None else self.webhooks[repository]
+
+
+def longest_prefix(namespace: str | None, repositories: Mapping[str, object]) -> str | None:
+    """The configured repository that a namespace belongs to: the longest that fits, at a slash."""
+    name = namespace or ""
+    while name:
+        if name in repositories:
+            return name
+        name = name.rpartition("/")[0]
+    return None
+
+
+def _visibility(identity: Identity, namespace: str, approach: Approach) -> Question:
+    """The question that a request for the namespace's tags would be."""
+    uri = f"/v2/{namespace}/tags/list"
+    asked = Approach("GET", approach.scheme, approach.host, uri, approach.address, approach.headers)
+    return Question(asked, identity, Action.LIST_TAGS, Target(namespace))
 
 
 def request_facts(action: Action, target: Target, repository: str | None) -> dict[str, object]:
@@ -78,10 +193,29 @@ def request_facts(action: Action, target: Target, repository: str | None) -> dic
 
 def identity_facts(identity: Identity) -> dict[str, object]:
     """`identity` as rules see it: every field is there, null where there is none."""
+    certificate, oidc = identity.certificate, None
+    if identity.claims is not None:
+        oidc = {"provider_name": identity.provider, "claims": dict(identity.claims)}
     return {
-        "id": None,
+        "id": identity.id,
         "username": identity.subject if identity.method == "basic" else None,
         "client_ip": identity.address,
-        "certificate": None,
-        "oidc": None,
+        "certificate": None if certificate is None else certificate_facts(certificate),
+        "oidc": oidc,
+    }
+
+
+def certificate_facts(certificate: Certificate) -> dict[str, object]:
+    """`identity.certificate` as rules see it; names and times as in `Certificate`."""
+    return {
+        "common_names": list(certificate.common_names),
+        "organizations": list(certificate.organizations),
+        "dns_names": list(certificate.dns_names),
+        "uris": list(certificate.uris),
+        "emails": list(certificate.emails),
+        "subject": certificate.subject,
+        "issuer": certificate.issuer,
+        "serial": certificate.serial,
+        "fingerprint": certificate.fingerprint,
+        "not_after": certificate.not_after,
     }

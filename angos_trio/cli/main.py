@@ -7,6 +7,14 @@ import sys
 from collections.abc import Sequence
 
 from angos_trio import __version__
+from angos_trio.cli.arguments import (
+    add_command,
+    add_config,
+    add_data_dir,
+    add_policy_test,
+    files_of,
+)
+from angos_trio.cli.token_arguments import add_token
 from angos_trio.errors import OperatorError
 
 
@@ -27,42 +35,57 @@ def _parser() -> argparse.ArgumentParser:
         prog="angos-trio", description="A container registry in one file."
     )
     parser.add_argument("--version", action="version", version=f"angos-trio {__version__}")
-    _add_config(parser, "files_before")
+    add_config(parser, "files_before")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    serve = commands.add_parser("serve", help="serve the registry until stopped")
-    serve.set_defaults(run=_serve)
-    check = commands.add_parser("check", help="validate a configuration and say what it means")
-    check.set_defaults(run=_check)
+    serve = add_command(commands, "serve", _serve, "serve the registry until stopped")
+    check = add_command(commands, "check", _check, "validate a configuration and say what it means")
+    config = commands.add_parser("config", help="what a configuration may say")
+    schemas = config.add_subparsers(metavar="COMMAND", required=True)
+    add_command(schemas, "schema", _config_schema, "print a JSON Schema of the configuration")
     for command in (serve, check):
-        _add_config(command, "files_after")
+        add_config(command)
         command.add_argument(
             "--listen", metavar="HOST:PORT", help="address to serve, over the configuration's"
         )
-        command.add_argument(
-            "--data-dir", metavar="DIR", help="data directory, over the configuration's"
-        )
-    return parser
-
-
-def _add_config(parser: argparse.ArgumentParser, destination: str) -> None:
-    parser.add_argument(
-        "-c",
-        "--config",
-        metavar="FILE",
-        action="append",
-        default=[],
-        dest=destination,
-        help="a TOML configuration; may be repeated, the later file wins",
+        add_data_dir(command)
+    add_token(commands)
+    policies = commands.add_parser("policy", help="what the policies of a configuration say")
+    tests = policies.add_subparsers(metavar="COMMAND", required=True)
+    add_policy_test(add_command(tests, "test", _policy_test, "decide about a request, without one"))
+    hashing = commands.add_parser(
+        "hash-password",
+        aliases=["argon"],
+        help="print the argon2id hash of a password for the configuration",
     )
+    hashing.set_defaults(run=_hash_password)
+    return parser
 
 
 def _serve(parsed: argparse.Namespace) -> int:
     from angos_trio.cli.serve import serve
 
-    return serve([*parsed.files_before, *parsed.files_after], parsed.listen, parsed.data_dir)
+    return serve(files_of(parsed), parsed.listen, parsed.data_dir)
 
 
 def _check(parsed: argparse.Namespace) -> int:
     from angos_trio.cli.check import check
 
-    return check([*parsed.files_before, *parsed.files_after], parsed.listen, parsed.data_dir)
+    return check(files_of(parsed), parsed.listen, parsed.data_dir)
+
+
+def _config_schema(parsed: argparse.Namespace) -> int:
+    from angos_trio.cli.config_schema import print_schema
+
+    return print_schema()
+
+
+def _policy_test(parsed: argparse.Namespace) -> int:
+    from angos_trio.cli.policy_test import policy_test
+
+    return policy_test(files_of(parsed), parsed)
+
+
+def _hash_password(parsed: argparse.Namespace) -> int:
+    from angos_trio.cli.hash_password import print_hash
+
+    return print_hash()

@@ -26,7 +26,7 @@ def serve(files: Sequence[str], listen: str | None, data_dir: str | None) -> int
     plan = make_plan(parsed.config, is_configured=bool(files))
     os.umask(PRIVATE_UMASK)
     log.configure(parsed.config.observability.log_level)
-    for remark in parsed.remarks:
+    for remark in (*parsed.remarks, *plan.remarks):
         log.logger("config").warning("config.remark", remark=remark)
     if plan.workers > 1:
         return serve_family(plan, read_again=read)

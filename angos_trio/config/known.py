@@ -11,19 +11,13 @@ from types import MappingProxyType
 
 NOT_BUILT: Mapping[str, str] = MappingProxyType(
     {
-        "auth": "callers cannot be authenticated by this version",
         "cache": "there is no cache server; nothing runs beside the registry",
         "event_webhook": "event webhooks are not sent by this version",
         "blob_store.s3": "content is stored in files; S3 does not exist here",
         "metadata_store.s3": "rows are stored in SQLite; S3 does not exist here",
         "metadata_store.fs.redis": "one instance has no need of a lock server",
-        "global.authorization_webhook": "authorization webhooks are not asked by this version",
         "global.event_webhooks": "event webhooks are not sent by this version",
         "global.retention_policy": "retention is not applied by this version",
-        "global.trusted_proxies": "forwarded addresses are not read by this version",
-        "server.tls": "TLS is not served by this version",
-        "server.health": "there is no second listener in this version",
-        "repository.*.authorization_webhook": "authorization webhooks are not asked",
         "repository.*.event_webhooks": "event webhooks are not sent by this version",
         "repository.*.retention_policy": "retention is not applied by this version",
         "repository.*.upstream": "nothing is pulled through by this version",
@@ -48,7 +42,6 @@ WITHOUT_EFFECT: Mapping[str, str] = MappingProxyType(
         "global.job_queue": "there are no jobs",
         "server.query_timeout": "a request is bounded by server.stall_timeout, not in total",
         "server.query_timeout_grace_period": "a request is bounded by server.stall_timeout",
-        "server.handshake_timeout": "TLS is not served by this version",
         "observability.tracing": "traces are not sent",
         "ui": "there is no web interface in this version",
     }

@@ -1,7 +1,11 @@
 """The configuration, every key with its default. Names are those of the original where it has one.
 
 Sizes are bytes, as a number or as text with a unit (`"5MiB"`); times are seconds. What is marked
-as `AtStart` is read at the start only; a reload names it and keeps what was.
+as `AtStart` is read at the start only; a reload names it and keeps what was. Of a table that is
+marked as `PresenceAtStart` only whether it is there is read at the start.
+
+Secrets may stand in files: what stands in the file that `<key>_file` names becomes `<key>` when
+the configuration is loaded.
 """
 
 from __future__ import annotations
@@ -12,8 +16,24 @@ import msgspec
 from msgspec import Meta
 
 AtStart = Meta(extra={"at_start": True})
-Size = int | str
+PresenceAtStart = Meta(extra={"presence_at_start": True})
+
+SIZE_PATTERN = "([0-9]{1,18})[ ]?(B|KiB|MiB|GiB|TiB|KB|MB|GB|TB)?"
+ALGORITHMS = (
+    *("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
+    *("ES256", "ES384", "ES512", "EdDSA"),
+)
+"""Of signatures of tokens (RFC 7518, RFC 8037): the asymmetric ones. With others, whoever knows the
+public key could sign."""
+
+Size = (
+    Annotated[int, Meta(extra_json_schema={"minimum": 0})]
+    | Annotated[str, Meta(extra_json_schema={"pattern": f"^{SIZE_PATTERN}$"})]
+)
 Seconds = Annotated[int, Meta(ge=1, le=10 * 365 * 86_400)]
+FilePath = Annotated[str, Meta(min_length=1, extra={"is_path": True})]
+"""A file, by a path that may begin with `$CREDENTIALS_DIRECTORY/`."""
+Algorithm = Annotated[str, Meta(extra_json_schema={"enum": list(ALGORITHMS)})]
 
 
 class Secret:
@@ -45,20 +65,20 @@ class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 class Tls(_Table, frozen=True):
     """`[server.tls]`: files in PEM; their content may change while the registry serves."""
 
-    server_certificate_bundle: str
-    server_private_key: str
-    client_ca_bundle: str | None = None
+    server_certificate_bundle: FilePath
+    server_private_key: FilePath
+    client_ca_bundle: FilePath | None = None
     client_auth: Literal["optional", "required"] = "optional"
-    client_crl: tuple[str, ...] = ()
+    client_crl: tuple[FilePath, ...] = ()
     crl_stale: Literal["warn", "deny"] = "warn"
 
 
 class HealthListener(_Table, frozen=True):
     """`[server.health]`: a second, plain listener, since probes have no certificates."""
 
-    bind_address: Annotated[str, AtStart] = "127.0.0.1"
-    port: Annotated[int, Meta(ge=0, le=65_535), AtStart] = 8001
-    metrics: Annotated[bool, AtStart] = False
+    bind_address: str = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65_535)] = 8001
+    metrics: bool = False
 
 
 class Server(_Table, frozen=True):
@@ -72,8 +92,8 @@ class Server(_Table, frozen=True):
     max_uploads_per_caller: Annotated[int, Meta(ge=1, le=1_000_000)] = 1000
     external_url: str | None = None
     handshake_timeout: Annotated[Seconds, AtStart] = 10
-    tls: Tls | None = None
-    health: HealthListener | None = None
+    tls: Annotated[Tls | None, PresenceAtStart] = None
+    health: Annotated[HealthListener | None, AtStart] = None
 
 
 class AccessPolicy(_Table, frozen=True):
@@ -116,33 +136,36 @@ class BasicIdentity(_Table, frozen=True):
 
     username: str
     password: Secret | None = None
-    password_file: str | None = None
+    password_file: FilePath | None = None
 
 
 class Oidc(_Table, frozen=True):
-    """`[auth.oidc.<name>]`: an issuer of tokens that are taken. `github` fills in its issuer."""
+    """`[auth.oidc.<name>]`: an issuer of tokens that are taken. `github` fills in its issuer.
+
+    `bearer_token_file` stays a path: it is read anew for each fetch of keys.
+    """
 
     provider: Literal["generic", "github"] = "generic"
     issuer: str | None = None
     jwks_uri: str | None = None
     required_audience: str | None = None
     required_claims: tuple[str, ...] = ()
-    allowed_algorithms: tuple[str, ...] = ("RS256",)
+    allowed_algorithms: tuple[Algorithm, ...] = ("RS256",)
     clock_skew_tolerance: Annotated[int, Meta(ge=0, le=3600)] = 60
     jwks_refresh_interval: Seconds = 3600
     jwks_refresh_timeout_secs: Annotated[int, Meta(ge=1, le=60)] = 5
     http_request_timeout_secs: Annotated[int, Meta(ge=1, le=300)] = 30
-    server_ca_bundle: str | None = None
-    client_certificate_bundle: str | None = None
-    client_private_key: str | None = None
-    bearer_token_file: str | None = None
+    server_ca_bundle: FilePath | None = None
+    client_certificate_bundle: FilePath | None = None
+    client_private_key: FilePath | None = None
+    bearer_token_file: FilePath | None = None
 
 
 class TokenService(_Table, frozen=True):
     """`[auth.token_service]`: registry tokens; the key is base64 of at least 32 bytes."""
 
     secret_key: Secret | None = None
-    secret_key_file: str | None = None
+    secret_key_file: FilePath | None = None
     realm: str | None = None
     ttl_secs: Annotated[int, Meta(ge=60, le=86_400)] = 3600
 
@@ -152,7 +175,7 @@ class BasicCredential(_Table, frozen=True):
 
     username: str
     password: Secret | None = None
-    password_file: str | None = None
+    password_file: FilePath | None = None
 
 
 class AuthorizationWebhook(_Table, frozen=True):
@@ -161,11 +184,11 @@ class AuthorizationWebhook(_Table, frozen=True):
     url: str
     timeout_ms: Annotated[int, Meta(ge=1, le=60_000)]
     bearer_token: Secret | None = None
-    bearer_token_file: str | None = None
+    bearer_token_file: FilePath | None = None
     basic_auth: BasicCredential | None = None
-    client_certificate_bundle: str | None = None
-    client_private_key: str | None = None
-    server_ca_bundle: str | None = None
+    client_certificate_bundle: FilePath | None = None
+    client_private_key: FilePath | None = None
+    server_ca_bundle: FilePath | None = None
     forward_headers: tuple[str, ...] = ()
     cache_ttl: Annotated[int, Meta(ge=0, le=86_400)] = 60
 
@@ -206,7 +229,8 @@ class MetadataStore(_Table, frozen=True):
 
 
 class Repository(_Table, frozen=True):
-    """`[repository."<name>"]`: what is not said here is as in `[global]`."""
+    """`[repository."<name>"]`: what is not said here is as in `[global]`; an empty
+    `authorization_webhook` is none."""
 
     immutable_tags: bool | None = None
     immutable_tags_exclusions: tuple[str, ...] | None = None

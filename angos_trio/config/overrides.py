@@ -1,16 +1,21 @@
-"""Options of the command line over a loaded configuration."""
+"""The whole configuration that a command works with: files, the environment over them, options of
+the command line over both, and the secrets that stand in files."""
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from angos_trio.config.checks import check
+from angos_trio.config.environment import blamed
 from angos_trio.config.model import Config, MetadataStore, Server
-from angos_trio.config.parse import ParsedConfig, check
+from angos_trio.config.parse import ParsedConfig
+from angos_trio.config.paths import KeyRefused, quoted
+from angos_trio.config.secret_files import expand_paths, resolve_secrets
 from angos_trio.config.sources import load
-from angos_trio.config.values import quoted
 from angos_trio.errors import OperatorError
 
 PORT_MAX = 65_535
@@ -18,21 +23,35 @@ _PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
 
 
 def load_with_overrides(
-    files: Sequence[str], listen: str | None, data_dir: str | None
+    files: Sequence[str],
+    listen: str | None,
+    data_dir: str | None,
+    environ: Mapping[str, str] = os.environ,
 ) -> ParsedConfig:
-    """The configuration that a command works with. Raises OperatorError."""
-    parsed = load(files)
+    """The configuration that a command works with, checked, secrets in their places.
+
+    Raises OperatorError.
+    """
+    parsed = load(files, environ)
     config = parsed.config
     if listen is not None:
         config = _with_server(config, parse_listen(listen))
     if data_dir is not None:
-        store = msgspec.structs.replace(config.blob_store.fs, root_dir=data_dir)
-        blob_store = msgspec.structs.replace(config.blob_store, fs=store)
-        config = msgspec.structs.replace(
-            config, blob_store=blob_store, metadata_store=MetadataStore()
-        )
-    check(config)
-    return ParsedConfig(config, parsed.remarks)
+        config = _with_data_dir(config, data_dir)
+    try:
+        config = expand_paths(config, environ)
+        check(config)
+        resolved = resolve_secrets(config, environ)
+    except KeyRefused as refused:
+        raise blamed(refused, parsed.variables) from None
+    remarks = (*parsed.remarks, *resolved.remarks)
+    return ParsedConfig(resolved.config, remarks, parsed.variables, resolved.files)
+
+
+def _with_data_dir(config: Config, data_dir: str) -> Config:
+    store = msgspec.structs.replace(config.blob_store.fs, root_dir=data_dir)
+    blob_store = msgspec.structs.replace(config.blob_store, fs=store)
+    return msgspec.structs.replace(config, blob_store=blob_store, metadata_store=MetadataStore())
 
 
 def _with_server(config: Config, address: tuple[str, int]) -> Config:

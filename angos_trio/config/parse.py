@@ -1,91 +1,111 @@
-"""TOML files to a configuration, with errors that name the key and the nearest known one."""
+"""TOML to a configuration, with errors that name the key and the nearest known one."""
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from types import UnionType
-from typing import Union, get_args, get_origin
+from typing import Any
 
 import msgspec
 
+from angos_trio.config.checks import check
 from angos_trio.config.known import NOT_BUILT, WITHOUT_EFFECT
-from angos_trio.config.model import AccessPolicy, Config, Repository
-from angos_trio.config.values import (
-    check_directory,
-    check_repository,
-    compile_exclusions,
-    decode_secret,
-    parse_size,
-    quoted,
-)
+from angos_trio.config.model import Config
+from angos_trio.config.paths import KeyRefused, Keys, did_you_mean, dotted
+from angos_trio.config.tables import Key, Struct, keys_of
+from angos_trio.config.values import decode_secret
 from angos_trio.errors import OperatorError
 
-Struct = type[msgspec.Struct]
 Table = dict[str, object]
-Keys = tuple[str, ...]
 
-_BARE = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
-_AT = re.compile(r"(.*?)(?: - at `(?:key in )?\$\.?([^`]*)`)?", re.DOTALL)
+_AT = re.compile(r"(.*?)(?: - at `\$([^`]*)`)?", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class SecretFile:
+    """A file that a secret was read from: by which key, and who else may read it."""
+
+    key: str
+    path: str
+    mode: int
 
 
 @dataclass(frozen=True, slots=True)
 class ParsedConfig:
-    """A configuration, and remarks about keys that change nothing."""
+    """A configuration, and remarks about what the operator may want to change in it.
+
+    `variables` are those of the environment that set keys: name and path. `secret_files` have been
+    read.
+    """
 
     config: Config
     remarks: tuple[str, ...]
+    variables: tuple[tuple[str, str], ...] = ()
+    secret_files: tuple[SecretFile, ...] = ()
 
 
 def parse(texts: Sequence[tuple[str, str]]) -> ParsedConfig:
-    """Merge named TOML texts, the later over the earlier: tables deep, everything else replaced.
+    """Merge named TOML texts and check what they say; files that they name are not read.
 
-    Raises OperatorError with the file's name or the key's path.
+    Raises OperatorError with the text's name or the key's path.
     """
-    merged: Table = {}
-    for name, text in texts:
-        try:
-            merged = _merge(merged, tomllib.loads(text))
-        except ValueError as error:
-            raise OperatorError(f"{name}: {error}") from error
-        except RecursionError:
-            raise OperatorError(f"{name}: nested too deeply") from None
-    try:
-        remarks = tuple(_take_known(merged))
-    except RecursionError:
-        raise OperatorError("the configuration is nested too deeply") from None
-    _refuse_unknown(merged, Config, ())
-    config = _convert(merged)
+    document = merge_texts(texts)
+    remarks = take_known(document)
+    refuse_unknown(document)
+    config = to_config(document)
     check(config)
     return ParsedConfig(config, remarks)
 
 
-def _merge(base: Mapping[str, object], over: Mapping[str, object]) -> Table:
+def merge_texts(texts: Sequence[tuple[str, str]]) -> Table:
+    """Named TOML texts as one, the later over the earlier. Raises OperatorError with the name."""
+    merged: Table = {}
+    for name, text in texts:
+        try:
+            merged = merge(merged, tomllib.loads(text))
+        except ValueError as error:
+            raise OperatorError(f"{name}: {error}") from error
+        except RecursionError:
+            raise OperatorError(f"{name}: nested too deeply") from None
+    return merged
+
+
+def merge(base: Mapping[str, object], over: Mapping[str, object]) -> Table:
+    """One over the other: tables deep, everything else replaced."""
     merged = dict(base)
     for key, value in over.items():
         below = merged.get(key)
         if isinstance(below, dict) and isinstance(value, dict):
-            merged[key] = _merge(below, value)
+            merged[key] = merge(below, value)
         else:
             merged[key] = value
     return merged
 
 
-def _take_known(document: Table) -> Iterator[str]:
-    """Refuse what is not built; take out what has no effect, with a remark each."""
-    for path, table in _walk(document, ()):
-        pattern = _pattern(path)
-        if pattern in NOT_BUILT and not _is_empty(table[path[-1]]):
-            raise OperatorError(f"{dotted(path)}: {NOT_BUILT[pattern]}")
-        if pattern in NOT_BUILT:
-            del table[path[-1]]
-        elif pattern in WITHOUT_EFFECT:
-            del table[path[-1]]
-            yield f"{dotted(path)} has no effect: {WITHOUT_EFFECT[pattern]}"
+def take_known(document: Table) -> tuple[str, ...]:
+    """Take out the keys of the original that have no effect, and return a remark for each.
+
+    Raises OperatorError with a line for each that is not built.
+    """
+    refused: list[str] = []
+    remarks: list[str] = []
+    try:
+        for path, table in _walk(document, ()):
+            pattern, value = _pattern(path), table[path[-1]]
+            if pattern in NOT_BUILT:
+                del table[path[-1]]
+                if not _is_empty(value):
+                    refused.append(f"{dotted(path)}: {NOT_BUILT[pattern]}")
+            elif pattern in WITHOUT_EFFECT:
+                del table[path[-1]]
+                remarks.append(f"{dotted(path)} has no effect: {WITHOUT_EFFECT[pattern]}")
+    except RecursionError:
+        raise OperatorError("the configuration is nested too deeply") from None
+    if refused:
+        raise OperatorError("\n".join(refused))
+    return tuple(remarks)
 
 
 def _walk(table: Table, above: Keys) -> Iterator[tuple[Keys, Table]]:
@@ -112,102 +132,60 @@ def _pattern(path: Keys) -> str:
     return "" if any("." in key for key in parts) else ".".join(parts)
 
 
-def dotted(path: Keys) -> str:
-    """A path as it is written in TOML."""
-    return ".".join(key if _BARE.fullmatch(key) else quoted(key) for key in path)
+def refuse_unknown(document: Table) -> None:
+    """Raises KeyRefused for a key that does not exist, with the nearest that does."""
+    _refuse_unknown(document, Config, ())
 
 
 def _refuse_unknown(table: Table, struct: Struct, above: Keys) -> None:
-    fields = {item.encode_name: item for item in msgspec.structs.fields(struct)}
-    for key, value in table.items():
-        path = (*above, key)
-        if key not in fields:
-            near = difflib.get_close_matches(key, fields, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(fields)}"
-            raise OperatorError(f"{dotted(path)}: unknown key; {hint}")
-        below = _struct_of(fields[key])
-        if below is not None and isinstance(value, dict):
-            _refuse_unknown(value, below, path)
-    if struct is Config and isinstance(repositories := table.get("repository"), dict):
-        for name, repository in repositories.items():
-            check_repository(name)
-            if isinstance(repository, dict):
-                _refuse_unknown(repository, Repository, ("repository", name))
+    keys = {key.name: key for key in keys_of(struct)}
+    for name, value in table.items():
+        path = (*above, name)
+        if name not in keys:
+            raise KeyRefused(dotted(path), f"unknown key; {did_you_mean(name, keys)}")
+        key = keys[name]
+        if key.table is None or not isinstance(value, dict):
+            continue
+        named = value.items() if key.is_named else [(None, value)]
+        for own, item in named:
+            if isinstance(item, dict):
+                _refuse_unknown(item, key.table, path if own is None else (*path, own))
 
 
-def _struct_of(item: msgspec.structs.FieldInfo) -> Struct | None:
-    """The table that a key holds, if it holds one."""
-    members = get_args(item.type) if get_origin(item.type) in (Union, UnionType) else ()
-    candidates = (item.type, *members)
-    for candidate in candidates:
-        if isinstance(candidate, type) and issubclass(candidate, msgspec.Struct):
-            return candidate
-    return None
+def to_config(document: Table) -> Config:
+    """Types are checked here, key by key, so that an error can name its key's whole path.
+
+    Raises KeyRefused; no message shows a value of a secret.
+    """
+    config: Config = _table_of(document, Config, ())
+    return config
 
 
-def _convert(merged: Table) -> Config:
-    """Types are checked here; each repository by itself, so that an error can name it."""
+def _table_of(value: object, struct: Struct, path: Keys) -> Any:
+    table = _typed(value, dict[str, Any], path)
+    values: dict[str, Any] = {}
+    for key in keys_of(struct):
+        below = (*path, key.name)
+        if key.name in table:
+            values[key.attribute] = _value_of(table[key.name], key, below)
+        elif key.is_required:
+            raise KeyRefused(dotted(below), "must be there")
+    return struct(**values)
+
+
+def _value_of(value: object, key: Key, path: Keys) -> Any:
+    if key.table is None:
+        return _typed(value, key.kind, path)
+    if not key.is_named:
+        return _table_of(value, key.table, path)
+    tables = _typed(value, dict[str, Any], path)
+    return {name: _table_of(item, key.table, (*path, name)) for name, item in tables.items()}
+
+
+def _typed(value: object, kind: Any, path: Keys) -> Any:
     try:
-        repositories = msgspec.convert(merged.pop("repository", {}), dict[str, object])
+        return msgspec.convert(value, kind, dec_hook=decode_secret)
     except msgspec.ValidationError as error:
-        raise OperatorError(_explain(str(error), ("repository",))) from None
-    try:
-        config = msgspec.convert(merged, Config, dec_hook=decode_secret)
-    except msgspec.ValidationError as error:
-        raise OperatorError(_explain(str(error), ())) from None
-    converted: dict[str, Repository] = {}
-    for name, table in repositories.items():
-        try:
-            converted[name] = msgspec.convert(table, Repository, dec_hook=decode_secret)
-        except msgspec.ValidationError as error:
-            raise OperatorError(_explain(str(error), ("repository", name))) from None
-    return msgspec.structs.replace(config, repository=converted)
-
-
-def _explain(message: str, above: Keys) -> str:
-    """msgspec's message as `key.path: what is wrong`."""
-    match = _AT.fullmatch(message)
-    text, below = (message, None) if match is None else (match[1], match[2])
-    path = ".".join(part for part in (dotted(above), below) if part)
-    return f"{path or 'the configuration'}: {text}"
-
-
-def keys_with_defaults() -> list[tuple[str, object]]:
-    """Every key with its default, tables before their keys; `repository.*` is any repository."""
-    return [*_paths(Config, ""), *_paths(Repository, "repository.*.")]
-
-
-def _paths(struct: Struct, prefix: str) -> Iterator[tuple[str, object]]:
-    for item in msgspec.structs.fields(struct):
-        yield f"{prefix}{item.encode_name}", item.default
-        below = _struct_of(item)
-        if below is not None:
-            yield from _paths(below, f"{prefix}{item.encode_name}.")
-
-
-def check(config: Config) -> None:
-    """What types alone do not say. Raises OperatorError with the key's path."""
-    settings, store = config.global_, config.blob_store.fs
-    for key in ("max_manifest_size", "max_blob_size"):
-        if parse_size(getattr(settings, key), f"global.{key}") < 1:
-            raise OperatorError(f"global.{key}: must be at least one byte")
-    for key in ("reserve", "ballast"):
-        parse_size(getattr(store, key), f"blob_store.fs.{key}")
-    check_directory(store.root_dir, "blob_store.fs.root_dir")
-    compile_exclusions(settings.immutable_tags_exclusions, "global.immutable_tags_exclusions")
-    for name, repository in config.repository.items():
-        path = dotted(("repository", name, "immutable_tags_exclusions"))
-        compile_exclusions(repository.immutable_tags_exclusions or (), path)
-    policies: dict[Keys, AccessPolicy | None] = {("global",): settings.access_policy}
-    for name, repository in config.repository.items():
-        policies["repository", name] = repository.access_policy
-    for above, policy in policies.items():
-        if policy is not None and policy.is_contradictory:
-            path = dotted((*above, "access_policy"))
-            raise OperatorError(f"{path}: default and default_allow contradict each other")
-    below = config.metadata_store.fs.root_dir
-    if below is not None and Path(below) != Path(store.root_dir):
-        raise OperatorError(
-            "metadata_store.fs.root_dir: rows and blobs live in one data directory, "
-            "blob_store.fs.root_dir; leave this key out or make it the same"
-        )
+        match = _AT.fullmatch(str(error))
+        what, place = (str(error), None) if match is None else (match[1], match[2])
+        raise KeyRefused(f"{dotted(path)}{place or ''}", what) from None

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, get_type_hints
+from typing import Any
 
 import msgspec
 
-from angos_trio.config.model import AtStart, Config
+from angos_trio.config.model import Config
+from angos_trio.config.paths import Keys, dotted
+from angos_trio.config.tables import Key, keys_of
 from angos_trio.config.values import decode_secret, encode_secret
 
 
@@ -17,35 +19,44 @@ def keep_what_is_set_at_the_start(old: Config, new: Config) -> tuple[Config, tup
     Also the paths of those that differ, for which a restart is needed.
     """
     kept: Config = _keep(old, new)
-    return kept, tuple(_changed(old, new, ""))
+    return kept, tuple(_changed(old, new, ()))
 
 
 def _keep(old: Any, new: Any) -> Any:
     changes: dict[str, Any] = {}
-    for field, is_at_start in _fields(type(new)):
-        before, after = getattr(old, field.name), getattr(new, field.name)
-        if is_at_start:
-            changes[field.name] = before
+    for key in keys_of(type(new)):
+        before, after = getattr(old, key.attribute), getattr(new, key.attribute)
+        if _is_kept(key, before, after):
+            changes[key.attribute] = before
+        elif key.is_named:
+            changes[key.attribute] = {
+                name: _keep(before[name], table) if name in before else table
+                for name, table in after.items()
+            }
         elif isinstance(before, msgspec.Struct) and isinstance(after, msgspec.Struct):
-            changes[field.name] = _keep(before, after)
+            changes[key.attribute] = _keep(before, after)
     return msgspec.structs.replace(new, **changes)
 
 
-def _changed(old: Any, new: Any, above: str) -> Iterator[str]:
-    for field, is_at_start in _fields(type(new)):
-        before, after = getattr(old, field.name), getattr(new, field.name)
-        path = f"{above}{field.encode_name}"
-        if is_at_start and before != after:
-            yield path
+def _changed(old: Any, new: Any, above: Keys) -> Iterator[str]:
+    for key in keys_of(type(new)):
+        before, after = getattr(old, key.attribute), getattr(new, key.attribute)
+        path = (*above, key.name)
+        if _is_kept(key, before, after):
+            if before != after:
+                yield dotted(path)
+        elif key.is_named:
+            for name in after:
+                if name in before:
+                    yield from _changed(before[name], after[name], (*path, name))
         elif isinstance(before, msgspec.Struct) and isinstance(after, msgspec.Struct):
-            yield from _changed(before, after, f"{path}.")
+            yield from _changed(before, after, path)
 
 
-def _fields(table: type[msgspec.Struct]) -> Iterator[tuple[msgspec.structs.FieldInfo, bool]]:
-    """Each key of a table, and whether it is read at the start only."""
-    hints = get_type_hints(table, include_extras=True)
-    for field in msgspec.structs.fields(table):
-        yield field, AtStart in getattr(hints[field.name], "__metadata__", ())
+def _is_kept(key: Key, before: object, after: object) -> bool:
+    """Whether a reload leaves what was."""
+    comes_or_goes = (before is None) != (after is None)
+    return key.is_at_start or (key.is_presence_at_start and comes_or_goes)
 
 
 def encode(config: Config) -> bytes:

@@ -1,23 +1,48 @@
-"""Where a configuration comes from."""
+"""Where a configuration comes from: files, and the environment over them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import stat
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
-from angos_trio.config.parse import ParsedConfig, parse
+from angos_trio.config.environment import blamed, document_of, names_and_paths, read_variables
+from angos_trio.config.parse import (
+    ParsedConfig,
+    merge,
+    merge_texts,
+    refuse_unknown,
+    take_known,
+    to_config,
+)
+from angos_trio.config.paths import KeyRefused
 from angos_trio.errors import OperatorError
 from angos_trio.limits import CONFIG_FILE_BYTES_MAX
 
+NO_ENVIRONMENT: Mapping[str, str] = MappingProxyType({})
 
-def load(paths: Sequence[str]) -> ParsedConfig:
-    """Read and merge files, the later over the earlier; no file gives the defaults.
+
+def load(paths: Sequence[str], environ: Mapping[str, str] = NO_ENVIRONMENT) -> ParsedConfig:
+    """Read and merge files, the later over the earlier, and the environment over all of them; no
+    file and no variable give the defaults. What it all means is not checked yet.
 
     Raises OperatorError for a file that cannot be read or is no configuration.
     """
-    return parse([(path, _read(path)) for path in paths])
+    document = merge_texts([(path, _read_text(path)) for path in paths])
+    remarks = take_known(document)
+    refuse_unknown(document)
+    found = read_variables(environ)
+    over, more = document_of(found.variables)
+    variables = names_and_paths(found.variables)
+    try:
+        config = to_config(merge(document, over))
+    except KeyRefused as refused:
+        raise blamed(refused, variables) from None
+    return ParsedConfig(config, (*remarks, *found.remarks, *more), variables)
 
 
-def _read(path: str) -> str:
+def _read_text(path: str) -> str:
     try:
         with open(path, "rb") as file:
             content = file.read(CONFIG_FILE_BYTES_MAX + 1)
@@ -28,3 +53,22 @@ def _read(path: str) -> str:
         raise OperatorError(f"{path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise OperatorError(f"{path}: not UTF-8") from error
+
+
+def read_small_file(path: str, bytes_max: int) -> tuple[bytes, int]:
+    """The content of a regular file, and its mode (who may read it). It never waits for a pipe.
+
+    Raises OSError, and ValueError for a file that is larger or of another kind.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError("not a regular file")
+        with open(descriptor, "rb", closefd=False) as file:
+            content = file.read(bytes_max + 1)
+    finally:
+        os.close(descriptor)
+    if len(content) > bytes_max:
+        raise ValueError(f"larger than {bytes_max} bytes")
+    return content, stat.S_IMODE(status.st_mode)

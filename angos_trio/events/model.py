@@ -23,14 +23,19 @@ class EventKind(StrEnum):
     TAG_CREATED = "tag.created"
     TAG_UPDATED = "tag.updated"
     TAG_DELETED = "tag.deleted"
+    KEY_CREATED = "key.created"
+    KEY_REVOKED = "key.revoked"
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One thing that happened in a namespace: `at` in epoch seconds, `actor` who did it."""
+    """One thing that happened in a namespace: `at` in epoch seconds, `actor` who did it.
+
+    None for a namespace: it happened to the registry itself.
+    """
 
     kind: EventKind
-    namespace: RepositoryName
+    namespace: RepositoryName | None
     at: int
     actor: str
     payload: Mapping[str, object] = field(default_factory=dict)

@@ -58,7 +58,7 @@ class Application(QuartTrio):
 
     async def answer(self, request: TrioRequest, send: Any) -> None:
         """Handle one request to the end of its answer. Errors become answers here, once."""
-        told = _Told(secrets.token_hex(8))
+        told = _Told(secrets.token_hex(8), _peer(request))
         begun_at = time.perf_counter()
         self._metrics.request_begins()
         try:
@@ -81,7 +81,10 @@ class Application(QuartTrio):
                     path=request.scope["raw_path"][:512].decode("latin-1"),
                     status=told.status,
                     duration_ms=round(duration_ms, 1),
-                    client=_address(request),
+                    client=told.client,
+                    identity=told.identity,
+                    api_key=told.api_key,
+                    rule=told.rule,
                 )
 
     async def _reply(self, request: TrioRequest, told: _Told) -> Reply:
@@ -90,10 +93,8 @@ class Application(QuartTrio):
             match = self._routes.find(raw_path)
             operation = _operation(match, request.method, raw_path)
             told.action = str(operation.action)
-            values = match.values if match is not None else {}
-            caller = self._gate.identify(_address(request))
-            call = Call(request, caller, values, told.request_id)
-            await self._gate.admit(call, operation)
+            call = await self._gate.admit(request, operation, match, told.request_id)
+            told.note(call)
             return await operation.handler(call)
         except Exception as error:
             told.client_left = isinstance(error, ClientGoneError)
@@ -112,9 +113,20 @@ class _Told:
     """What logs and metrics tell of a request."""
 
     request_id: str
+    client: str
     action: str = "unknown"
     status: int = CANCELLED_STATUS
     client_left: bool = False
+    identity: str | None = None
+    api_key: str | None = None
+    rule: str | None = None
+
+    def note(self, call: Call) -> None:
+        """The request was let pass: who sends it, and by which rule."""
+        identity, decision = call.caller.identity, call.decision
+        self.client, self.identity = identity.address, identity.owner
+        self.api_key = None if identity.grant is None else identity.grant.name
+        self.rule = None if decision is None else decision.rule
 
 
 def _refusal(error: Exception, request: TrioRequest) -> OciError | None:
@@ -155,6 +167,6 @@ def _operation(match: Match | None, method: str, path: bytes) -> Operation:
     return operation
 
 
-def _address(request: TrioRequest) -> str:
+def _peer(request: TrioRequest) -> str:
     client = request.scope.get("client")
     return str(client[0]) if client else LOCAL_ADDRESS

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import cast
@@ -11,11 +11,13 @@ from urllib.parse import parse_qsl
 from quart_trio.wrappers.request import TrioRequest
 
 from angos_trio.http.body import BodyTooLargeError, RequestBody
-from angos_trio.identity import Caller
+from angos_trio.identity import Caller, Decision, Identity
 from angos_trio.limits import QUERY_FIELDS_MAX
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.names import RepositoryName
 from angos_trio.oci.ranges import parse_content_length
+
+Identify = Callable[[str], Awaitable[Identity]]
 
 
 class Query:
@@ -51,14 +53,20 @@ class Query:
         return self._values.get(key, [])
 
 
-@dataclass(frozen=True)
+@dataclass
 class Call:
-    """What a handler works with. `values` are those of the route's template, decoded."""
+    """What a handler works with. `values` are those of the route's template, decoded.
+
+    `identify` says who somebody is that shows an `Authorization` of its own, as the gate does for
+    the request's. `decision` is what let the request pass, where a policy was asked.
+    """
 
     request: TrioRequest
     caller: Caller
     values: Mapping[str, str]
     request_id: str
+    identify: Identify
+    decision: Decision | None = None
 
     @cached_property
     def name(self) -> RepositoryName:

@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
-import ipaddress
-import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import cast
+
+from quart_trio.wrappers.request import TrioRequest
 
 from angos_trio.auth.access import Access
+from angos_trio.auth.authenticate import Authenticator, NotAuthenticatedError, Shown
 from angos_trio.http.call import Call
-from angos_trio.http.routing import Operation
-from angos_trio.identity import Action, Caller, Decision, Identity, Target, anonymous
+from angos_trio.http.challenge import Challenges
+from angos_trio.http.front import Front, is_loopback_host
+from angos_trio.http.routing import Admission, Match, Operation
+from angos_trio.identity import (
+    CERTIFICATE_EXTENSION,
+    LOCAL_ADDRESS,
+    Action,
+    Approach,
+    Caller,
+    Certificate,
+    Decision,
+    Identity,
+    Target,
+    anonymous,
+)
 from angos_trio.oci.codes import Code, OciError
-from angos_trio.oci.names import RepositoryName
 from angos_trio.telemetry.log import logger
 
 _audit = logger("audit")
-_HOST = re.compile(
-    r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<name>[A-Za-z0-9_-][A-Za-z0-9._-]*))(?::[0-9]{1,5})?",
-    re.ASCII,
-)
-
-
 _QUERY_NAMES = {
     "digest": ("digest", "mount"),
     "from": ("from",),
@@ -30,47 +41,184 @@ _QUERY_NAMES = {
 }
 
 
+@dataclass(frozen=True, slots=True)
 class Gate:
-    """Holds the access rules in force."""
+    """The rules in force: who is who, who may do what, and how the registry is reached."""
 
-    def __init__(self, access: Access) -> None:
-        self._access = access
+    access: Access
+    authenticator: Authenticator
+    front: Front = field(default_factory=Front)
+    challenges: Challenges = field(default_factory=Challenges)
 
-    def identify(self, address: str) -> Caller:
-        """Who is calling. There are no credentials yet, so everybody is anonymous."""
-        identity = anonymous(address)
+    async def admit(
+        self, request: TrioRequest, operation: Operation, match: Match | None, request_id: str
+    ) -> Call:
+        """Identify the caller and let the request pass, or refuse it.
 
-        async def may(action: Action, target: Target) -> Decision:
-            return await self._access.authorize(identity, action, target)
-
-        def sees(namespace: str) -> bool:
-            return self._access.visible(identity, namespace)
-
-        return Caller(identity, may, sees)
-
-    async def admit(self, call: Call, operation: Operation) -> None:
-        """Let the request pass, or raise UNAUTHORIZED (401) or DENIED (403).
-
-        A malformed repository name, or a query that cannot be decoded, is NAME_INVALID (400) before
+        Raises UNAUTHORIZED (401), DENIED (403), TOOMANYREQUESTS (429) or UNAVAILABLE (503). A
+        malformed repository name, or a query that cannot be decoded, is NAME_INVALID (400) before
         anything is asked about it.
         """
-        caller, host = call.caller, call.header("Host")
-        namespace = call.name if "name" in call.values else None
-        if operation.is_public:
+        approach = self.approach(request)
+        values = {} if match is None else match.values
+        nobody = self.bind(anonymous(approach.address), approach)
+        asked = _Asked(operation.action, approach, certificate_of(request), request_id)
+        call = Call(request, nobody, values, request_id, partial(self._identify, asked))
+        asked.namespace = call.name if "name" in values else None
+        self._refuse_other_sites(asked)
+        if operation.admission is Admission.PUBLIC:
+            return call
+        self._refuse_other_hosts(asked)
+        call.caller = await self._caller(operation, asked) or nobody
+        if operation.admission is Admission.POLICY:
+            call.decision = await self._authorize(call, asked)
+        return call
+
+    def approach(self, request: TrioRequest) -> Approach:
+        """How a request came, with what trusted proxies say of it."""
+        scope = request.scope
+        client = scope.get("client")
+        headers = [
+            (name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]
+        ]
+        peer = str(client[0]) if client else LOCAL_ADDRESS
+        uri = scope["raw_path"].decode("latin-1")
+        if scope["query_string"]:
+            uri = f"{uri}?{scope['query_string'].decode('latin-1')}"
+        return self.front.approach(request.method, scope["scheme"], uri, peer, headers)
+
+    def bind(self, identity: Identity, approach: Approach) -> Caller:
+        """The caller, with the access rules bound to them and to how they came."""
+        access = self.access
+
+        async def may(action: Action, target: Target) -> Decision:
+            return await access.authorize(identity, action, target, approach)
+
+        def sees(namespace: str) -> bool:
+            return access.visible(identity, namespace, approach)
+
+        async def learn(namespaces: Sequence[str]) -> None:
+            await access.learn(identity, namespaces, approach)
+
+        return Caller(identity, may, sees, learn)
+
+    async def _caller(self, operation: Operation, asked: _Asked) -> Caller | None:
+        """Who calls; None where that is of no account and something wrong was shown."""
+        authorization = _authorization(asked.approach.headers)
+        try:
+            identity = await self._identify(asked, authorization)
+        except OciError:
+            if operation.admission is Admission.OPTIONAL:
+                return None
+            raise
+        # Clients of the token flow show credentials only after `/v2/` has asked for them, and bring
+        # an anonymous token where they have none (docker, podman, containerd).
+        is_unknown = authorization is None and identity.method == "anonymous"
+        if is_unknown and self.challenges.has_tokens and asked.action is Action.GET_API_VERSION:
+            raise self._challenge(asked, was_refused=False)
+        return self.bind(identity, asked.approach)
+
+    async def _identify(self, asked: _Asked, authorization: str | None) -> Identity:
+        """Who shows this. Raises UNAUTHORIZED (401), or as the authenticator does."""
+        shown = Shown(asked.approach.address, authorization, asked.certificate)
+        try:
+            return await self.authenticator.authenticate(shown)
+        except NotAuthenticatedError as error:
+            asked.log_failed(401, error.reason, error.subject)
+            raise self._challenge(asked, was_refused=True, message=error.told) from None
+        except OciError as error:
+            asked.log_failed(error.status, error.message)
+            raise
+
+    async def _authorize(self, call: Call, asked: _Asked) -> Decision:
+        identity = call.caller.identity
+        decision = await call.caller.may(asked.action, target_of(call, asked.action))
+        if decision.allowed:
+            return decision
+        asked.log_denied(decision.rule, decision.reason, identity)
+        if identity.subject:
+            raise OciError(Code.DENIED, status=403, detail=asked.action)
+        raise self._challenge(asked, was_refused=False)
+
+    def _refuse_other_sites(self, asked: _Asked) -> None:
+        problem = self.front.problem_of_origin(asked.approach)
+        if problem is not None:
+            asked.log_denied("origin", problem)
+            raise OciError(Code.DENIED, status=403, message=problem, detail=asked.action)
+
+    def _refuse_other_hosts(self, asked: _Asked) -> None:
+        host = asked.approach.host
+        if not self.access.loopback_only or is_loopback_host(host):
             return
-        if self._access.loopback_only and not is_loopback_host(host):
-            foreign = Decision(False, "loopback-host", "the Host header names no loopback host")
-            _audit_denial(caller.identity, operation.action, namespace, foreign)
-            raise OciError(
-                Code.DENIED,
-                status=403,
-                message="this registry is open to the local host only; ask for it by that name",
-                detail=host,
-            )
-        decision = await caller.may(operation.action, target_of(call, operation.action))
-        if not decision.allowed:
-            _audit_denial(caller.identity, operation.action, namespace, decision)
-            raise _refusal(caller.identity, operation.action)
+        problem = "the Host header names no loopback host"
+        asked.log_denied("loopback-host", problem)
+        raise OciError(
+            Code.DENIED,
+            status=403,
+            message="this registry is open to the local host only; ask for it by that name",
+            detail=host,
+        )
+
+    def _challenge(
+        self, asked: _Asked, *, was_refused: bool, message: str | None = None
+    ) -> OciError:
+        url = self.front.url(asked.approach)
+        header = self.challenges.header(url, asked.action, asked.namespace, was_refused=was_refused)
+        return OciError(
+            Code.UNAUTHORIZED,
+            message=message,
+            detail=asked.action,
+            headers={"WWW-Authenticate": header},
+        )
+
+
+@dataclass(slots=True)
+class _Asked:
+    """A request as the gate sees it, for decisions and the audit log."""
+
+    action: Action
+    approach: Approach
+    certificate: Certificate | None
+    request_id: str
+    namespace: str | None = None
+
+    def log_denied(self, rule: str, reason: str, identity: Identity | None = None) -> None:
+        """Somebody may not do this; by what rule, and why."""
+        _audit.warning(
+            "access.denied",
+            request_id=self.request_id,
+            action=self.action,
+            namespace=self.namespace,
+            address=self.approach.address,
+            identity=None if identity is None else identity.owner,
+            rule=rule,
+            reason=reason,
+        )
+
+    def log_failed(self, status: int, reason: str, subject: str = "") -> None:
+        """Nobody knows who this is; what they said they are, and what was wrong with it."""
+        _audit.warning(
+            "authentication.failed",
+            request_id=self.request_id,
+            action=self.action,
+            namespace=self.namespace,
+            address=self.approach.address,
+            subject=subject,
+            status=status,
+            reason=reason,
+        )
+
+
+def _authorization(headers: Sequence[tuple[str, str]]) -> str | None:
+    """The `Authorization` header; several make one that nobody takes (RFC 9110 5.3)."""
+    values = [value for name, value in headers if name == "authorization"]
+    return ", ".join(values) if values else None
+
+
+def certificate_of(request: TrioRequest) -> Certificate | None:
+    """The client certificate that `server` hands on."""
+    found = request.scope.get("extensions", {}).get(CERTIFICATE_EXTENSION)
+    return cast(Certificate | None, found)
 
 
 def target_of(call: Call, action: Action) -> Target:
@@ -96,49 +244,3 @@ def target_of(call: Call, action: Action) -> Target:
     if reference is not None and action is Action.PUT_MANIFEST:
         named["tags"] = query.all("tag") if ":" in reference else [reference]
     return Target(call.name if "name" in call.values else None, named)
-
-
-def _audit_denial(
-    identity: Identity, action: Action, namespace: RepositoryName | None, decision: Decision
-) -> None:
-    _audit.warning(
-        "access.denied",
-        action=action,
-        namespace=namespace,
-        address=identity.address,
-        rule=decision.rule,
-        reason=decision.reason,
-    )
-
-
-def _refusal(identity: Identity, action: Action) -> OciError:
-    """A known caller is refused; a stranger is asked who they are."""
-    if identity.subject:
-        return OciError(Code.DENIED, status=403, detail=action)
-    return OciError(
-        Code.UNAUTHORIZED,
-        detail=action,
-        headers={"WWW-Authenticate": 'Basic realm="angos-trio", charset="UTF-8"'},
-    )
-
-
-def is_loopback_host(host: str | None) -> bool:
-    """Whether a `Host` header names this machine by a loopback name or address.
-
-    RFC 9110 7.2: host [ ":" port ]; what is not of that form is never loopback.
-    """
-    match = _HOST.fullmatch(host or "")
-    if match is None:
-        return False
-    if match["v6"] is not None:
-        return is_loopback_address(match["v6"])
-    name = match["name"].lower().removesuffix(".")
-    return name == "localhost" or name.endswith(".localhost") or is_loopback_address(name)
-
-
-def is_loopback_address(address: str) -> bool:
-    """Whether an IP address, as text, is this machine's own; a name is not."""
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return False

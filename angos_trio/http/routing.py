@@ -1,10 +1,12 @@
 """From a raw path to a route. Repository names have slashes and may contain the endpoints' words,
-so the right-most endpoint decides, and everything before it is the name."""
+so the right-most endpoint decides, and everything before it is the name. A template without a name
+is the path itself, with a value for a segment in braces."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
@@ -19,16 +21,23 @@ Handler = Callable[["Call"], Awaitable["Reply"]]
 NAME: Final = "{name}"
 
 
+class Admission(Enum):
+    """What the gate wants of a request: to pass the policies; only to know who calls, and that
+    nothing wrong was shown; to know it if it can; or nothing."""
+
+    POLICY = "policy"
+    IDENTITY = "identity"
+    OPTIONAL = "optional"
+    PUBLIC = "public"
+
+
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """What a method of a route does: the action that the gate asks about, and the handler.
-
-    `is_public` routes are outside any policy.
-    """
+    """What a method of a route does: the action that the gate asks about, and the handler."""
 
     action: Action
     handler: Handler
-    is_public: bool = False
+    admission: Admission = Admission.POLICY
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +61,13 @@ class RouteTable:
 
     def __init__(self, routes: Sequence[Route]) -> None:
         self.routes = tuple(routes)
-        self._fixed = {route.template: route for route in routes if NAME not in route.template}
+        self._fixed = {route.template: route for route in routes if "{" not in route.template}
         named = [route for route in routes if NAME in route.template]
+        self._filled = [
+            (route.template.strip("/").split("/"), route)
+            for route in routes
+            if "{" in route.template and NAME not in route.template
+        ]
         # The shorter tail begins further to the right; of two equal ones the more literal is meant.
         self._named = sorted(((_tail(route), route) for route in named), key=_precedence)
 
@@ -69,6 +83,10 @@ class RouteTable:
             return Match(fixed, {})
         if not segments or segments[0] != "v2":
             return None
+        for parts, route in self._filled:
+            values = _fill(parts, segments)
+            if values is not None:
+                return Match(route, values)
         for tail, route in self._named:
             values = _match(segments[1:], tail)
             if values is not None:
@@ -92,8 +110,16 @@ def _match(segments: list[str], tail: tuple[str, ...]) -> Mapping[str, str] | No
     if len(segments) <= len(tail):
         return None
     head, end = segments[: -len(tail)], segments[-len(tail) :]
-    values = {"name": "/".join(head)}
-    for part, segment in zip(tail, end, strict=True):
+    values = _fill(tail, end)
+    return None if values is None else {"name": "/".join(head), **values}
+
+
+def _fill(parts: Sequence[str], segments: list[str]) -> Mapping[str, str] | None:
+    """Values of the parts in braces, where all others are the same; a value is never empty."""
+    if len(parts) != len(segments):
+        return None
+    values: dict[str, str] = {}
+    for part, segment in zip(parts, segments, strict=True):
         if part.startswith("{"):
             if segment == "":
                 return None

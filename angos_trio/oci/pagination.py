@@ -12,6 +12,7 @@ from urllib.parse import quote, urlencode
 from angos_trio.oci.codes import Code, OciError
 
 # 20 digits hold every number that a client's integer can.
+_NUMBER_MAX = 2**63 - 1
 _NUMBER = re.compile(r"[0-9]{1,20}", re.ASCII)
 
 
@@ -30,9 +31,14 @@ def parse_page(number: str | None, last: str | None, default: int, ceiling: int)
     """
     if not number:
         return Page(default, last or "")
-    if _NUMBER.fullmatch(number) is None:
-        raise OciError(Code.PAGINATION_NUMBER_INVALID, detail=number)
-    return Page(min(int(number), ceiling), last or "")
+    return Page(min(parse_number(number), ceiling), last or "")
+
+
+def parse_number(text: str) -> int:
+    """A number of a query. Raises OciError PAGINATION_NUMBER_INVALID (400)."""
+    if _NUMBER.fullmatch(text) is None:
+        raise OciError(Code.PAGINATION_NUMBER_INVALID, detail=text)
+    return min(int(text), _NUMBER_MAX)
 
 
 def cut(entries: list[str], page: Page) -> tuple[list[str], bool]:

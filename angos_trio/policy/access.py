@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from angos_trio.limits import POLICY_RULE_CHARACTERS_MAX
@@ -53,23 +52,35 @@ class Rule:
     program: cel.Program
 
 
-@dataclass(frozen=True)
 class Facts:
-    """What rules look at: `request` and `identity`, converted to CEL once, at the first rule."""
+    """What rules look at: the identity, converted to CEL once at the first rule, and the request
+    that is asked about. One question at a time: an answer does not wait for anything."""
 
-    request: Mapping[str, object]
-    identity: Mapping[str, object]
-    has_repository_policy: bool
+    def __init__(self, identity: Mapping[str, object]) -> None:
+        self._identity = dict(identity)
+        self._request: dict[str, object] = {}
+        self._has_repository_policy = False
+        self._context: cel.Context | None = None
 
-    @cached_property
+    def about(self, request: Mapping[str, object], *, has_repository_policy: bool) -> Facts:
+        """The same identity, asking for this."""
+        self._request = dict(request)
+        self._has_repository_policy = has_repository_policy
+        if self._context is not None:
+            self._context.add_variable("request", self._request)
+        return self
+
+    @property
     def context(self) -> cel.Context:
         """The same as CEL sees it."""
-        import cel
+        if self._context is None:
+            import cel
 
-        return cel.Context(
-            variables={"request": dict(self.request), "identity": dict(self.identity)},
-            functions={HAS_REPOSITORY_POLICY: lambda: self.has_repository_policy},
-        )
+            self._context = cel.Context(
+                variables={"request": self._request, "identity": self._identity},
+                functions={HAS_REPOSITORY_POLICY: lambda: self._has_repository_policy},
+            )
+        return self._context
 
 
 @dataclass(frozen=True, slots=True)

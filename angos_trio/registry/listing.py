@@ -30,10 +30,15 @@ from angos_trio.storage.transactions import Rows
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A page of names; `next_after` is where the next one begins, None when there is none."""
+    """A page of names; `next_after` is where the next one begins, None when there is none.
+
+    `next_behind` is the number of a namespace that the next page begins behind as well, where its
+    name is not for the caller to know.
+    """
 
     names: list[str]
     next_after: str | None
+    next_behind: int | None = None
 
 
 async def list_tags(registry: Registry, name: RepositoryName, page: Page) -> Listing:
@@ -52,28 +57,50 @@ async def list_tags(registry: Registry, name: RepositoryName, page: Page) -> Lis
     return Listing(names, names[-1] if has_more else None)
 
 
-async def list_catalog(registry: Registry, caller: Caller, page: Page) -> Listing:
+async def list_catalog(
+    registry: Registry, caller: Caller, page: Page, behind: int | None = None
+) -> Listing:
     """Namespaces that hold a manifest and that the caller may see, in byte order.
 
     At most ten names are examined for each one asked for, so a page may be short and still be
-    followed by another.
+    followed by another. `behind` is what the page before gave.
     """
     seen: list[str] = []
-    after, left = page.last, EXAMINED_PER_ENTRY_MAX * page.size
+    after = await _beginning(registry, page, behind)
+    left = EXAMINED_PER_ENTRY_MAX * page.size
     while len(seen) < page.size and left > 0:
         count = min(max(page.size - len(seen), CATALOG_ROWS_AT_ONCE), left)
         found = await registry.storage.read(
             partial(namespaces.list_with_content, after=after, limit=count + 1)
         )
+        await caller.learn(found[:count])
         for name in found[:count]:
             if len(seen) == page.size:
-                return Listing(seen, after)
+                return await _cut(registry, page, seen, after)
             after, left = name, left - 1
             if caller.sees(name):
                 seen.append(name)
         if len(found) <= count:
             return Listing(seen, None)
-    return Listing(seen, after if page.size else None)
+    return await _cut(registry, page, seen, after) if page.size else Listing(seen, None)
+
+
+async def _beginning(registry: Registry, page: Page, behind: int | None) -> str:
+    """The name after which a page of the catalog begins; a number that is gone says nothing."""
+    if behind is None:
+        return page.last
+    hidden = await registry.storage.read_point(lambda rows: namespaces.name_of(rows, behind))
+    return max(page.last, hidden or "")
+
+
+async def _cut(registry: Registry, page: Page, seen: list[str], after: str) -> Listing:
+    """A page that ends at a name. One that the caller does not see is told by its number."""
+    last = seen[-1] if seen else page.last
+    if last == after:
+        return Listing(seen, after)
+    name = RepositoryName(after)
+    number = await registry.storage.read_point(lambda rows: namespaces.find(rows, name))
+    return Listing(seen, last, number)
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,14 +74,11 @@ def listen_for_operator(path: Path, folder: int) -> socket.socket:
     lock: what is there is an earlier instance's.
     """
     made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    # The kernel takes 107 bytes; a longer way is gone through the directory's descriptor.
-    is_long = len(os.fsencode(path)) > _UNIX_PATH_MAX
-    address = f"/proc/self/fd/{folder}/{path.name}" if is_long else str(path)
     before = os.umask(0o177)
     try:
         with contextlib.suppress(FileNotFoundError):
             path.unlink()
-        made.bind(address)
+        made.bind(unix_address(path, folder))
         made.listen(BACKLOG)
     except OSError as error:
         made.close()
@@ -89,6 +86,15 @@ def listen_for_operator(path: Path, folder: int) -> socket.socket:
     finally:
         os.umask(before)
     return made
+
+
+def unix_address(path: Path, folder: int) -> str:
+    """A Unix socket's address; `folder` is a descriptor of the directory that it is in.
+
+    The kernel takes 107 bytes; a longer way is gone through the directory's descriptor.
+    """
+    is_long = len(os.fsencode(path)) > _UNIX_PATH_MAX
+    return f"/proc/self/fd/{folder}/{path.name}" if is_long else str(path)
 
 
 def listeners_of(sockets: list[socket.socket]) -> list[trio.SocketListener]:

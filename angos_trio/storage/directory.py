@@ -128,6 +128,42 @@ def take_instance_lock(directory: DataDirectory) -> int:
     return descriptor
 
 
+def owner_of(directory: DataDirectory) -> int:
+    """The user, by number, whose data directory it is. Raises OperatorError where there is none."""
+    try:
+        return os.stat(directory.format_file).st_uid
+    except (FileNotFoundError, NotADirectoryError):
+        raise OperatorError(
+            f"{directory.root}: not a data directory of angos-trio; serve makes one, and "
+            "--data-dir or the configuration says which it is"
+        ) from None
+    except OSError as error:
+        raise OperatorError(f"{directory.root}: {error.strerror}") from error
+
+
+def try_instance_lock(directory: DataDirectory) -> int | None:
+    """The same at once, for a command; None when somebody else holds it.
+
+    Raises OperatorError where there is no data directory yet, where it cannot be used, and where it
+    is another user's: what we would write they could not use.
+    """
+    owner = owner_of(directory)
+    try:
+        descriptor = os.open(directory.instance_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise OperatorError(f"{directory.root}: {error.strerror}") from error
+    if not _is_locked(descriptor):
+        os.close(descriptor)
+        return None
+    if owner != os.geteuid():
+        os.close(descriptor)
+        raise OperatorError(
+            f"{directory.root}: belongs to the user with the number {owner}, and no registry runs "
+            "there; run this command as that user"
+        )
+    return descriptor
+
+
 def _is_locked(descriptor: int) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -57,8 +57,9 @@ class Receiver:
     def chunk_bytes(self) -> int:
         """How much one upload gathers before it writes.
 
-        An upload holds at most four chunks, so all uploads together stay within the budget (or
-        64 KiB a chunk where there are very many), and a slow one never holds what another needs.
+        An upload holds at most three chunks: one is gathered, one is on its way, and hashing may
+        be one behind. So all uploads together stay within the budget (or 128 KiB a chunk where
+        there are very many), and a slow one never holds what another needs.
         """
         share = self.budget_bytes // (CHUNKS_HELD_MAX * max(self.active, 1))
         return max(CHUNK_BYTES_MIN, min(CHUNK_BYTES_MAX, share))
@@ -185,8 +186,8 @@ class Upload:
 
     async def _take_overlapped(self, first: bytes, gathered: _Gathered) -> None:
         await self.open()
-        to_write, written = trio.open_memory_channel[bytes](1)
-        to_hash, hashed = trio.open_memory_channel[bytes](1)
+        to_write, written = trio.open_memory_channel[bytes](0)
+        to_hash, hashed = trio.open_memory_channel[bytes](0)
         try:
             async with trio.open_nursery() as workers:
                 workers.start_soon(self._write_all, written, workers)
@@ -340,11 +341,14 @@ class _Gathered:
         self.failure: Exception | None = None
 
     async def chunk(self) -> bytes:
-        """The next chunk: full, or what a slow source brought within a second; empty at the end."""
+        """The next chunk: full, or what a slow source brought within a second; empty at the end.
+
+        It is full when another part like the last would make it larger than this upload's share.
+        """
         parts: list[bytes] = []
-        size = 0
+        size = last = 0
         deadline = float("inf")
-        while size < self._receiver.chunk_bytes() and not self.is_ended:
+        while size + max(last, 1) <= self._receiver.chunk_bytes() and not self.is_ended:
             part = await self._next(deadline)
             if part is None:
                 break
@@ -352,7 +356,8 @@ class _Gathered:
                 deadline = trio.current_time() + GATHER_SECS_MAX
             if part:
                 parts.append(part)
-                size += len(part)
+                last = len(part)
+                size += last
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def _next(self, deadline: float) -> bytes | None:

@@ -11,9 +11,10 @@ from typing import Any
 
 import trio
 
-from angos_trio.app.building import build_application, build_runtime
+from angos_trio.app.authentication import doors_of
+from angos_trio.app.building import build_operator_application, build_runtime, users_of
 from angos_trio.app.plan import Plan
-from angos_trio.http.gate import Gate
+from angos_trio.app.reload import serve_by
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import RepositoryName
 from angos_trio.registry.context import Registry
@@ -23,7 +24,8 @@ from angos_trio.server.connection import AsgiApp
 from angos_trio.storage.store import open_storage
 from tests.api.client import Client
 from tests.factories import Document, make_plan, make_registry
-from tests.server.in_process import InProcessServer, in_process
+from tests.registry.support import caller_of
+from tests.server.in_process import InProcessServer, in_process, on_unix_socket
 from tests.server.secured import Secured
 from tests.server.wire import Wire
 
@@ -81,7 +83,7 @@ class ServedRegistry:
         return list(documents)
 
     async def _store(self, name: RepositoryName, documents: Sequence[Document]) -> None:
-        caller = Gate(self.plan.access).identify("127.0.0.1")
+        caller = caller_of("operator")
         async with trio.open_nursery() as pushes:
             for item in documents:
                 push = ManifestPush(name, Digest(item.digest), item.body, item.media_type)
@@ -91,9 +93,12 @@ class ServedRegistry:
 class _Opened:
     """Opens the storage and builds the application in the server's loop."""
 
-    def __init__(self, plan: Plan, *, sends_files: bool) -> None:
+    def __init__(
+        self, plan: Plan, *, sends_files: bool = True, is_for_operator: bool = False
+    ) -> None:
         self.plan = plan
         self.sends_files = sends_files
+        self.is_for_operator = is_for_operator
         self.core: Registry
 
     @asynccontextmanager
@@ -101,7 +106,10 @@ class _Opened:
         async with open_storage(self.plan.storage) as storage:
             self.core = make_registry(storage, self.plan)
             await complete_interrupted(self.core, storage.interrupted)
-            built = build_application(build_runtime(self.core), self.plan.access)
+            runtime = build_runtime(self.core)
+            built: AsgiApp = serve_by(self.plan, runtime, doors_of(storage), "worker-1").application
+            if self.is_for_operator:
+                built = build_operator_application(runtime, lambda: users_of(self.plan.config))
             yield built if self.sends_files else _without_extensions(built)
 
 
@@ -119,19 +127,26 @@ def serving(
     root: Path,
     *,
     sends_files: bool = True,
-    stall_secs: float = 30.0,
-    drain_secs: float = 2.0,
     clock: trio.abc.Clock | None = None,
-    **more: Any,
+    secured: Secured | None = None,
+    **tables: Any,
 ) -> Iterator[ServedRegistry]:
-    """A registry below `root` for the length of a `with` block.
-
-    `more` are tables as for `make_config`; and `secured`, with which it speaks TLS.
-    """
-    secured: Secured | None = more.pop("secured", None)
-    opened = _Opened(make_plan(root, **more), sends_files=sends_files)
+    """A registry below `root` for the length of a `with` block; `tables` as for `make_config`, and
+    `stall_secs` and `drain_secs` as for a server."""
+    stall_secs, drain_secs = tables.pop("stall_secs", 30.0), tables.pop("drain_secs", 2.0)
+    opened = _Opened(make_plan(root, **tables), sends_files=sends_files)
     application = opened.application()
     with in_process(
         application, stall_secs=stall_secs, drain_secs=drain_secs, clock=clock, secured=secured
     ) as server:
+        yield ServedRegistry(server, opened.plan, opened.core)
+
+
+@contextmanager
+def serving_operator(
+    root: Path, socket_path: Path, **tables: Mapping[str, object]
+) -> Iterator[ServedRegistry]:
+    """The same as the operator has it, on a Unix socket."""
+    opened = _Opened(make_plan(root, **tables), is_for_operator=True)
+    with on_unix_socket(opened.application(), socket_path) as server:
         yield ServedRegistry(server, opened.plan, opened.core)

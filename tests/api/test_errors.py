@@ -149,6 +149,13 @@ CAUSES: list[tuple[Code, int, str, Cause, object]] = [
     ),
     (Code.DENIED, 405, "default", referenced_blob, "*"),
     (Code.UNSUPPORTED, 405, "default", lambda c, n: c.post("/v2/"), "POST"),
+    (
+        Code.UNSUPPORTED,
+        400,
+        "default",
+        lambda c, n: c.post("/token", data={"grant_type": "refresh_token"}),
+        "refresh_token",
+    ),
     (Code.UNSUPPORTED, 415, "default", lambda c, n: c.get(f"/v2/{n}/blobs/md5:00"), "md5:00"),
     (Code.TOOMANYREQUESTS, 429, "strict", too_many_uploads, 1),
     (Code.UNAVAILABLE, 507, "full", lambda c, n: c.post(f"/v2/{n}/blobs/uploads/"), None),

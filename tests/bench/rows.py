@@ -185,7 +185,7 @@ def _load(side: Side, row: Row, prefix: str) -> Run:
         str(CLIENT),
         *("-address", side.address, "-pid", str(side.process.pid), "-prefix", prefix),
         *("-scenario", row.scenario, "-clients", str(row.clients), "-count", str(row.count)),
-        *("-size", str(row.size), "-entries", str(max(1, row.entries))),
+        *("-size", str(row.size), "-entries", str(max(1, row.entries)), *side.client),
     ]
     done = subprocess.run(
         command,

@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 
 from tests.bench import report as text
+from tests.bench.callers import measure_callers, too_dear
 from tests.bench.machine import describe
 from tests.bench.report import Report
 from tests.bench.rows import ROWS, SWEPT, Measured, Pair, Row, build_client, measure
@@ -86,13 +87,14 @@ def run(options: argparse.Namespace) -> int:
     starts = measure_start(OURS, CACHE / "start"), measure_start(THEIRS, CACHE / "start")
     measured = run_rows(rows, rounds)
     swept = run_rows(swept_rows, rounds, sweep)
+    callers = [] if options.sweep or options.row else measure_callers(rounds, quick=options.quick)
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
     idle = measure_idle_family(CACHE / "idle")
-    report = Report(machine, found, today, rounds, measured, starts, swept, idle)
+    report = Report(machine, found, today, rounds, measured, starts, swept, idle, callers)
     show(report)
     if options.write_docs:
         PAGE.write_text(text.document(report), encoding="utf-8")
-    shortfalls = report.shortfalls(options.at_least)
+    shortfalls = [*report.shortfalls(options.at_least), *too_dear(callers, options.at_least)]
     for shortfall in shortfalls:
         print(f"short: {shortfall}")
     return 1 if shortfalls else 0
@@ -100,7 +102,7 @@ def run(options: argparse.Namespace) -> int:
 
 def show(report: Report) -> None:
     """Print the tables."""
-    parts = [text.sweep_table(report.swept)]
+    parts = [text.sweep_table(report.swept), text.callers_table(report.callers)]
     if report.measured:
         parts = [
             text.throughput_table(report.measured),

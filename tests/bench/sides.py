@@ -54,8 +54,21 @@ class Memory:
 
 
 @dataclass(frozen=True)
+class Serving:
+    """How ours is served, beyond the default: further configuration files, where a registry with
+    TLS says that it is ready, and what the load client is told."""
+
+    configurations: Sequence[str] = ()
+    probe: str | None = None
+    client: Sequence[str] = ()
+
+
+PLAIN = Serving()
+
+
+@dataclass(frozen=True)
 class Side:
-    """A running registry."""
+    """A running registry; `client` is what the load client is told besides its address."""
 
     name: str
     address: str
@@ -63,6 +76,7 @@ class Side:
     start_secs: float
     start_cpu_secs: float
     log_file: Path
+    client: Sequence[str] = ()
 
     @property
     def last_words(self) -> str:
@@ -160,10 +174,10 @@ def sweep(root: Path) -> Iterator[tuple[Side, Side]]:
 
 
 @contextmanager
-def start(name: str, root: Path, workers: int = 1) -> Iterator[Side]:
+def start(name: str, root: Path, workers: int = 1, serving: Serving = PLAIN) -> Iterator[Side]:
     """One registry that stores below `root`, stopped at the end; a crash on the way is an error.
 
-    `workers` concerns ours.
+    `workers` and `serving` concern ours.
     """
     root.mkdir(parents=True, exist_ok=True)
     address = f"{HOST}:{free_port()}"
@@ -171,7 +185,8 @@ def start(name: str, root: Path, workers: int = 1) -> Iterator[Side]:
         data = str(root / "data")
         config = root / "config.toml"
         config.write_text(f"[server]\nworkers = {workers}\n")
-        command = [*program(), "serve", "-c", str(config), "--listen", address, "--data-dir", data]
+        files = [word for file in (str(config), *serving.configurations) for word in ("-c", file)]
+        command = [*program(), "serve", *files, "--listen", address, "--data-dir", data]
     else:
         command = [str(peer_program()), "serve", str(_peer_config(root, address))]
     log_file = root / "log"
@@ -185,9 +200,10 @@ def start(name: str, root: Path, workers: int = 1) -> Iterator[Side]:
             env=_environment(),
         )
     try:
-        _wait_until_ready(process, address, "/readyz" if name == OURS else "/v2/", log_file)
-        took = time.monotonic() - begun
-        yield Side(name, address, process, took, _processor_secs(process.pid), log_file)
+        path = "/readyz" if name == OURS else "/v2/"
+        _wait_until_ready(process, serving.probe or address, path, log_file)
+        took, processor_secs = time.monotonic() - begun, _processor_secs(process.pid)
+        yield Side(name, address, process, took, processor_secs, log_file, serving.client)
         if process.poll() is not None:
             raise BenchError(f"{name} ended with {process.returncode}:\n{log_file.read_text()}")
     finally:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from angos_trio import __version__
 from angos_trio.cli.main import main
+from angos_trio.config.schema import json_schema
+from tests.config.documents import ARGON2ID, TOKEN_KEY
 
 COMMANDS = ["check", "serve"]
 
@@ -51,7 +54,7 @@ def test_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["nothing"], ["check", "--nothing"], ["serve", "extra"], ["-c"]]
+    "arguments", [[], ["nothing"], ["config"], ["check", "--nothing"], ["serve", "extra"], ["-c"]]
 )
 def test_wrong_arguments_end_with_2(
     capsys: pytest.CaptureFixture[str], arguments: list[str]
@@ -165,15 +168,12 @@ def test_what_is_wrong_is_told_in_one_line_with_its_key(
 @pytest.mark.parametrize(
     ("text", "key"),
     [
-        ('[auth.identity.a]\nusername = "a"', "auth"),
         ('[cache.redis]\nurl = "x"', "cache"),
         ('[event_webhook.a]\nurl = "x"', "event_webhook"),
         ('[blob_store.s3]\nbucket = "x"', "blob_store.s3"),
         ('[metadata_store.s3]\nbucket = "x"', "metadata_store.s3"),
         ('[metadata_store.fs.redis]\nurl = "x"', "metadata_store.fs.redis"),
-        ('[global]\nauthorization_webhook = "x"', "global.authorization_webhook"),
         ('[global.retention_policy]\nrules = ["x"]', "global.retention_policy"),
-        ('[server.tls]\nserver_certificate_bundle = "x"', "server.tls"),
         ('[[repository."a".upstream]]\nurl = "x"', "upstream"),
         ('[repository."a".retention_policy]\nrules = ["x"]', "retention_policy"),
     ],
@@ -265,3 +265,57 @@ def test_value_of_many_lines_still_makes_one_line(capsys: pytest.CaptureFixture[
     file = write('[global]\nmax_blob_size = "1\\n2"\n')
 
     assert "\n" not in refusal(capsys, "check", "-c", file)
+
+
+def test_check_tells_where_the_configuration_comes_from(
+    capsys: pytest.CaptureFixture[str], here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = here / "alice.hash"
+    secret.write_text(f"{ARGON2ID}\n")
+    secret.chmod(0o640)
+    first = write("[auth.identity.a]\nusername = 'a'\npassword_file = 'alice.hash'", "1.toml")
+    second = write("[server]\nport = 5002\n[ui]\nname = 'x'", "2.toml")
+    monkeypatch.setenv("ANGOS_TRIO__SERVER__PORT", "5004")
+    monkeypatch.setenv("ANGOS_TRIO__AUTH__TOKEN_SERVICE__SECRET_KEY", TOKEN_KEY)
+    monkeypatch.setenv("ANGOS_TRIO_PORT", "tcp://192.0.2.1:1")
+
+    text = said(capsys, "-c", first, "check", "-c", second)
+
+    lines = text.splitlines()
+    assert ":5004 " in lines[0]
+    assert 'reads "1.toml"' in lines
+    assert 'reads "2.toml", over what was read before' in lines
+    assert "takes server.port from the environment: ANGOS_TRIO__SERVER__PORT" in lines
+    assert "takes auth.token_service.secret_key from the environment: " in text
+    assert 'takes a secret from "alice.hash", mode 0640: auth.identity.a.password_file' in lines
+    assert [line.split()[1] for line in lines if line.startswith("note: ")] == [
+        "ui",
+        "ANGOS_TRIO_PORT",
+        "auth.identity.a.password_file:",
+    ]
+    assert ARGON2ID not in text
+    assert TOKEN_KEY not in text
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_variable_that_names_no_key_is_refused(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setenv("ANGOS_TRIO__SERVER__PROT", "1")
+
+    line = refusal(capsys, command)
+
+    assert line == "ANGOS_TRIO__SERVER__PROT: server.prot: unknown key; did you mean port?"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_all_that_is_not_built_is_told_at_once(
+    capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    lines = refusal(capsys, command, "-c", write("cache.redis.url = 'x'\nevent_webhook.a = 'x'"))
+
+    assert [line.partition(":")[0] for line in lines.splitlines()] == ["cache", "event_webhook"]
+
+
+def test_schema_of_the_configuration_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert json.loads(said(capsys, "config", "schema")) == json_schema()

@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.config.documents import ARGON2ID
 from tests.running import RunningRegistry, running_registry
 
 pytestmark = pytest.mark.slow
@@ -78,10 +79,13 @@ def reloading(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Reload
 
 
 @contextmanager
-def started(tmp_path: Path, workers: int) -> Iterator[Reloading]:
+def started(
+    tmp_path: Path, workers: int, environment: Mapping[str, str] | None = None
+) -> Iterator[Reloading]:
     config = tmp_path / "config.toml"
     config.write_text(f"[server]\nworkers = {workers}\n")
-    with running_registry(arguments=["-c", str(config)]) as registry:
+    arguments = ["-c", str(config)]
+    with running_registry(arguments=arguments, environment=environment) as registry:
         yield Reloading(registry, config, workers)
 
 
@@ -129,3 +133,30 @@ def workers_of(registry: RunningRegistry) -> list[int]:
     """The pids of all workers that were ever started."""
     lines = [json.loads(line) for line in registry.log.splitlines() if "process.started" in line]
     return [line["pid"] for line in lines if line["process"].startswith("worker")]
+
+
+def test_files_of_secrets_are_read_again(reloading: Reloading) -> None:
+    secret = reloading.config.with_name("alice.hash")
+    secret.write_text(ARGON2ID)
+    secret.chmod(0o600)
+    more = f"[auth.identity.alice]\nusername = 'alice'\npassword_file = '{secret}'\n"
+    assert reloading.reload(more)["event"] == "reload.done"
+
+    secret.write_text("hunter2")
+    refused = reloading.reload(more)
+    assert refused["event"] == "reload.refused"
+    assert refused["reason"].startswith("auth.identity.alice.password_file: ")
+
+    secret.write_text(ARGON2ID)
+    assert reloading.reload(more)["event"] == "reload.done"
+    assert "hunter2" not in reloading.registry.log
+    assert ARGON2ID not in reloading.registry.log
+
+
+def test_environment_wins_over_the_files_after_a_reload_too(tmp_path: Path) -> None:
+    environment = {"ANGOS_TRIO__GLOBAL__MAX_MANIFEST_SIZE": "1KiB"}
+    with started(tmp_path, 2, environment) as reloading:
+        assert reloading.statuses() == {413}
+        more = "[global]\nmax_manifest_size = '5MiB'\n[observability]\nlog_level = 'debug'\n"
+        assert reloading.reload(more)["event"] == "reload.done"
+        assert reloading.statuses() == {413}

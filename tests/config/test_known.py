@@ -6,7 +6,8 @@ import pytest
 
 from angos_trio.config.known import NOT_BUILT, WITHOUT_EFFECT
 from angos_trio.config.model import Config
-from angos_trio.config.parse import keys_with_defaults, parse
+from angos_trio.config.parse import parse
+from angos_trio.config.tables import keys_with_defaults
 from angos_trio.errors import OperatorError
 from tests.config.refusals import value_or_refusal
 
@@ -23,7 +24,8 @@ global.shutdown_drain_secs = 30
 global.gc_grace_secs = 300
 global.access_policy.default = "allow"
 global.access_policy.rules = ["identity.username == 'alice'"]
-global.trusted_proxies = []
+global.authorization_webhook = ""
+global.trusted_proxies = ["192.0.2.0/24"]
 global.event_webhooks = []
 global.retention_policy.rules = []
 blob_store.fs.root_dir = "angos-data"
@@ -34,28 +36,21 @@ repository."docker-io".event_webhooks = []
 repository."docker-io".upstream = []
 repository."docker-io".access_policy.default_allow = true
 repository."docker-io".access_policy.rules = ["true"]
-auth = {}
+repository."docker-io".authorization_webhook = ""
+server.handshake_timeout = 10
 auth.identity = {}
+auth.token_service = { secret_key = "cULDuNvIlwTS7PVVkZL1HtmGVscYF6FqEcgQsmc8Njk=" }
+auth.webhook.asker = { url = "https://asker.example.test", timeout_ms = 100 }
 """
 
 REFUSED = """
-server.tls.server_certificate_bundle = "server.pem"
-server.tls.client_auth = "required"
-server.health.port = 8001
-auth.identity.alice.username = "alice"
-auth.oidc.ci.issuer = "https://example.test"
-auth.token_service.secret_key = "secret"
-auth.webhook.asker.url = "https://example.test"
 cache.redis.url = "redis://example.test"
 event_webhook.listener.url = "https://example.test"
-global.authorization_webhook = "asker"
 global.event_webhooks = ["listener"]
-global.trusted_proxies = ["192.0.2.0/24"]
 global.retention_policy.rules = ["image.pushed_at > now() - days(30)"]
 blob_store.s3.bucket = "registry"
 metadata_store.s3.link_cache_ttl = 30
 metadata_store.fs.redis.url = "redis://example.test"
-repository."docker-io".authorization_webhook = "asker"
 repository."docker-io".event_webhooks = ["listener"]
 repository."docker-io".retention_policy.rules = ["true"]
 repository."docker-io".namespace = "library"
@@ -66,7 +61,6 @@ repository."docker-io".downstream = [{ name = "b", url = "https://example.test" 
 CHANGING_NOTHING = """
 server.query_timeout = 3600
 server.query_timeout_grace_period = 60
-server.handshake_timeout = 10
 global.max_concurrent_requests = 64
 global.max_concurrent_cache_jobs = 4
 global.max_concurrent_replication_jobs = 4
@@ -123,11 +117,20 @@ def test_key_that_changes_nothing_starts_with_a_remark(line: str) -> None:
 
 
 def test_whole_file_of_the_original_starts() -> None:
-    read = [line for line in lines_of(READ) if line != "auth = {}"]
-    found = parse([("angos.toml", "\n".join([*read, *lines_of(CHANGING_NOTHING)]))])
+    found = parse([("angos.toml", "\n".join([*lines_of(READ), *lines_of(CHANGING_NOTHING)]))])
 
     assert len(found.remarks) == len(WITHOUT_EFFECT)
     assert found.config.global_.gc_grace_secs == 300
+
+
+def test_all_keys_that_are_not_built_are_named_at_once_a_line_each() -> None:
+    text = "\n".join(lines_of(REFUSED))
+    found = value_or_refusal(lambda: parse([("angos.toml", text)]))
+
+    lines = str(found).splitlines()
+    assert isinstance(found, OperatorError)
+    assert [line.partition(": ")[2] for line in lines].count(NOT_BUILT["cache"]) == 1
+    assert sorted(line.partition(": ")[2] for line in lines) == sorted(NOT_BUILT.values())
 
 
 def test_value_of_a_key_that_changes_nothing_is_not_looked_at() -> None:

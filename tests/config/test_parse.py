@@ -8,9 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from angos_trio.config.model import AccessPolicy, Config
-from angos_trio.config.parse import ParsedConfig, dotted, keys_with_defaults, parse
+from angos_trio.config.model import AccessPolicy, BasicCredential, Config, HealthListener, Secret
+from angos_trio.config.parse import ParsedConfig, merge, parse
+from angos_trio.config.paths import dotted
+from angos_trio.config.tables import keys_with_defaults
 from angos_trio.errors import OperatorError
+from tests.config.documents import paths_of
 from tests.config.refusals import value_or_refusal
 from tests.oci.strategies import FEW, QUICK
 
@@ -22,8 +25,69 @@ workers = 3
 stall_timeout = 30
 drain_timeout = 0
 max_uploads_per_caller = 10
+external_url = "https://registry.example.test:8443"
+handshake_timeout = 7
+
+[server.tls]
+server_certificate_bundle = "server.pem"
+server_private_key = "$CREDENTIALS_DIRECTORY/server.key"
+client_ca_bundle = "clients.pem"
+client_auth = "required"
+client_crl = ["one.crl", "two.crl"]
+crl_stale = "deny"
+
+[server.health]
+bind_address = "127.0.0.1"
+port = 5001
+metrics = true
+
+[auth.identity."a.b"]
+username = "alice"
+password = "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$aGFzaGhhc2g"
+
+[auth.identity.bob]
+username = "bob"
+password_file = "bob.hash"
+
+[auth.oidc.ci]
+provider = "generic"
+issuer = "https://login.example.test"
+jwks_uri = "https://login.example.test/keys"
+required_audience = "registry"
+required_claims = ["sub"]
+allowed_algorithms = ["ES256", "EdDSA"]
+clock_skew_tolerance = 0
+jwks_refresh_interval = 60
+jwks_refresh_timeout_secs = 1
+http_request_timeout_secs = 2
+server_ca_bundle = "login.pem"
+client_certificate_bundle = "client.pem"
+client_private_key = "client.key"
+bearer_token_file = "token"
+
+[auth.token_service]
+secret_key = "cULDuNvIlwTS7PVVkZL1HtmGVscYF6FqEcgQsmc8Njk="
+realm = "https://registry.example.test/token"
+ttl_secs = 60
+
+[auth.webhook.asker]
+url = "https://asker.example.test/may"
+timeout_ms = 10
+bearer_token = "token"
+forward_headers = ["User-Agent"]
+cache_ttl = 0
+client_certificate_bundle = "client.pem"
+client_private_key = "client.key"
+server_ca_bundle = "asker.pem"
+
+[auth.webhook.other]
+url = "http://other.example.test"
+timeout_ms = 10
+basic_auth = { username = "registry", password = "a:b" }
 
 [global]
+authorization_webhook = "asker"
+trusted_proxies = ["192.0.2.1"]
 max_manifest_size = "4MiB"
 max_blob_size = 1000
 immutable_tags = true
@@ -52,6 +116,7 @@ immutable_tags = false
 immutable_tags_exclusions = []
 immutable_tags_deletable = false
 access_policy = { default = "deny", default_allow = false, rules = ["true"] }
+authorization_webhook = "other"
 
 [repository.docker-io]
 
@@ -92,22 +157,24 @@ def test_every_key_is_read() -> None:
     assert config.repository["docker-io"].immutable_tags is None
     assert config.observability.log_level == "debug"
     assert (config.server.workers, config.observability.worker_header) == (3, True)
+    assert config.server.tls is not None
+    assert config.server.tls.client_crl == ("one.crl", "two.crl")
+    assert config.server.health == HealthListener(port=5001, metrics=True)
+    assert config.auth.identity["a.b"].username == "alice"
+    assert config.auth.oidc["ci"].allowed_algorithms == ("ES256", "EdDSA")
+    assert config.auth.webhook["other"].basic_auth == BasicCredential(
+        username="registry", password=Secret("a:b")
+    )
+    assert config.auth.token_service is not None
+    assert config.auth.token_service.ttl_secs == 60
     assert parsed(EVERYTHING).remarks == ()
 
 
 def test_example_of_this_test_has_every_key() -> None:
-    document = tomllib.loads(EVERYTHING)
-    document["repository"] = {"*": document["repository"]["library/nginx"]}
+    known = {path for path, _ in keys_with_defaults()}
+    in_files = {path for path in known if path.removesuffix("_file") in known}
 
-    assert paths_of(document, "") == {path for path, _ in keys_with_defaults()}
-
-
-def paths_of(table: dict[str, object], above: str) -> set[str]:
-    paths = {f"{above}{key}" for key in table if f"{above}{key}" != "repository.*"}
-    for key, value in table.items():
-        if isinstance(value, dict):
-            paths |= paths_of(value, f"{above}{key}.")
-    return paths
+    assert set(paths_of(tomllib.loads(EVERYTHING))) | in_files == known
 
 
 @pytest.mark.parametrize("texts", [(), ("",), ("# nothing\n", "")])
@@ -120,6 +187,10 @@ def test_nothing_said_gives_the_defaults(texts: tuple[str, ...]) -> None:
     [
         "[server]",
         "[global]",
+        "[auth]",
+        "[auth.identity]",
+        "[auth.oidc]",
+        "[auth.webhook]",
         "[blob_store]",
         "[blob_store.fs]",
         "[metadata_store]",
@@ -179,7 +250,7 @@ def test_later_text_may_mend_the_earlier() -> None:
         ("[global.access_policy]\nrule = []", "global.access_policy.rule: unknown key; did you"),
         ("[blob_store.fs]\nrot_dir = 'a'", "blob_store.fs.rot_dir: unknown key; did you mean root"),
         ("[blob_store.memory]", "blob_store.memory: unknown key; known here: fs"),
-        ("zzz = 1", "zzz: unknown key; known here: server, global, blob_store, metadata_store,"),
+        ("zzz = 1", "zzz: unknown key; known here: server, global, auth, blob_store, metadata_"),
         ("[repository.a]\nimmutable_tag = true", "repository.a.immutable_tag: unknown key; did"),
         ('[repository."a/b"]\nzzz = 1', 'repository."a/b".zzz: unknown key; known here: immut'),
         ('"server.port" = 1', '"server.port": unknown key'),
@@ -334,7 +405,7 @@ def toml_lines() -> st.SearchStrategy[str]:
         [path.rpartition(".")[2] for path, _ in keys_with_defaults()]
         + ["tls", "ui", "auth", "a", '"a/b"', '"A"', "''", "fs", "redis", "s3", "upstream"]
     )
-    keys = st.sampled_from([path for path, _ in keys_with_defaults() if "*" not in path])
+    keys = st.sampled_from([path.replace("*", "a") for path, _ in keys_with_defaults()])
     paths = keys | st.lists(words, min_size=1, max_size=4).map(".".join)
     return st.builds("{} = {}".format, paths, toml_values())
 
@@ -355,3 +426,28 @@ def test_same_text_twice_is_the_same_as_once(text: str) -> None:
 
     assert once == twice or isinstance(twice, OperatorError)
     assert isinstance(once, OperatorError) == isinstance(twice, OperatorError)
+
+
+def tables() -> st.SearchStrategy[dict[str, object]]:
+    names = st.sampled_from(["a", "b", "c"])
+    scalars: st.SearchStrategy[object] = st.integers() | st.lists(st.integers(), max_size=2)
+    inner = st.recursive(scalars, lambda below: st.dictionaries(names, below, max_size=3))
+    return st.dictionaries(names, inner, max_size=3)
+
+
+@QUICK
+@given(tables(), tables())
+def test_what_the_later_table_says_holds_and_the_rest_stays(
+    base: dict[str, object], over: dict[str, object]
+) -> None:
+    merged = merge(base, over)
+
+    assert merged.keys() == base.keys() | over.keys()
+    for key, value in merged.items():
+        before, after = base.get(key), over.get(key, base.get(key))
+        if isinstance(before, dict) and isinstance(after, dict):
+            assert value == merge(before, after)
+        else:
+            assert value == after
+    assert merge(merged, over) == merged
+    assert merge(base, {}) == merge({}, base) == base

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from angos_trio.config.paths import quoted
 from angos_trio.config.values import (
     SIZE_MAX,
     check_directory,
     check_repository,
     compile_exclusions,
     parse_size,
-    quoted,
 )
 from angos_trio.errors import OperatorError
 from angos_trio.oci.codes import OciError

@@ -1,8 +1,9 @@
-"""The official conformance program against a registry in its default configuration.
+"""The official conformance program against a registry in its default configuration; then over TLS
+with a user and password, and again with the token flow.
 
 Everything that the program can test is switched on. It passes when no check failed, broke, was
-skipped or was disabled, and when there were as many checks as tests/pins.toml expects. Only the
-standard library is used; started by `make conformance`.
+skipped or was disabled, and when there were as many checks as tests/pins.toml expects; each time.
+Started by `make conformance`.
 """
 
 from __future__ import annotations
@@ -12,13 +13,16 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import xml.etree.ElementTree as ET
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.conformance.suite import CACHE, give_up, go, pin, require_go
 from tests.running import RegistryDidNotStart, RunningRegistry, running_registry
+from tests.secure import PASSWORD, USER, Secure
 
 RUN_SECS_MAX = 600
 
@@ -100,7 +104,9 @@ def install(module: str, version: str) -> Path:
     return program
 
 
-def settings(registry: RunningRegistry, oci_version: str, results: Path) -> dict[str, str]:
+def settings(
+    registry: RunningRegistry, oci_version: str, results: Path, secure: Secure | None
+) -> dict[str, str]:
     """The environment of the program: nothing inherited that could switch something off."""
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("OCI_")}
     return {
@@ -108,9 +114,20 @@ def settings(registry: RunningRegistry, oci_version: str, results: Path) -> dict
         **{f"OCI_API_{name}": "true" for name in APIS},
         **{f"OCI_DATA_{name}": "true" for name in DATA},
         "OCI_REGISTRY": registry.address,
-        "OCI_TLS": "disabled",
         "OCI_VERSION": oci_version,
         "OCI_RESULTS_DIR": str(results),
+        **({"OCI_TLS": "disabled"} if secure is None else trust(secure)),
+    }
+
+
+def trust(secure: Secure) -> dict[str, str]:
+    """What lets the program in: whom it trusts, and who it is."""
+    return {
+        "OCI_TLS": "enabled",
+        "OCI_USERNAME": USER,
+        "OCI_PASSWORD": PASSWORD,
+        "SSL_CERT_FILE": str(secure.ca),
+        "SSL_CERT_DIR": str(secure.folder / "none"),
     }
 
 
@@ -161,16 +178,16 @@ def show(results: Results, seconds: float) -> None:
     )
 
 
-def run(program: Path, oci_version: str) -> Results:
+def run(program: Path, oci_version: str, name: str, secure: Secure | None) -> Results:
     """Start a registry on an empty directory and test it; the reports stay in the cache."""
-    results = CACHE / "results"
+    results = CACHE / "results" / name
     shutil.rmtree(results, ignore_errors=True)
     results.mkdir(parents=True)
-    with running_registry() as registry, (results / "output.txt").open("wb") as output:
+    with _registry(secure) as registry, (results / "output.txt").open("wb") as output:
         subprocess.run(
             [str(program)],
             cwd=results,
-            env=settings(registry, oci_version, results),
+            env=settings(registry, oci_version, results, secure),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -185,21 +202,38 @@ def run(program: Path, oci_version: str) -> Results:
     return read_results(results / "junit.xml")
 
 
+def _registry(secure: Secure | None) -> AbstractContextManager[RunningRegistry]:
+    if secure is None:
+        return running_registry()
+    return running_registry(arguments=["-c", str(secure.write())], probe=secure.probe)
+
+
 def main() -> int:
-    """Run the suite; 0 when everything passed."""
+    """Run the suite in each way; 0 when everything passed."""
     require_go()
     pinned = pin("conformance")
     CACHE.mkdir(parents=True, exist_ok=True)
     program = install(pinned["module"], pinned["version"])
-    started = time.monotonic()
-    try:
-        results = run(program, pinned["oci_version"])
-    except RegistryDidNotStart as error:
-        give_up(str(error))
-    show(results, time.monotonic() - started)
-    if results.passed < pinned["checks_min"]:
-        print(f"expected at least {pinned['checks_min']} passed checks")
-    return 0 if results.is_good(pinned["checks_min"]) else 1
+    is_good = True
+    with tempfile.TemporaryDirectory(prefix="angos-trio-conformance-") as scratch:
+        folder = Path(scratch)
+        ways: dict[str, Secure | None] = {
+            "plain": None,
+            "TLS with Basic": Secure(folder, has_client_ca=False),
+            "TLS with Bearer": Secure(folder, has_client_ca=False, has_tokens=True),
+        }
+        for name, secure in ways.items():
+            started = time.monotonic()
+            try:
+                results = run(program, pinned["oci_version"], name.replace(" ", "-"), secure)
+            except RegistryDidNotStart as error:
+                give_up(str(error))
+            print(f"{name}:")
+            show(results, time.monotonic() - started)
+            if results.passed < pinned["checks_min"]:
+                print(f"expected at least {pinned['checks_min']} passed checks")
+            is_good = is_good and results.is_good(pinned["checks_min"])
+    return 0 if is_good else 1
 
 
 if __name__ == "__main__":

@@ -13,10 +13,11 @@ import msgspec
 from msgspec import inspect
 
 from angos_trio.api.context import Runtime
-from angos_trio.api.routes import build_routes
+from angos_trio.api.routes import build_operator_routes, build_routes
 from angos_trio.cli import main as cli
-from angos_trio.config.model import Config
-from angos_trio.config.parse import keys_with_defaults
+from angos_trio.config.model import Config, Secret
+from angos_trio.config.tables import keys_with_defaults
+from angos_trio.http.routing import Admission
 from angos_trio.oci.codes import TABLE, Code
 from angos_trio.telemetry.metrics import Metrics, StorageGauges
 from tests.docs.pages import REPOSITORY
@@ -37,52 +38,63 @@ def key_types() -> dict[str, str]:
 
 
 def keys_of_the_start() -> set[str]:
-    """Every key that a reload does not change."""
+    """Every key, or table, that a reload does not change, or neither adds nor takes away."""
     return set(_marked(inspect.type_info(Config), ""))
 
 
 def _marked(kind: inspect.Type, path: str) -> Iterator[str]:
-    if isinstance(kind, inspect.Metadata):
-        if (kind.extra or {}).get("at_start"):
-            yield path
-    elif isinstance(found := _without_none(kind), inspect.StructType):
-        for field in found.fields:
+    if _has_mark(kind, "at_start") or _has_mark(kind, "presence_at_start"):
+        yield path
+        return
+    kind = _bare(kind)
+    if isinstance(kind, inspect.StructType):
+        for field in kind.fields:
             yield from _marked(field.type, f"{path}.{field.encode_name}".lstrip("."))
+    elif isinstance(kind, inspect.DictType):
+        yield from _marked(kind.value_type, f"{path}.*")
 
 
 def _key_types(kind: inspect.Type, path: str) -> Iterator[tuple[str, str]]:
-    kind = _without_none(_bare(kind))
-    if isinstance(kind, inspect.StructType):
-        for field in kind.fields:
+    bare = _bare(kind)
+    if isinstance(bare, inspect.StructType):
+        for field in bare.fields:
             yield from _key_types(field.type, f"{path}.{field.encode_name}".lstrip("."))
-    elif isinstance(kind, inspect.DictType):
-        yield from _key_types(kind.value_type, f"{path}.*")
+    elif isinstance(bare, inspect.DictType):
+        yield from _key_types(bare.value_type, f"{path}.*")
     else:
         yield path, _type_text(kind)
 
 
 def _bare(kind: inspect.Type) -> inspect.Type:
-    """Without our own marks."""
-    return _bare(kind.type) if isinstance(kind, inspect.Metadata) else kind
-
-
-def _without_none(kind: inspect.Type) -> inspect.Type:
+    """Without our own marks, and without None."""
+    if isinstance(kind, inspect.Metadata):
+        return _bare(kind.type)
     if not isinstance(kind, inspect.UnionType):
         return kind
-    kept = tuple(item for item in kind.types if not isinstance(item, inspect.NoneType))
+    kept = tuple(_bare(item) for item in kind.types if not isinstance(item, inspect.NoneType))
     return kept[0] if len(kept) == 1 else inspect.UnionType(kept)
 
 
+def _has_mark(kind: inspect.Type, mark: str) -> bool:
+    if isinstance(kind, inspect.Metadata):
+        return mark in (kind.extra or {}) or _has_mark(kind.type, mark)
+    return isinstance(kind, inspect.UnionType) and any(_has_mark(item, mark) for item in kind.types)
+
+
 def _type_text(kind: inspect.Type) -> str:
-    match kind:
+    if _has_mark(kind, "is_path"):
+        return "path"
+    match _bare(kind):
         case inspect.BoolType():
             return "boolean"
         case inspect.IntType(ge=int(least), le=int(most)):
             return f"integer, {least} to {most}"
         case inspect.StrType():
             return "text"
-        case inspect.VarTupleType(item_type=inspect.StrType()):
-            return "list of texts"
+        case inspect.CustomType(cls=cls) if cls is Secret:
+            return "secret"
+        case inspect.VarTupleType(item_type=item):
+            return f"list of {_type_text(item)}s"
         case inspect.UnionType(types=(inspect.IntType(), inspect.StrType())):
             return "size"
         case inspect.LiteralType(values=values):
@@ -105,16 +117,27 @@ def _toml(value: object) -> str:
     return f"`{text}`"
 
 
+_ADMISSIONS: Final = {
+    Admission.POLICY: "asked",
+    Admission.IDENTITY: "outside",
+    Admission.OPTIONAL: "outside",
+    Admission.PUBLIC: "outside",
+}
+
+
 @functools.cache
 def routes() -> set[str]:
-    """Every operation: method, path, action, and whether the policy is asked."""
-    table = build_routes(Runtime(cast(Any, None), Metrics(), cast(Any, None)))
-    return {
-        f"{method} {route.template} {operation.action} "
-        f"{'outside' if operation.is_public else 'asked'}"
-        for route in table.routes
-        for method, operation in route.operations.items()
-    }
+    """Every operation: method, path, action, and whether the policy is asked; or that only the
+    operator has it."""
+    runtime = Runtime(cast(Any, None), Metrics(), cast(Any, None))
+    everybodys = {route.template for route in build_routes(runtime).routes}
+    found = set()
+    for route in build_operator_routes(runtime, set).routes:
+        for method, operation in route.operations.items():
+            is_everybodys = route.template in everybodys
+            policy = _ADMISSIONS[operation.admission] if is_everybodys else "operator"
+            found.add(f"{method} {route.template} {operation.action} {policy}")
+    return found
 
 
 def error_pairs() -> set[str]:
@@ -212,7 +235,7 @@ def _trees() -> dict[str, ast.Module]:
 
 
 def options() -> set[str]:
-    """Every option of every command, as the docs write it."""
+    """Every option and argument of every command, as the docs write it."""
     return set(_options(cli._parser(), "angos-trio"))
 
 
@@ -224,6 +247,7 @@ def _options(parser: argparse.ArgumentParser, command: str) -> Iterator[str]:
         else:
             argument = f" {action.metavar}" if action.metavar else ""
             spelled = ", ".join(f"`{option}{argument}`" for option in action.option_strings)
+            spelled = spelled or f"`{action.metavar}`"
             yield f"{command}: {spelled}"
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
-from typing import cast
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 import pytest
 import trio
@@ -15,86 +15,137 @@ from quart_trio.wrappers.request import TrioRequest
 from werkzeug.datastructures import Headers
 
 from angos_trio.auth.access import Access
+from angos_trio.auth.authenticate import NotAuthenticatedError, Shown
 from angos_trio.http.call import Call
-from angos_trio.http.gate import Gate, is_loopback_address, is_loopback_host
+from angos_trio.http.challenge import Challenges
+from angos_trio.http.front import Front, is_loopback_address, is_loopback_host
+from angos_trio.http.gate import Gate
 from angos_trio.http.reply import Reply
-from angos_trio.http.routing import Operation
-from angos_trio.identity import Action, Caller, Decision, Identity, Target
+from angos_trio.http.routing import Admission, Match, Operation, Route
+from angos_trio.identity import (
+    CERTIFICATE_EXTENSION,
+    Action,
+    Approach,
+    Certificate,
+    Decision,
+    Identity,
+    Target,
+    anonymous,
+)
 from angos_trio.oci.codes import Code, OciError
+from tests.factories import make_certificate
 from tests.oci.refusals import refused
 from tests.oci.strategies import QUICK, texts
 from tests.server.log_lines import LogLines
 
 ADDRESS = "192.0.2.7"
-OPEN = Access(is_open=True, loopback_only=False)
-CLOSED = Access(is_open=False, loopback_only=False)
-LOCAL = Access(is_open=True, loopback_only=True)
+ALICE = Identity("basic", "", "alice", ADDRESS, id="a")
+NOBODY = anonymous(ADDRESS)
 NAME = {"name": "library/nginx"}
+TOKENS = Challenges(has_tokens=True)
 
 
 async def answer(call: Call) -> Reply:
     return Reply(200)
 
 
-def operation_of(action: Action = Action.GET_BLOB, is_public: bool = False) -> Operation:
-    return Operation(action, answer, is_public)
+class Asked:
+    """Rules that note what they are asked and always give the same answer."""
+
+    def __init__(self, *, allowed: bool, loopback_only: bool = False) -> None:
+        self.allowed = allowed
+        self.loopback_only = loopback_only
+        self.questions: list[tuple[Identity, Action, Target]] = []
+        self.approaches: list[Approach] = []
+
+    async def authorize(
+        self, identity: Identity, action: Action, target: Target, approach: Approach
+    ) -> Decision:
+        self.questions.append((identity, action, target))
+        self.approaches.append(approach)
+        return Decision(self.allowed, "rule 7", "because")
+
+    def visible(self, identity: Identity, namespace: str, approach: Approach) -> bool:
+        return self.allowed
+
+    async def learn(
+        self, identity: Identity, namespaces: Sequence[str], approach: Approach
+    ) -> None:
+        self.approaches.append(approach)
 
 
-def admit(
-    access: Access,
-    *,
-    operation: Operation | None = None,
-    values: Mapping[str, str] = NAME,
-    host: str | None = "registry.example.test",
-    caller: Caller | None = None,
-) -> None:
-    gate = Gate(access)
-    call = call_of(caller or gate.identify(ADDRESS), values, host)
-    trio.run(gate.admit, call, operation or operation_of())
+class Knows:
+    """Says that everybody is the same, or that something is wrong; notes what was shown."""
+
+    def __init__(self, answer: Identity | Exception = NOBODY) -> None:
+        self.answer = answer
+        self.shown: list[Shown] = []
+
+    async def authenticate(self, shown: Shown) -> Identity:
+        self.shown.append(shown)
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
 
 
-def call_of(
-    caller: Caller, values: Mapping[str, str], host: str | None = None, query: bytes = b""
-) -> Call:
-    headers = Headers({} if host is None else {"Host": host})
-    scope = cast(HTTPScope, {"type": "http"})
-    request = TrioRequest(
-        "GET", "http", "/", query, headers, "", "1.1", scope, send_push_promise=push
+def gate_of(
+    asked: Asked, knows: Knows, front: Front | None = None, challenges: Challenges | None = None
+) -> Gate:
+    return Gate(cast(Access, asked), knows, front or Front(), challenges or Challenges())
+
+
+def request_of(
+    *headers: tuple[str, str], method: str = "GET", certificate: Certificate | None = None
+) -> TrioRequest:
+    raw = [(name.lower().encode(), value.encode()) for name, value in headers]
+    scope: dict[str, Any] = {
+        "type": "http",
+        "scheme": "http",
+        "raw_path": b"/v2/x",
+        "query_string": b"",
+        "headers": raw,
+        "client": (ADDRESS, 1),
+        "extensions": {CERTIFICATE_EXTENSION: certificate} if certificate else {},
+    }
+    return TrioRequest(
+        method,
+        "http",
+        "/v2/x",
+        b"",
+        Headers(list(headers)),
+        "",
+        "1.1",
+        cast(HTTPScope, scope),
+        send_push_promise=push,
     )
-    return Call(request, caller, values, "request-1")
 
 
 async def push(path: str, headers: Headers) -> None:
     raise AssertionError("nothing is pushed")
 
 
-class Asked:
-    """An access rule that notes what it is asked and always gives the same answer."""
-
-    def __init__(self, allowed: bool) -> None:
-        self.allowed = allowed
-        self.questions: list[tuple[Action, Target]] = []
-
-    async def may(self, action: Action, target: Target) -> Decision:
-        self.questions.append((action, target))
-        return Decision(self.allowed, "rule 7", "because")
-
-    def sees(self, namespace: str) -> bool:
-        return self.allowed
+def admit(
+    gate: Gate,
+    *headers: tuple[str, str],
+    action: Action = Action.GET_BLOB,
+    admission: Admission = Admission.POLICY,
+    values: Mapping[str, str] = NAME,
+    **request: Any,
+) -> Call:
+    return admitted(
+        gate, request_of(*headers, **request), Operation(action, answer, admission), values
+    )
 
 
-def caller_of(asked: Asked, subject: str) -> Caller:
-    return Caller(Identity("basic", "local", subject, ADDRESS), asked.may, asked.sees)
+def admitted(
+    gate: Gate, request: TrioRequest, operation: Operation, values: Mapping[str, str]
+) -> Call:
+    match = Match(Route("/", {}), values)
+    return trio.run(gate.admit, request, operation, match, "request-1")
 
 
-@pytest.mark.parametrize("access", [OPEN, CLOSED])
-def test_everybody_is_anonymous_and_bound_to_the_access_rules(access: Access) -> None:
-    caller = Gate(access).identify(ADDRESS)
-    decision = trio.run(caller.may, Action.GET_BLOB, Target("library/nginx"))
-
-    assert caller.identity == Identity("anonymous", "", "", ADDRESS)
-    assert decision.allowed == access.is_open
-    assert caller.sees("library/nginx") == access.is_open
+def passing(knows: Knows | None = None, **options: Any) -> Gate:
+    return gate_of(Asked(allowed=True), knows or Knows(ALICE), **options)
 
 
 @pytest.mark.parametrize("action", Action)
@@ -103,18 +154,41 @@ def test_declared_action_is_asked_about_the_namespace_once(
     action: Action, values: Mapping[str, str], namespace: str | None
 ) -> None:
     asked = Asked(allowed=True)
-    admit(CLOSED, operation=operation_of(action), values=values, caller=caller_of(asked, "alice"))
+    call = admit(gate_of(asked, Knows(ALICE)), action=action, values=values)
 
-    assert asked.questions == [(action, Target(namespace))]
+    assert asked.questions == [(ALICE, action, Target(namespace))]
+    assert call.caller.identity == ALICE
+    assert call.decision == Decision(True, "rule 7", "because")
 
 
-def test_open_registry_lets_everybody_pass() -> None:
-    admit(OPEN)
+def test_caller_is_bound_to_the_rules_and_to_how_they_came() -> None:
+    asked = Asked(allowed=True)
+    call = admit(gate_of(asked, Knows(ALICE)), ("Host", "registry.example.test"))
+    trio.run(call.caller.may, Action.GET_BLOB, Target("other"))
+    trio.run(call.caller.learn, ["other"])
+
+    assert asked.questions[-1] == (ALICE, Action.GET_BLOB, Target("other"))
+    assert {approach.host for approach in asked.approaches} == {"registry.example.test"}
+    assert call.caller.sees("other")
+
+
+def test_what_is_shown_is_the_header_the_certificate_and_the_address() -> None:
+    knows, certificate = Knows(ALICE), make_certificate()
+    admit(passing(knows), ("Authorization", "Bearer x"), certificate=certificate)
+
+    assert knows.shown == [Shown(ADDRESS, "Bearer x", certificate)]
+
+
+def test_two_authorization_headers_are_shown_as_one_that_nobody_takes() -> None:
+    knows = Knows(ALICE)
+    admit(passing(knows), ("Authorization", "Bearer x"), ("Authorization", "Basic y"))
+
+    assert knows.shown[0].authorization == "Bearer x, Basic y"
 
 
 def test_stranger_is_refused_with_a_challenge() -> None:
     with pytest.raises(OciError) as caught:
-        admit(CLOSED)
+        admit(gate_of(Asked(allowed=False), Knows()))
 
     error = caught.value
     assert (error.code, error.status) == (Code.UNAUTHORIZED, 401)
@@ -122,9 +196,20 @@ def test_stranger_is_refused_with_a_challenge() -> None:
     assert error.detail == "get-blob"
 
 
+def test_stranger_is_sent_to_the_token_service_where_there_is_one() -> None:
+    gate = gate_of(Asked(allowed=False), Knows(), challenges=TOKENS)
+    with pytest.raises(OciError) as caught:
+        admit(gate, ("Host", "registry.example.test"))
+
+    assert caught.value.headers["WWW-Authenticate"] == (
+        'Bearer realm="http://registry.example.test/token",service="angos-trio",'
+        'scope="repository:library/nginx:pull"'
+    )
+
+
 def test_known_caller_is_denied_without_a_challenge() -> None:
     with pytest.raises(OciError) as caught:
-        admit(CLOSED, caller=caller_of(Asked(allowed=False), "alice"))
+        admit(gate_of(Asked(allowed=False), Knows(ALICE)))
 
     error = caught.value
     assert (error.code, error.status) == (Code.DENIED, 403)
@@ -132,76 +217,169 @@ def test_known_caller_is_denied_without_a_challenge() -> None:
     assert error.detail == "get-blob"
 
 
-@pytest.mark.parametrize("access", [CLOSED, LOCAL])
-def test_public_route_is_outside_any_policy(access: Access) -> None:
-    asked = Asked(allowed=False)
-    admit(
-        access,
-        operation=operation_of(Action.HEALTH, is_public=True),
-        values={},
-        caller=caller_of(asked, ""),
-    )
+@pytest.mark.parametrize(
+    ("knows", "headers", "is_asked"),
+    [
+        (Knows(), [], True),
+        (Knows(), [("Authorization", "Bearer anonymous")], False),
+        (Knows(ALICE), [], False),
+    ],
+    ids=["nothing", "an anonymous token", "a certificate"],
+)
+def test_version_check_asks_who_is_there_when_nothing_is_shown(
+    knows: Knows, headers: list[tuple[str, str]], is_asked: bool
+) -> None:
+    gate = passing(knows, challenges=TOKENS)
+
+    def ask() -> None:
+        admit(gate, ("Host", "a.example.test"), *headers, action=Action.GET_API_VERSION, values={})
+
+    if is_asked:
+        with refused(Code.UNAUTHORIZED, 401):
+            ask()
+    else:
+        ask()
+
+
+def test_what_is_shown_and_wrong_is_refused_and_told_to_the_log(log_lines: LogLines) -> None:
+    asked = Asked(allowed=True)
+    wrong = NotAuthenticatedError("the password is wrong", "alice")
+    with refused(Code.UNAUTHORIZED, 401):
+        admit(gate_of(asked, Knows(wrong)))
+    [line] = log_lines.of("authentication.failed")
 
     assert asked.questions == []
+    assert (line["room"], line["request_id"]) == ("audit", "request-1")
+    assert (line["subject"], line["reason"]) == ("alice", "the password is wrong")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OciError(Code.TOOMANYREQUESTS, headers={"Retry-After": "7"}),
+        OciError(Code.UNAVAILABLE, status=503, message="the provider does not answer"),
+    ],
+)
+def test_other_refusals_of_the_authenticator_are_the_answer(
+    error: OciError, log_lines: LogLines
+) -> None:
+    with pytest.raises(OciError) as caught:
+        admit(passing(Knows(error)))
+    [line] = log_lines.of("authentication.failed")
+
+    assert caught.value is error
+    assert line["status"] == error.status
+
+
+@pytest.mark.parametrize("loopback_only", [True, False])
+def test_public_route_asks_nobody(loopback_only: bool) -> None:
+    asked, knows = Asked(allowed=False, loopback_only=loopback_only), Knows(ALICE)
+    call = admit(gate_of(asked, knows), action=Action.HEALTH, admission=Admission.PUBLIC, values={})
+
+    assert (asked.questions, knows.shown) == ([], [])
+    assert call.caller.identity == NOBODY
+
+
+def test_route_for_everybody_knows_who_asks_if_it_can() -> None:
+    def ask(knows: Knows) -> Identity:
+        gate = gate_of(Asked(allowed=False), knows)
+        return admit(gate, admission=Admission.OPTIONAL, values={}).caller.identity
+
+    assert ask(Knows(ALICE)) == ALICE
+    assert ask(Knows(NotAuthenticatedError("wrong"))) == NOBODY
+    assert ask(Knows(OciError(Code.TOOMANYREQUESTS))) == NOBODY
+
+
+def test_route_that_wants_an_identity_asks_no_policy_and_takes_nothing_wrong() -> None:
+    asked = Asked(allowed=False)
+    call = admit(gate_of(asked, Knows()), admission=Admission.IDENTITY, values={})
+
+    assert call.caller.identity == NOBODY
+    assert asked.questions == []
+    with refused(Code.UNAUTHORIZED, 401):
+        wrong = Knows(NotAuthenticatedError("wrong"))
+        admit(gate_of(asked, wrong), admission=Admission.IDENTITY, values={})
+
+
+def test_call_says_who_somebody_is_that_shows_something_else() -> None:
+    knows, certificate = Knows(ALICE), make_certificate()
+    call = admit(passing(knows), certificate=certificate)
+
+    assert trio.run(call.identify, "Basic x") == ALICE
+    assert knows.shown[-1] == Shown(ADDRESS, "Basic x", certificate)
 
 
 @pytest.mark.parametrize("name", ["", "..", "Library", "a/../b", "a\n", "a" * 10_000])
-@pytest.mark.parametrize("access", [OPEN, CLOSED, LOCAL])
-@pytest.mark.parametrize("is_public", [True, False])
+@pytest.mark.parametrize("loopback_only", [True, False])
+@pytest.mark.parametrize("admission", Admission)
 def test_malformed_name_is_refused_before_anything_is_asked(
-    name: str, access: Access, is_public: bool
+    name: str, loopback_only: bool, admission: Admission
 ) -> None:
-    asked = Asked(allowed=True)
+    asked, knows = Asked(allowed=True, loopback_only=loopback_only), Knows(ALICE)
     with refused(Code.NAME_INVALID, 400):
-        admit(
-            access,
-            operation=operation_of(is_public=is_public),
-            values={"name": name},
-            caller=caller_of(asked, "alice"),
-        )
+        admit(gate_of(asked, knows), admission=admission, values={"name": name})
 
-    assert asked.questions == []
+    assert (asked.questions, knows.shown) == ([], [])
+
+
+HERE = Asked(allowed=True, loopback_only=True)
 
 
 @pytest.mark.parametrize("host", [None, "", "registry.example.test", "192.0.2.1:8000"])
 def test_foreign_host_is_denied_on_a_registry_for_this_machine(host: str | None) -> None:
-    asked = Asked(allowed=True)
+    asked, knows = Asked(allowed=True, loopback_only=True), Knows()
     with refused(Code.DENIED, 403):
-        admit(LOCAL, host=host, caller=caller_of(asked, "alice"))
+        admit(gate_of(asked, knows), *([] if host is None else [("Host", host)]))
 
-    assert asked.questions == []
+    assert (asked.questions, knows.shown) == ([], [])
 
 
 @pytest.mark.parametrize("host", ["localhost:8000", "127.0.0.1", "[::1]:8000"])
 def test_loopback_host_passes_on_a_registry_for_this_machine(host: str) -> None:
-    admit(LOCAL, host=host)
+    admit(gate_of(HERE, Knows()), ("Host", host))
 
 
-@pytest.mark.parametrize("host", [None, "", "registry.example.test", "no host at all"])
-def test_host_does_not_matter_where_a_policy_decides(host: str | None) -> None:
-    admit(OPEN, host=host)
+@pytest.mark.parametrize("host", ["", "registry.example.test", "no host at all"])
+def test_host_does_not_matter_where_a_policy_decides(host: str) -> None:
+    admit(passing(), ("Host", host))
+
+
+def test_page_of_another_site_changes_nothing(log_lines: LogLines) -> None:
+    asked, knows = Asked(allowed=True), Knows(ALICE)
+    with refused(Code.DENIED, 403):
+        admit(
+            gate_of(asked, knows),
+            ("Host", "registry.example.test"),
+            ("Origin", "http://other.example.test"),
+            method="DELETE",
+        )
+    [line] = log_lines.of("access.denied")
+
+    assert (asked.questions, knows.shown) == ([], [])
+    assert line["rule"] == "origin"
 
 
 def test_denial_is_in_the_audit_log_with_the_rule_that_decided(log_lines: LogLines) -> None:
     with refused(Code.DENIED, 403):
-        admit(CLOSED, caller=caller_of(Asked(allowed=False), "alice"))
+        admit(gate_of(Asked(allowed=False), Knows(ALICE)))
     [line] = log_lines.of("access.denied")
 
-    assert line["room"] == "audit"
+    assert (line["room"], line["request_id"]) == ("audit", "request-1")
     assert (line["action"], line["namespace"]) == ("get-blob", "library/nginx")
     assert (line["rule"], line["reason"], line["address"]) == ("rule 7", "because", ADDRESS)
+    assert line["identity"] == "basic::alice"
 
 
 def test_denial_of_a_foreign_host_is_in_the_audit_log(log_lines: LogLines) -> None:
     with refused(Code.DENIED, 403):
-        admit(LOCAL)
+        admit(gate_of(HERE, Knows()))
     [line] = log_lines.of("access.denied")
 
-    assert line["rule"]
+    assert line["rule"] == "loopback-host"
 
 
 def test_request_that_passes_is_not_in_the_audit_log(log_lines: LogLines) -> None:
-    admit(OPEN)
+    admit(passing())
 
     assert log_lines.all() == []
 

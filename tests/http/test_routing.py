@@ -222,6 +222,39 @@ def test_malformed_name_has_a_route_and_is_then_refused(path: str, name: str) ->
         RepositoryName(name)
 
 
+FILLED = table_of((*TEMPLATES, "/v2/_ext/_keys", "/v2/_ext/_keys/{id}"))
+
+
+@pytest.mark.parametrize(
+    ("path", "template", "values"),
+    [
+        ("/v2/_ext/_keys", "/v2/_ext/_keys", {}),
+        ("/v2/_ext/_keys/", "/v2/_ext/_keys", {}),
+        ("/v2/_ext/_keys/abc", "/v2/_ext/_keys/{id}", {"id": "abc"}),
+        ("/v2/_ext/_keys/a%20b", "/v2/_ext/_keys/{id}", {"id": "a b"}),
+        ("/v2/%5Fext/_keys/..", "/v2/_ext/_keys/{id}", {"id": ".."}),
+        ("/v2/a/manifests/x", MANIFEST, {"name": "a", "reference": "x"}),
+        ("/v2/_ext/_keys/tags/list", TAGS, {"name": "_ext/_keys"}),
+    ],
+)
+def test_segment_in_braces_takes_one_segment_and_a_name_is_not_needed(
+    path: str, template: str, values: Mapping[str, str]
+) -> None:
+    match = FILLED.find(path.encode())
+
+    assert match is not None
+    assert (match.route.template, match.values) == (template, values)
+
+
+@pytest.mark.parametrize(
+    "path", ["/v2/_ext", "/v2/_ext/_keys/a/b", "/v2/_ext/_keys//", "/_ext/_keys/a"]
+)
+def test_more_or_fewer_segments_are_no_such_route(path: str) -> None:
+    match = FILLED.find(path.encode())
+
+    assert match is None or "{" not in match.route.template
+
+
 def test_table_of_no_routes_finds_nothing() -> None:
     assert table_of(()).find(b"/v2/") is None
 

@@ -14,10 +14,10 @@ T = TypeVar("T")
 
 
 @contextmanager
-def refused(code: Code, status: int) -> Iterator[None]:
+def refused(code: Code, status: int) -> Iterator[pytest.ExceptionInfo[OciError]]:
     """The block raises OciError with this code and status."""
     with pytest.raises(OciError) as caught:
-        yield
+        yield caught
     assert (caught.value.code, caught.value.status) == (code, status)
 
 

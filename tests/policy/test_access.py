@@ -18,7 +18,7 @@ IDENTITY = {
     "certificate": None,
     "oidc": {"provider_name": "ci", "claims": {"repository": "org/app", "n": 1}},
 }
-FACTS = Facts(REQUEST, IDENTITY, False)
+FACTS = Facts(IDENTITY).about(REQUEST, has_repository_policy=False)
 
 
 def decided(*texts: str, allows: bool = False, facts: Facts = FACTS) -> Verdict:
@@ -83,7 +83,9 @@ def test_what_rules_can_say(text: str) -> None:
 
 
 def test_rule_knows_whether_the_repository_has_a_policy() -> None:
-    assert decided("has_repository_policy()", facts=Facts(REQUEST, IDENTITY, True)).allowed
+    assert decided(
+        "has_repository_policy()", facts=Facts(IDENTITY).about(REQUEST, has_repository_policy=True)
+    ).allowed
 
 
 @pytest.mark.parametrize(

@@ -36,18 +36,18 @@ SUBJECT = digest_of(b"the subject")
 
 
 async def pages(
-    listing: Callable[[Page], Awaitable[Listing]], size: int, pages_max: int = 100
+    listing: Callable[[Page, int | None], Awaitable[Listing]], size: int, pages_max: int = 100
 ) -> list[Listing]:
     """Every page, following each to the next."""
     found: list[Listing] = []
-    last = ""
+    last, behind = "", None
     for _ in range(pages_max):
-        page = await listing(Page(size, last))
+        page = await listing(Page(size, last), behind)
         found.append(page)
         if page.next_after is None:
             return found
-        assert page.next_after > last
-        last = page.next_after
+        assert page.next_after > last or page.next_behind is not None
+        last, behind = page.next_after, page.next_behind
     raise AssertionError("the pages have no end")
 
 
@@ -59,7 +59,7 @@ def test_pages_of_tags_are_whole_and_disjoint(root: Path, size: int) -> None:
         async with opened_registry(root) as registry:
             for name in names:
                 await push(registry, name, numbered(1))
-            found = await pages(lambda page: list_tags(registry, NAME, page), size)
+            found = await pages(lambda page, _: list_tags(registry, NAME, page), size)
 
             assert [name for page in found for name in page.names] == sorted(names, key=str.encode)
             assert [len(page.names) for page in found[:-1]] == [size] * (len(found) - 1)
@@ -142,8 +142,11 @@ def test_pages_of_the_catalog_have_what_the_caller_sees_once_each(
                 return name in visible
 
             found = await pages(
-                lambda page: list_catalog(registry, caller_of(sees=sees), page), size
+                lambda page, behind: list_catalog(registry, caller_of(sees=sees), page, behind),
+                size,
             )
+            told = {page.next_after for page in found if page.next_after}
+            assert told <= set(visible), "the cursor names what the caller does not see"
             assert [name for page in found for name in page.names] == visible
             assert looked_at == names
 
@@ -161,7 +164,13 @@ def test_page_examines_at_most_ten_names_for_each_one_asked_for(root: Path, size
             page = await list_catalog(registry, caller, Page(size, ""))
 
             assert looked_at == names[: 10 * size]
-            assert page == Listing([], names[10 * size - 1])
+            assert page.names == []
+            assert page.next_after == ""
+            assert page.next_behind is not None
+
+            following = await list_catalog(registry, caller, Page(size, ""), page.next_behind)
+            assert looked_at == names[: 20 * size]
+            assert following.names == []
 
     run(test)
 

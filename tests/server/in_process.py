@@ -6,9 +6,12 @@ over sockets, and look into its loop when they ask what is left behind.
 
 from __future__ import annotations
 
+import os
+import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
+from pathlib import Path
 from typing import Any, TypeVar
 
 import trio
@@ -16,7 +19,7 @@ import trio.testing
 
 from angos_trio.server.connection import AsgiApp
 from angos_trio.server.serve import ServeOptions, serve
-from angos_trio.server.sockets import listen, listeners_of
+from angos_trio.server.sockets import listen, listen_for_operator, listeners_of
 from tests.server.secured import Secured
 from tests.server.wire import HOST, Wire, eventually
 
@@ -25,7 +28,7 @@ THREAD_SECS_MAX = 30.0
 
 
 class InProcessServer:
-    """A server that is running until `stop`; `address` is where it listens."""
+    """A server that is running until `stop`; `address` is where it listens, if not on a path."""
 
     def __init__(
         self,
@@ -33,11 +36,13 @@ class InProcessServer:
         options: ServeOptions,
         *,
         receive_buffer_bytes: int | None = None,
+        socket_path: Path | None = None,
         secured: Secured | None = None,
     ) -> None:
         self.secured = secured
         self._application = application
         self._options = options
+        self._socket_path = socket_path
         self._receive_buffer_bytes = receive_buffer_bytes
         self._is_listening = threading.Event()
         self._error: BaseException | None = None
@@ -69,14 +74,25 @@ class InProcessServer:
 
     async def _main(self) -> None:
         async with self._application as application:
-            listeners = listeners_of(listen(HOST, 0))
+            listeners = listeners_of(self._listen())
             for listener in listeners:
                 self._shrink(listener.socket)
-            self.address = listeners[0].socket.getsockname()[:2]
+            if self._socket_path is None:
+                self.address = listeners[0].socket.getsockname()[:2]
             self._token = trio.lowlevel.current_trio_token()
             self._stops, stops = trio.open_memory_channel[None](2)
             self._is_listening.set()
             await serve(application, listeners, self._options, stops.receive)
+
+    def _listen(self) -> list[socket.socket]:
+        path = self._socket_path
+        if path is None:
+            return listen(HOST, 0)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            return [listen_for_operator(path, folder)]
+        finally:
+            os.close(folder)
 
     def _shrink(self, listener: trio.socket.SocketType) -> None:
         size = self._receive_buffer_bytes
@@ -165,22 +181,41 @@ def in_process(
     receive_buffer_bytes: int | None = None,
     secured: Secured | None = None,
 ) -> Iterator[InProcessServer]:
-    """A server for the length of a `with` block.
+    """A server on a loopback port for the length of a `with` block.
 
     `application` is an ASGI callable, or what opens one in the server's loop and closes it there.
     """
-    opened = (
-        application
-        if isinstance(application, AbstractAsyncContextManager)
-        else nullcontext(application)
-    )
     tls = None if secured is None else secured.options
-    options = ServeOptions(stall_secs=stall_secs, drain_secs=drain_secs, tls=tls)
     server = InProcessServer(
-        opened, options, receive_buffer_bytes=receive_buffer_bytes, secured=secured
+        _opened(application),
+        ServeOptions(stall_secs=stall_secs, drain_secs=drain_secs, tls=tls),
+        receive_buffer_bytes=receive_buffer_bytes,
+        secured=secured,
     )
     server.start(clock)
     try:
         yield server
     finally:
         server.stop()
+
+
+@contextmanager
+def on_unix_socket(
+    application: AbstractAsyncContextManager[AsgiApp], path: Path
+) -> Iterator[InProcessServer]:
+    """The same on a Unix socket."""
+    options = ServeOptions(stall_secs=30.0, drain_secs=2.0)
+    server = InProcessServer(_opened(application), options, socket_path=path)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def _opened(
+    application: AsgiApp | AbstractAsyncContextManager[AsgiApp],
+) -> AbstractAsyncContextManager[AsgiApp]:
+    if isinstance(application, AbstractAsyncContextManager):
+        return application
+    return nullcontext(application)

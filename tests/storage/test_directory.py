@@ -11,7 +11,13 @@ import pytest
 
 from angos_trio.errors import OperatorError
 from angos_trio.oci.digest import digest_of
-from angos_trio.storage.directory import DataDirectory, prepare, take_instance_lock
+from angos_trio.storage.directory import (
+    DataDirectory,
+    prepare,
+    take_instance_lock,
+    try_instance_lock,
+)
+from tests.skips import leave_out
 from tests.storage.support import (
     ScriptedFiles,
     failing,
@@ -152,3 +158,37 @@ def test_preparing_twice_changes_nothing(fresh_root: Path) -> None:
     prepare(directory, files)
 
     assert files.met == []
+
+
+def test_command_takes_the_lock_only_where_nobody_holds_it(fresh_root: Path) -> None:
+    directory = DataDirectory(fresh_root)
+    open_once(fresh_root)
+
+    lock = try_instance_lock(directory)
+    assert lock is not None
+    assert try_instance_lock(directory) is None
+    os.close(lock)
+    lock = try_instance_lock(directory)
+    assert lock is not None
+    os.close(lock)
+
+
+def test_command_makes_no_data_directory(fresh_root: Path) -> None:
+    for made in (False, True):
+        if made:
+            fresh_root.mkdir(parents=True)
+        with pytest.raises(OperatorError, match="not a data directory of angos-trio"):
+            try_instance_lock(DataDirectory(fresh_root))
+        assert fresh_root.exists() is made
+    assert list(fresh_root.iterdir()) == []
+
+
+def test_command_of_another_user_changes_nothing(fresh_root: Path) -> None:
+    if os.geteuid() != 0:
+        leave_out("only root can give files away")
+    open_once(fresh_root)
+    os.chown(fresh_root / "format.json", 65_534, 65_534)
+
+    with pytest.raises(OperatorError, match=r"number 65534.*run this command as that user"):
+        try_instance_lock(DataDirectory(fresh_root))
+    os.close(take_instance_lock(DataDirectory(fresh_root)))

@@ -15,7 +15,7 @@ from angos_trio.oci.digest import digest_of
 from angos_trio.oci.manifest import parse_manifest
 from angos_trio.oci.names import RepositoryName, Tag
 from angos_trio.storage.connections import migrate, open_writer
-from angos_trio.storage.metadata import blobs, manifests, namespaces, tags
+from angos_trio.storage.metadata import api_keys, blobs, manifests, namespaces, tags
 from angos_trio.storage.transactions import Rows
 from tests.registry.support import image
 
@@ -49,6 +49,11 @@ VERBS: dict[str, Callable[[Rows], object]] = {
     "tags.list_names": partial(tags.list_names, namespace=1, after="a", limit=10),
     "tags.names_of": partial(tags.names_of, namespace=1, digest=A),
     "tags.delete": partial(tags.delete, namespace=1, tag=Tag("v1"), now=1, by="me"),
+    "api_keys.find": partial(api_keys.find, key_id="a"),
+    "api_keys.find_by_name": partial(api_keys.find_by_name, owner="alice", name="ci"),
+    "api_keys.list_after": partial(api_keys.list_after, after="a", limit=10),
+    "api_keys.revoke": partial(api_keys.revoke, key_id="a"),
+    "api_keys.touch": partial(api_keys.touch, used_at={"a": 1, "b": 2}),
 }
 SORTED = {"blobs.holders"}
 """Bounded otherwise; see `test_holders_cost_no_more_than_are_asked_for`."""
@@ -116,6 +121,8 @@ def test_verb_reads_its_rows_in_their_order(rows: sqlite3.Connection, name: str)
         ),
         ("manifests.find_by_tag", "PRIMARY KEY", "namespace=? AND name=?"),
         ("blobs.is_referenced", "manifest_references_by_digest", "namespace=? AND digest=?"),
+        ("api_keys.find", "PRIMARY KEY", "id=?"),
+        ("api_keys.list_after", "PRIMARY KEY", "id>?"),
     ],
 )
 def test_page_begins_where_its_key_stands(

@@ -20,10 +20,14 @@ BESIDE = " · "
 # Rooms that may import a third-party name. A name that is not here may not be imported at all.
 EVERY_ROOM_BUT = "every room but"
 THIRD_PARTY: Mapping[str, frozenset[str]] = {
+    "argon2": frozenset({"auth"}),
     "cel": frozenset({"policy"}),
-    "cryptography": frozenset({"pki"}),
+    "cryptography": frozenset({"auth", "pki"}),
     "h11": frozenset({"server"}),
+    "httpcore": frozenset({"net"}),
+    "httpx": frozenset({"net"}),
     "hypercorn": frozenset({"server"}),
+    "jwt": frozenset({"auth"}),
     "msgspec": frozenset({"config", "http"}),
     "prometheus_client": frozenset({"telemetry"}),
     "quart": frozenset({"http"}),

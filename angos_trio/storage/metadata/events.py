@@ -8,12 +8,15 @@ from angos_trio.storage.transactions import Rows
 
 
 def append(
-    rows: Rows, *, at: int, kind: str, namespace: RepositoryName, actor: str, payload: str
+    rows: Rows, *, at: int, kind: str, namespace: RepositoryName | None, actor: str, payload: str
 ) -> None:
-    """Write an event into the transaction that makes it true; `payload` is a JSON object."""
+    """Write an event into the transaction that makes it true; `payload` is a JSON object.
+
+    An event of the registry itself stands under the empty name, which is no namespace's.
+    """
     rows.execute(
         "INSERT INTO events (at, kind, namespace, actor, payload) VALUES (?, ?, ?, ?, ?)",
-        (at, kind, namespace, actor, payload),
+        (at, kind, namespace or "", actor, payload),
     )
 
 

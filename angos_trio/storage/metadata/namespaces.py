@@ -21,6 +21,12 @@ def ensure(rows: Rows, name: RepositoryName, now: int) -> int:
     return int(cursor.lastrowid or 0)
 
 
+def name_of(rows: Rows, number: int) -> str | None:
+    """The name of a namespace's number."""
+    row = rows.execute("SELECT name FROM namespaces WHERE id = ?", (number,)).fetchone()
+    return None if row is None else str(row[0])
+
+
 def list_with_content(rows: Rows, after: str, limit: int) -> list[str]:
     """Names of namespaces that hold a manifest, in byte order, strictly after a text.
 

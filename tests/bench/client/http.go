@@ -3,6 +3,8 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +13,7 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"os"
 	"strings"
 	"syscall"
 )
@@ -23,9 +26,10 @@ const (
 
 // connection is one kept-alive HTTP/1.1 connection, used for one request at a time.
 type connection struct {
-	socket  *net.TCPConn
+	socket  net.Conn
 	reader  *bufio.Reader
 	address string
+	headers string
 	scratch []byte
 }
 
@@ -36,20 +40,48 @@ type answer struct {
 	size int64
 }
 
-func dial(address string) *connection {
-	socket, err := net.Dial("tcp", address)
+func dial(o options) *connection {
+	socket, err := net.Dial("tcp", o.address)
 	check(err, "dial")
+	if o.trust != nil {
+		secure := tls.Client(socket, o.trust)
+		check(secure.Handshake(), "handshake")
+		socket = secure
+	}
+	headers := ""
+	if o.authorization != "" {
+		headers = "Authorization: " + o.authorization + "\r\n"
+	}
 	return &connection{
-		socket:  socket.(*net.TCPConn),
+		socket:  socket,
 		reader:  bufio.NewReaderSize(socket, bufferBytes),
-		address: address,
+		address: o.address,
+		headers: headers,
 		scratch: make([]byte, 1<<20),
 	}
 }
 
+// trust is what a client of a registry with TLS trusts, and the certificate that it shows if any.
+func trust(ca, certificate, key string) *tls.Config {
+	if ca == "" {
+		return nil
+	}
+	text, err := os.ReadFile(ca)
+	check(err, "ca")
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(text)
+	config := &tls.Config{RootCAs: pool, ServerName: "127.0.0.1", MinVersion: tls.VersionTLS12}
+	if certificate != "" {
+		pair, err := tls.LoadX509KeyPair(certificate, key)
+		check(err, "certificate")
+		config.Certificates = []tls.Certificate{pair}
+	}
+	return config
+}
+
 func (c *connection) head(method, target, headers string) *bytes.Buffer {
 	return bytes.NewBufferString(
-		method + " " + target + " HTTP/1.1\r\nHost: " + c.address + "\r\nUser-Agent: bench\r\n" + headers)
+		method + " " + target + " HTTP/1.1\r\nHost: " + c.address + "\r\nUser-Agent: bench\r\n" + c.headers + headers)
 }
 
 // expect sends a request and returns the answer, with its body, if that has the status.
@@ -125,7 +157,12 @@ func (c *connection) discard(body io.Reader, length int64) (int64, error) {
 	if err != nil {
 		return int64(here), err
 	}
-	raw, err := c.socket.SyscallConn()
+	plain, isPlain := c.socket.(*net.TCPConn)
+	if !isPlain {
+		rest, err := io.CopyN(io.Discard, c.reader, length-int64(here))
+		return int64(here) + rest, err
+	}
+	raw, err := plain.SyscallConn()
 	if err != nil {
 		return int64(here), err
 	}

@@ -7,6 +7,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -33,6 +34,9 @@ type options struct {
 	clients  int
 	count    int
 	entries  int
+	// What is shown with each request; how a registry with TLS is trusted, nil for a plain one.
+	authorization string
+	trust         *tls.Config
 }
 
 // result is what one run measured; CPU times are those of the measured span only.
@@ -66,7 +70,12 @@ func parse() options {
 	flag.IntVar(&o.clients, "clients", 1, "how many at once")
 	flag.IntVar(&o.count, "count", 1, "operations in all")
 	flag.IntVar(&o.entries, "entries", 1, "images, tags or repositories that are there")
+	flag.StringVar(&o.authorization, "authorization", "", "credentials to show with each request")
+	ca := flag.String("ca", "", "file of certificates to trust; with it the registry speaks TLS")
+	certificate := flag.String("cert", "", "file of the certificate to show")
+	key := flag.String("key", "", "file of its key")
 	flag.Parse()
+	o.trust = trust(*ca, *certificate, *key)
 	return o
 }
 
@@ -98,7 +107,7 @@ func scenario(o options) operation {
 func measure(o options, run operation) result {
 	connections := make([]*connection, o.clients)
 	for i := range connections {
-		connections[i] = dial(o.address)
+		connections[i] = dial(o)
 		connections[i].expect(200, "GET", "/v2/", "", nil)
 	}
 	latencies := make([]float64, o.count)

@@ -179,7 +179,7 @@ func listCatalog(o options) operation {
 // makeTags gives one manifest many tags.
 func makeTags(o options) operation {
 	only, repository := newImages(1, 1024)[0], o.prefix+"/many"
-	c := dial(o.address)
+	c := dial(o)
 	putBlob(c, repository, only.layer)
 	putBlob(c, repository, only.config)
 	return func(c *connection, number int) {
@@ -190,7 +190,7 @@ func makeTags(o options) operation {
 // makeRepositories puts one image into many repositories, by mounting its blobs.
 func makeRepositories(o options) operation {
 	only, source := newImages(1, 1024)[0], o.prefix+"/r00000"
-	c := dial(o.address)
+	c := dial(o)
 	putImage(c, source, "latest", only, putBlob)
 	return func(c *connection, number int) {
 		repository := fmt.Sprintf("%s/r%05d", o.prefix, number)

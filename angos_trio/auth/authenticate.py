@@ -1,0 +1,311 @@
+"""Who is calling: a certificate, a password, a token or a key becomes an identity, or a refusal.
+
+What is shown and wrong is refused; it never makes a caller anonymous. What is cheap to look at, or
+was right a short time ago, is looked at before failed attempts are counted, so that nobody is
+locked out by another who guesses.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final, Protocol
+
+from angos_trio.auth.api_keys import ApiKeyRefusedError, check, parse_key
+from angos_trio.auth.attempts import Attempts
+from angos_trio.auth.jose import TokenRefusedError, issuer_of
+from angos_trio.auth.key_sets import KeySets
+from angos_trio.auth.passwords import Passwords, too_many
+from angos_trio.auth.remembered import Remembered
+from angos_trio.auth.tokens import Bearer, TokenService, is_registry_token
+from angos_trio.clock import epoch_seconds
+from angos_trio.identity import Certificate, Grant, Identity, anonymous
+from angos_trio.oci.codes import Code, OciError
+from angos_trio.storage.metadata.api_keys import ApiKey
+
+SUBJECT_CHARACTERS_MAX: Final = 256
+"""Of what a caller says they are, in the audit log."""
+
+
+class NotAuthenticatedError(Exception):
+    """What was shown is wrong: `reason` and `subject` are for the audit log.
+
+    `told` is what the client may know of it; nothing where it could be guessing.
+    """
+
+    def __init__(self, reason: str, subject: str = "", told: str | None = None) -> None:
+        self.reason = reason
+        self.subject = subject[:SUBJECT_CHARACTERS_MAX]
+        self.told = told
+        super().__init__(reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a request shows of its caller: the `Authorization` header, the client's certificate."""
+
+    address: str
+    authorization: str | None = None
+    certificate: Certificate | None = None
+
+
+class Authenticator(Protocol):
+    """Says who is calling."""
+
+    async def authenticate(self, shown: Shown) -> Identity:
+        """The caller. Raises NotAuthenticatedError, TOOMANYREQUESTS (429), UNAVAILABLE (503)."""
+
+
+class OperatorAuthenticator:
+    """On the control socket everybody is the operator: nobody else can open it."""
+
+    async def authenticate(self, shown: Shown) -> Identity:
+        """The operator, whatever is shown."""
+        return Identity("operator", "", "operator", shown.address)
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A Basic user: `id` is the name of its table in the configuration, `hash` in PHC form."""
+
+    id: str
+    username: str
+    hash: str
+
+
+class Provider(Protocol):
+    """An issuer of tokens that are taken here."""
+
+    @property
+    def name(self) -> str:
+        """What the configuration calls it."""
+
+    @property
+    def issuer(self) -> str:
+        """The `iss` of its tokens."""
+
+    async def verify(self, token: str, now: int) -> Mapping[str, object]:
+        """The claims of a token. Raises TokenRefusedError, or UNAVAILABLE (503)."""
+
+
+FindKey = Callable[[str], Awaitable[ApiKey | None]]
+"""The row of an API key by its id."""
+
+
+async def _find_no_key(key: str) -> ApiKey | None:
+    return None
+
+
+def _accept(certificate: Certificate) -> str | None:
+    return None
+
+
+def _take_no_note(key: str) -> None:
+    return None
+
+
+@dataclass(slots=True)
+class Memory:
+    """What a process remembers of those who called, also over a reload of the configuration."""
+
+    attempts: Attempts
+    remembered: Remembered
+    key_sets: KeySets = field(default_factory=KeySets)
+
+
+@dataclass(frozen=True, slots=True)
+class Callers:
+    """Everything by which callers are recognised. `certificate_problem` says why a client
+    certificate does not count now, or None; `find_key` finds the row of an API key, and `note_key`
+    is told that one was used."""
+
+    memory: Memory
+    passwords: Passwords
+    users: Mapping[str, User] = field(default_factory=dict)
+    providers: Mapping[str, Provider] = field(default_factory=dict)
+    tokens: TokenService | None = None
+    find_key: FindKey = _find_no_key
+    note_key: Callable[[str], None] = _take_no_note
+    certificate_problem: Callable[[Certificate], str | None] = _accept
+    now: Callable[[], int] = epoch_seconds
+
+    async def authenticate(self, shown: Shown) -> Identity:
+        """The caller. See `Authenticator`."""
+        certificate = shown.certificate
+        if certificate is not None:
+            problem = self.certificate_problem(certificate)
+            if problem is not None:
+                raise NotAuthenticatedError(problem, certificate.subject, told=problem)
+        if shown.authorization is None:
+            return by_certificate(certificate, shown.address)
+        identity = await self._by_credential(shown, shown.authorization)
+        return identity if certificate is None else replace(identity, certificate=certificate)
+
+    async def _by_credential(self, shown: Shown, authorization: str) -> Identity:
+        scheme, _, text = authorization.partition(" ")
+        kind, text = scheme.lower(), text.strip()
+        if kind == "basic":
+            user, password = parse_basic(text)
+            if user not in self.providers and parse_key(password) is None:
+                return await self._by_password(shown.address, user, password)
+        elif kind == "bearer":
+            user, password = "", text
+        else:
+            raise NotAuthenticatedError("the Authorization header is of no scheme that is known")
+        try:
+            return await self._by_token(shown, user, password)
+        except NotAuthenticatedError:
+            self._refuse_if_blocked(shown.address, user)
+            self._count_failure(shown.address, user)
+            raise
+
+    async def _by_password(self, address: str, username: str, password: str) -> Identity:
+        user, remembered = self.users.get(username), self.memory.remembered
+        if user is None:
+            self._refuse_if_blocked(address, username)
+            await self.passwords.verify_nobody(password, username)
+            self._count_failure(address, username)
+            raise NotAuthenticatedError("there is no user of this name", username)
+        if not remembered.knows(username, user.hash, password, time.monotonic()):
+            self._refuse_if_blocked(address, username)
+            if not await self.passwords.verify(user.hash, password):
+                self._count_failure(address, username)
+                raise NotAuthenticatedError("the password is wrong", username)
+            remembered.remember(username, user.hash, password, time.monotonic())
+            self.memory.attempts.succeeded(address, username)
+        return of_user(user, address)
+
+    async def _by_token(self, shown: Shown, user: str, text: str) -> Identity:
+        """By what is no password. Beside a provider's name it is that provider's alone."""
+        key = parse_key(text)
+        if key is not None:
+            return await self._by_key(shown.address, user, *key)
+        if user:
+            return await self._by_provider(self.providers[user], shown.address, text)
+        if self.tokens is not None and is_registry_token(text):
+            return await self._by_registry_token(self.tokens, shown, text)
+        return await self._by_issuer(shown.address, text)
+
+    async def _by_issuer(self, address: str, text: str) -> Identity:
+        """By a provider that has the token's issuer; of several the first that takes it."""
+        refusal = NotAuthenticatedError("the token is of nobody who is known here")
+        issuer = issuer_of(text)
+        for provider in self.providers.values():
+            if provider.issuer == issuer:
+                try:
+                    return await self._by_provider(provider, address, text)
+                except NotAuthenticatedError as error:
+                    refusal = error
+        raise refusal
+
+    async def _by_key(self, address: str, username: str, key: str, secret: str) -> Identity:
+        row = await self.find_key(key)
+        if row is None:
+            raise NotAuthenticatedError(f"there is no API key {key}", username)
+        try:
+            grant = check(row, secret, self.now())
+        except ApiKeyRefusedError as error:
+            raise NotAuthenticatedError(error.reason, username) from None
+        if username not in ("", row.owner):
+            raise NotAuthenticatedError(f"API key {key} is another user's", username)
+        return self._of_key(row, grant, address)
+
+    def _of_key(self, row: ApiKey, grant: Grant, address: str) -> Identity:
+        user = self.users.get(row.owner)
+        if user is None:
+            raise NotAuthenticatedError(f"the owner of API key {row.id} is gone", row.owner)
+        self.note_key(row.id)
+        return replace(of_user(user, address), grant=grant)
+
+    async def _by_provider(self, provider: Provider, address: str, text: str) -> Identity:
+        try:
+            claims = await provider.verify(text, self.now())
+        except TokenRefusedError as error:
+            raise NotAuthenticatedError(f"the token {error}", provider.name) from None
+        return Identity("oidc", provider.name, str(claims["sub"]), address, claims=claims)
+
+    async def _by_registry_token(self, tokens: TokenService, shown: Shown, text: str) -> Identity:
+        try:
+            bearer = tokens.read(text, self.now(), shown.certificate)
+        except TokenRefusedError as error:
+            raise NotAuthenticatedError(f"the registry token {error}") from None
+        if bearer.method == "basic":
+            return await self._of_bearer(tokens, bearer, shown.address)
+        if bearer.method == "oidc" and bearer.provider not in self.providers:
+            raise NotAuthenticatedError("the token's provider is gone", bearer.provider)
+        if bearer.method in ("certificate", "anonymous"):
+            return by_certificate(shown.certificate, shown.address)
+        return Identity(
+            bearer.method, bearer.provider, bearer.subject, shown.address, claims=bearer.claims
+        )
+
+    async def _of_bearer(self, tokens: TokenService, bearer: Bearer, address: str) -> Identity:
+        """A Basic user's token ends with the user, with the password, and with the API key."""
+        user = self.users.get(bearer.subject)
+        if bearer.key is not None:
+            row = await self.find_key(bearer.key)
+            if row is None or row.has_expired(self.now()) or row.owner != bearer.subject:
+                raise NotAuthenticatedError("the token's API key is gone", bearer.subject)
+            grant = Grant(row.id, row.name, row.repositories, row.actions)
+            return self._of_key(row, grant, address)
+        if user is None or bearer.password != tokens.mark(user.hash):
+            raise NotAuthenticatedError("the token's user or password is gone", bearer.subject)
+        return of_user(user, address)
+
+    def token_for(self, identity: Identity) -> tuple[str, int] | None:
+        """A registry token and its seconds; None without a token service.
+
+        Raises DENIED (403) where the caller's claims do not fit into one.
+        """
+        if self.tokens is None:
+            return None
+        user = self.users.get(identity.subject) if identity.method == "basic" else None
+        expires = (identity.claims or {}).get("exp")
+        try:
+            return self.tokens.issue(
+                identity,
+                self.now(),
+                None if user is None else user.hash,
+                int(expires) if isinstance(expires, int | float) else None,
+            )
+        except TokenRefusedError as error:
+            raise OciError(
+                Code.DENIED, status=403, message=f"no token can be given: {error}", detail="/token"
+            ) from None
+
+    def _refuse_if_blocked(self, address: str, user: str) -> None:
+        """Raise TOOMANYREQUESTS (429) when too many attempts have failed."""
+        secs = self.memory.attempts.blocked_secs(address, user, time.monotonic())
+        if secs > 0:
+            raise too_many(secs)
+
+    def _count_failure(self, address: str, user: str) -> None:
+        self.memory.attempts.failed(address, user, time.monotonic())
+
+
+def of_user(user: User, address: str) -> Identity:
+    """The identity of a Basic user."""
+    return Identity("basic", "", user.username, address, id=user.id)
+
+
+def by_certificate(certificate: Certificate | None, address: str) -> Identity:
+    """Who shows nothing but a certificate: its subject, or a name of it if the subject is empty."""
+    if certificate is None:
+        return anonymous(address)
+    names = (certificate.subject, *certificate.uris, *certificate.dns_names, *certificate.emails)
+    subject = next((name for name in names if name), certificate.fingerprint)
+    return Identity("certificate", certificate.issuer, subject, address, certificate=certificate)
+
+
+def parse_basic(text: str) -> tuple[str, str]:
+    """User and password (RFC 7617 2), which may have colons. Raises NotAuthenticatedError."""
+    try:
+        user, colon, password = base64.b64decode(text, validate=True).decode().partition(":")
+    except (binascii.Error, ValueError):
+        raise NotAuthenticatedError("the Basic credentials cannot be read") from None
+    if not colon:
+        raise NotAuthenticatedError("the Basic credentials have no password")
+    return user, password

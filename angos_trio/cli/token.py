@@ -1,0 +1,211 @@
+"""`angos-trio token create`, `token list` and `token revoke`: API keys."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, Final, TypeVar
+from urllib.parse import quote, urlencode
+
+import trio
+
+from angos_trio.app.operator import Ask, as_operator
+from angos_trio.app.plan import make_plan
+from angos_trio.cli.serve import PRIVATE_UMASK
+from angos_trio.clock import epoch_seconds
+from angos_trio.config.overrides import load_with_overrides
+from angos_trio.errors import OperatorError
+from angos_trio.net.control import Answer, Request
+from angos_trio.telemetry import log
+
+Outcome = TypeVar("Outcome")
+Key = dict[str, Any]
+"""A key as the registry tells of it; see `GET /v2/_ext/_keys` in docs/api.md."""
+
+_KEYS: Final = "/v2/_ext/_keys"
+_PAGE: Final = 500
+_UNITS: Final = {"m": 60, "h": 3600, "d": 86_400}
+_EXPIRES = re.compile(r"([0-9]{1,6})([mhd])", re.ASCII)
+_COLUMNS: Final = (
+    "NAME",
+    "ID",
+    "OWNER",
+    "CREATED",
+    "EXPIRES",
+    "LAST USED",
+    "REPOSITORIES",
+    "ACTIONS",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the registry is: its configuration, and a data directory over the configuration's."""
+
+    files: Sequence[str]
+    data_dir: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What `token create` was told."""
+
+    owner: str
+    name: str
+    expires: str
+    repositories: Sequence[str]
+    actions: Sequence[str]
+
+
+def create(place: Place, wanted: Wanted) -> int:
+    """Make a key. It alone goes to standard output, so that a script can take it from there."""
+    document = {
+        "name": wanted.name,
+        "as": wanted.owner,
+        "expires_in_secs": parse_expires(wanted.expires),
+        "repositories": list(wanted.repositories),
+        "actions": list(wanted.actions),
+    }
+    request = Request("POST", _KEYS, json.dumps(document).encode())
+    key: Key = _run(place, partial(_create, request))
+    ends = "never expires" if key["expires_at"] is None else f"expires {_time(key['expires_at'])}"
+    reach = f"repositories: {_list(key['repositories'])}; actions: {_list(key['actions'])}"
+    print(
+        f"{_described(key)}, {ends}; {reach}; the key is not shown again",
+        file=sys.stderr,
+        flush=True,
+    )
+    print(key["key"], flush=True)
+    return 0
+
+
+def list_(place: Place, *, as_json: bool) -> int:
+    """Print what is known of every key, the owners in their order."""
+    keys = sorted(_run(place, _every_key), key=lambda key: (key["owner"], key["name"]))
+    if as_json:
+        print(json.dumps(keys, indent=2))
+    else:
+        for line in table(keys, epoch_seconds()):
+            print(line)
+    return 0
+
+
+def revoke(place: Place, id_or_name: str) -> int:
+    """End a key, at once and in every process."""
+    print(f"revoked {_described(_run(place, partial(_revoke, id_or_name)))}")
+    return 0
+
+
+async def _create(request: Request, ask: Ask) -> Key:
+    made: Key = _document(await ask(request))
+    return made
+
+
+async def _every_key(ask: Ask) -> list[Key]:
+    keys: list[Key] = []
+    last = ""
+    while True:
+        query = urlencode({"n": str(_PAGE), "last": last})
+        answer = await ask(Request("GET", f"{_KEYS}?{query}"))
+        found: list[Key] = _document(answer)["keys"]
+        keys += found
+        if "link" not in answer.headers or not found:
+            return keys
+        last = found[-1]["id"]
+
+
+async def _revoke(id_or_name: str, ask: Ask) -> Key:
+    key = find_key(await _every_key(ask), id_or_name)
+    _document(await ask(Request("DELETE", f"{_KEYS}/{quote(key['id'], safe='')}")))
+    return key
+
+
+def find_key(keys: Sequence[Key], id_or_name: str) -> Key:
+    """The key of an id, or else the only one of a name. Raises OperatorError."""
+    found = [key for key in keys if key["id"] == id_or_name]
+    found = found or [key for key in keys if key["name"] == id_or_name]
+    if not found:
+        raise OperatorError(f"there is no key {id_or_name!a}; token list shows them all")
+    if len(found) > 1:
+        each = ", ".join(f"{key['id']} of {_plain(key['owner'])}" for key in found)
+        raise OperatorError(f"several keys are called {id_or_name}: {each}; give the id")
+    return found[0]
+
+
+def parse_expires(text: str) -> int | None:
+    """Seconds of `90d`, `12h` or `30m`; None for `never`. Raises OperatorError."""
+    if text == "never":
+        return None
+    match = _EXPIRES.fullmatch(text)
+    if match is None:
+        raise OperatorError(f"--expires: {text!a} is not like 90d, 12h, 30m or never")
+    return int(match[1]) * _UNITS[match[2]]
+
+
+def table(keys: Sequence[Key], now: int) -> list[str]:
+    """The lines of a table: two spaces or more stand between columns, and none within one."""
+    rows = [_COLUMNS, *(_row(key, now) for key in keys)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+def _row(key: Key, now: int) -> tuple[str, ...]:
+    expires, used = key["expires_at"], key["last_used_at"]
+    has_expired = expires is not None and expires <= now
+    return (
+        key["name"],
+        key["id"],
+        _plain(key["owner"]),
+        _time(key["created_at"]),
+        "never" if expires is None else _time(expires) + (" (expired)" if has_expired else ""),
+        "never" if used is None else _time(used),
+        _list(key["repositories"]),
+        _list(key["actions"]),
+    )
+
+
+def _described(key: Key) -> str:
+    return f"key {key['name']} ({key['id']}) of {_plain(key['owner'])}"
+
+
+def _list(items: Sequence[str]) -> str:
+    return ",".join(items) or "all"
+
+
+def _time(at: int) -> str:
+    """Epoch seconds as RFC 3339 without seconds, in UTC."""
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%MZ}"
+
+
+def _plain(text: str) -> str:
+    """Names of users are any text: what a terminal could take for more is shown spelled out."""
+    return text if text.isprintable() else ascii(text)
+
+
+def _document(answer: Answer) -> Any:
+    """The JSON of an answer. Raises OperatorError with the registry's reason for a refusal."""
+    try:
+        document = json.loads(answer.body) if answer.body else {}
+        if answer.status < 400:
+            return document
+        raise OperatorError(str(document["errors"][0]["message"]))
+    except (ValueError, LookupError, TypeError):
+        raise OperatorError(f"the registry answers {answer.status}, which says nothing") from None
+
+
+def _run(place: Place, work: Callable[[Ask], Awaitable[Outcome]]) -> Outcome:
+    """Ask the registry of a place, running or not."""
+    config = load_with_overrides(place.files, None, place.data_dir).config
+    plan = make_plan(config, is_configured=bool(place.files))
+    os.umask(PRIVATE_UMASK)
+    log.configure("warning")
+    return trio.run(as_operator, plan, work)
