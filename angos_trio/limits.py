@@ -24,6 +24,12 @@ WATCH_SECS: Final = 1.0
 """Between two looks for clients that left while their request is handled."""
 TLS_SLICE_BYTES: Final = 256 * 1024
 """Of a file read at once to be encrypted, into one buffer for all connections of a process."""
+TLS_UNSENT_BYTES: Final = 128 * 1024
+"""In the kernel for a TLS connection, beyond what is on its way; more has to wait."""
+HANDSHAKE_TELL_SECS: Final = 10.0
+"""A client whose handshakes fail is logged once in this time for each reason,"""
+HANDSHAKES_TOLD_MAX: Final = 1024
+"""and so many clients and reasons are remembered."""
 BACKLOG: Final = 1024
 """Connections that wait to be accepted."""
 ACCEPT_DELAY_SECS: Final = 0.002

@@ -22,8 +22,7 @@ from angos_trio.app.building import (
     build_runtime,
     users_of,
 )
-from angos_trio.app.certificates import follow as follow_certificates
-from angos_trio.app.certificates import open_tls, secured
+from angos_trio.app.certificates import follow_files, open_tls, secured
 from angos_trio.app.plan import Plan
 from angos_trio.app.reload import ReadAgain, Serving, reload_alone, serve_by
 from angos_trio.app.services import report_alive, run_services, services_of
@@ -115,7 +114,8 @@ async def _serve(
             services.start_soon(run_services, storage, wanted)
             services.start_soon(follow, serving, storage, sockets)
             services.start_soon(serve_probes, plan, runtime, probes)
-            services.start_soon(follow_certificates, tls, storage)
+            if tls is not None:
+                services.start_soon(follow_files, tls, storage)
             operator = build_operator_application(runtime, lambda: users_of(serving.plan.config))
             services.start_soon(
                 serve, operator, listeners_of([control]), plan.serve, trio.sleep_forever

@@ -22,9 +22,12 @@ from angos_trio.server.serve import ServeOptions
 from angos_trio.server.transport import TlsOptions
 from angos_trio.storage.metadata.services import Report
 from angos_trio.storage.store import Storage
+from angos_trio.telemetry.log import logger
 
 if TYPE_CHECKING:
     from angos_trio.pki.server import LiveTls, ServerTls, TlsFiles
+
+_log = logger("tls")
 
 
 def files_of(section: Tls | None) -> TlsFiles | None:
@@ -58,9 +61,9 @@ def open_tls(files: TlsFiles | None) -> LiveTls | None:
     if loaded is None:
         return None
     from angos_trio.pki.server import LiveTls
-    from angos_trio.server.renewal import tell_remarks
 
-    tell_remarks(loaded)
+    for remark in loaded.remarks:
+        _log.warning("certificates.remark", remark=remark)
     return LiveTls(loaded)
 
 
@@ -96,29 +99,30 @@ def problem_of(live: LiveTls | None) -> Callable[[Certificate], str | None]:
     return look
 
 
-async def report_files(live: LiveTls, storage: Storage) -> None:
-    """Let `/readyz` and the metrics of all processes tell how the files are; until cancelled."""
+async def follow_files(live: LiveTls, storage: Storage | None = None) -> None:
+    """Take what the files say when they change, until cancelled; bad files change nothing.
+
+    With a storage this process lets `/readyz` and the metrics of all tell how they are.
+    """
     told: list[str | None] = []
     while True:
+        if await trio.to_thread.run_sync(live.look):
+            _tell(live)
         problem = live.problem or "; ".join(remarks_of(live)) or None
-        if told != [problem]:
+        if storage is not None and told != [problem]:
             told = [problem]
             is_bad = int(problem is not None)
             await tell(storage, Report(CERTIFICATES, problem, is_bad, time.monotonic()))
         await trio.sleep(PKI_LOOK_SECS)
 
 
-async def follow(live: LiveTls | None, storage: Storage | None = None) -> None:
-    """Take what the files say when they change, where there is TLS, until cancelled; bad files
-    change nothing. The process that has a storage tells all how they are."""
-    if live is None:
+def _tell(live: LiveTls) -> None:
+    if live.problem is not None:
+        _log.error("certificates.refused", reason=live.problem)
         return
-    from angos_trio.server.renewal import follow_files
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(follow_files, live)
-        if storage is not None:
-            nursery.start_soon(report_files, live, storage)
+    _log.info("certificates.reloaded", not_after=live.current.not_after)
+    for remark in live.current.remarks:
+        _log.warning("certificates.remark", remark=remark)
 
 
 def remarks_of(live: LiveTls) -> list[str]:

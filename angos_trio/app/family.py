@@ -30,8 +30,7 @@ from angos_trio.app.building import (
     build_runtime,
     users_of,
 )
-from angos_trio.app.certificates import follow as follow_certificates
-from angos_trio.app.certificates import load_tls, open_tls, secured
+from angos_trio.app.certificates import follow_files, load_tls, open_tls, secured
 from angos_trio.app.plan import Plan
 from angos_trio.app.reload import (
     ReadAgain,
@@ -241,7 +240,8 @@ async def _work(family: _Family, number: int, link: Link) -> None:
                 services.start_soon(doors.last_uses.run)
                 services.start_soon(_follow, link, serving)
                 services.start_soon(serve_probes, plan, runtime, family.probes)
-                services.start_soon(follow_certificates, tls)
+                if tls is not None:
+                    services.start_soon(follow_files, tls)
                 link.ready()
                 options = secured(plan.serve, tls, plan.config.server.handshake_timeout)
                 await serve(serving, listeners, options, stops_of(signals), tell)
@@ -266,7 +266,8 @@ async def _look_after(family: _Family, link: Link) -> None:
                 services.start_soon(report_alive, storage, STEWARD)
                 services.start_soon(run_services, storage, services_wanted)
                 services.start_soon(_follow, link, serving, storage)
-                services.start_soon(follow_certificates, tls, storage)
+                if tls is not None:
+                    services.start_soon(follow_files, tls, storage)
                 link.ready()
                 listeners = listeners_of([family.control])
                 await serve(operator, listeners, plan.serve, stops_of(signals))

@@ -151,7 +151,7 @@ def test_any_damage_is_read_or_a_named_error(place: int, damage: bytes) -> None:
         ROOT.pem[:-30] + ALICE.pem,
         ALICE.key_pem,
     ],
-    ids=itertools.count(),
+    ids=["nothing", "no PEM", "begun", "no base64", "cut off", "cut in the middle", "a key"],
 )
 def test_bundle_without_a_certificate_is_a_named_error(content: bytes) -> None:
     with pytest.raises(CertificateError):

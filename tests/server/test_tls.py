@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -16,11 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 import trio.testing
 
 from angos_trio.clock import epoch_seconds
 from angos_trio.identity import CERTIFICATE_EXTENSION, Certificate
-from angos_trio.server.tls import failure_of
+from angos_trio.limits import HANDSHAKE_TELL_SECS, HANDSHAKES_TOLD_MAX
+from angos_trio.server.tls import TlsDoor, failure_of
 from tests.certificates import FOR_SERVERS, Authority, Issued, client_context
 from tests.server.applications import OneFile, answer, echo
 from tests.server.in_process import InProcessServer, in_process
@@ -58,7 +61,7 @@ def tls(tmp_path_factory: pytest.TempPathFactory) -> Secured:
     return Secured(tmp_path_factory.mktemp("tls"))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def server(tls: Secured) -> Iterator[InProcessServer]:
     """A server around `who`."""
     with in_process(who, secured=tls) as running:
@@ -113,6 +116,17 @@ def test_chain_of_the_client_is_known(server: InProcessServer, tls: Secured) -> 
         assert asked(wire)["signers"] == 2
 
 
+def test_authority_that_is_no_root_may_be_trusted_alone(tmp_path: Path) -> None:
+    root = Authority("Company root")
+    team, others = root.intermediate("Team"), root.intermediate("Others")
+    (tmp_path / "team.pem").write_bytes(team.pem)
+    tls = Secured(tmp_path, client_ca=str(tmp_path / "team.pem"), client_crls=())
+    with in_process(who, secured=tls) as server:
+        with server.wire(tls=tls.client(team.client("alice"))) as wire:
+            assert asked(wire)["subject"] == "CN=alice"
+        expect_alert(server, tls.client(others.client("bob")), "UNKNOWN_CA")
+
+
 def test_only_http_1_1_is_agreed_on(server: InProcessServer, tls: Secured) -> None:
     context = client_context(tls.root.pem, alpn=("h2", "http/1.1"))
     with server.wire(tls=context) as wire:
@@ -134,16 +148,15 @@ BAD: list[tuple[Callable[[Secured], Issued], str, str]] = [
 
 
 @VERSIONS
-@pytest.mark.parametrize(("make", "alert", "reason"), BAD)
+@pytest.mark.parametrize("case", BAD, ids=itertools.count())
 def test_certificate_that_is_shown_and_not_good_ends_the_handshake(
     server: InProcessServer,
     tls: Secured,
     log: LogLines,
     version: ssl.TLSVersion,
-    make: Callable[[Secured], Issued],
-    alert: str,
-    reason: str,
+    case: tuple[Callable[[Secured], Issued], str, str],
 ) -> None:
+    make, alert, reason = case
     expect_alert(server, tls.client(make(tls), maximum_version=version), alert)
     (line,) = log.wait_for(FAILED)
     assert reason in line["reason"]
@@ -389,6 +402,31 @@ def test_client_that_ends_its_side_gets_its_answer(
                 connection.unwrap()  # says that this is all, and would read on
             connection.settimeout(5)
         assert wire.answer().status == 200
+
+
+def test_client_that_fails_on_and_on_is_logged_seldom(
+    server: InProcessServer, tls: Secured, log: LogLines
+) -> None:
+    stranger = tls.client(Authority("Stranger").client())
+    for _ in range(20):
+        expect_alert(server, stranger, "UNKNOWN_CA")
+    with Wire(server.address) as wire:
+        wire.request("GET", "/")
+        assert wire.answer().status == 400
+    assert len(log.wait_for(FAILED, 2)) == 2
+
+
+def test_failures_that_are_remembered_are_bounded(tls: Secured) -> None:
+    async def main() -> None:
+        door = TlsDoor(tls.options, 1.0)
+        for number in range(3 * HANDSHAKES_TOLD_MAX):
+            assert door.may_tell(str(number), "reason")
+            assert not door.may_tell(str(number), "reason")
+        assert len(door.told) <= HANDSHAKES_TOLD_MAX
+        await trio.sleep(HANDSHAKE_TELL_SECS)
+        assert door.may_tell(str(number), "reason")
+
+    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
 
 
 def test_failed_handshake_in_words() -> None:
