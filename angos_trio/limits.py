@@ -24,6 +24,12 @@ WATCH_SECS: Final = 1.0
 """Between two looks for clients that left while their request is handled."""
 TLS_SLICE_BYTES: Final = 256 * 1024
 """Of a file read at once to be encrypted, into one buffer for all connections of a process."""
+TLS_UNSENT_BYTES: Final = 128 * 1024
+"""In the kernel for a TLS connection, beyond what is on its way; more has to wait."""
+HANDSHAKE_TELL_SECS: Final = 10.0
+"""A client whose handshakes fail is logged once in this time for each reason,"""
+HANDSHAKES_TOLD_MAX: Final = 1024
+"""and so many clients and reasons are remembered."""
 BACKLOG: Final = 1024
 """Connections that wait to be accepted."""
 ACCEPT_DELAY_SECS: Final = 0.002
@@ -73,7 +79,9 @@ PASSWORD_BYTES_MAX: Final = 1024
 """A longer password is wrong."""
 PASSWORD_THREADS: Final = 1
 """That verify passwords, in each process; a second one would take the core of the event loop."""
-PASSWORDS_WAITING_MAX: Final = 64
+PASSWORD_REST: Final = 5
+"""After a wrong password none is verified for so many times as long as it took."""
+PASSWORDS_WAITING_MAX: Final = 32
 """Passwords that wait to be verified; one more is 429."""
 PASSWORD_SECS_MAX: Final = 10.0
 """A password waits to be verified; then it is 429."""

@@ -30,6 +30,7 @@ from angos_trio.limits import (
     PASSWORD_MEMORY_KIB_MAX,
     PASSWORD_MEMORY_KIB_MIN,
     PASSWORD_PASSES_MAX,
+    PASSWORD_REST,
     PASSWORD_SECS_MAX,
     PASSWORD_THREADS,
     PASSWORDS_WAITING_MAX,
@@ -167,6 +168,8 @@ class Passwords:
 
     def __init__(self, hashes: Iterable[str] = ()) -> None:
         self._threads = trio.CapacityLimiter(PASSWORD_THREADS)
+        self._turn = trio.Semaphore(PASSWORD_THREADS)
+        self._rests_until = 0.0
         self._waiting = 0
         self._marks = Marks()
         self._asked: AskedOnce[bool] = AskedOnce()
@@ -206,11 +209,23 @@ class Passwords:
         self._waiting += 1
         try:
             with trio.fail_after(PASSWORD_SECS_MAX):
-                return await trio.to_thread.run_sync(_verify, phc, secret, limiter=self._threads)
+                async with self._turn:
+                    await trio.sleep_until(self._rests_until)
+                    return await self._verify_now(phc, secret)
         except trio.TooSlowError:
             raise too_many(PASSWORD_SECS_MAX) from None
         finally:
             self._waiting -= 1
+
+    async def _verify_now(self, phc: str, secret: bytes) -> bool:
+        """Whoever guesses takes a share of a core and no more: after a wrong password there is a
+        rest, for which the next one waits. What this one is answered does not wait for it."""
+        begun_at = trio.current_time()
+        is_right = await trio.to_thread.run_sync(_verify, phc, secret, limiter=self._threads)
+        if not is_right:
+            now = trio.current_time()
+            self._rests_until = now + PASSWORD_REST * (now - begun_at)
+        return is_right
 
 
 def _decoy(phc: str) -> str:

@@ -106,6 +106,8 @@ def _bare_context() -> ssl.SSLContext:
     context.options |= (
         ssl.OP_CIPHER_SERVER_PREFERENCE | ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
     )
+    # A client that ends its side without a word of it still gets its answer, as without TLS.
+    context.options |= getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)
     context.set_alpn_protocols(list(PROTOCOLS))
     return context
 

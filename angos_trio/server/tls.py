@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import math
 import os
 import socket
 import ssl
@@ -18,7 +19,14 @@ from typing import Final
 import trio
 
 from angos_trio.identity import Certificate
-from angos_trio.limits import FILE_SLICE_BYTES_MAX, RECEIVE_BYTES, TLS_SLICE_BYTES
+from angos_trio.limits import (
+    FILE_SLICE_BYTES_MAX,
+    HANDSHAKE_TELL_SECS,
+    HANDSHAKES_TOLD_MAX,
+    RECEIVE_BYTES,
+    TLS_SLICE_BYTES,
+    TLS_UNSENT_BYTES,
+)
 from angos_trio.pki.certificates import CertificateError, read_certificate
 from angos_trio.server.transport import StalledError, TlsOptions, Transport, warm
 from angos_trio.telemetry.log import logger
@@ -26,7 +34,7 @@ from angos_trio.telemetry.log import logger
 _log = logger("server")
 RECORD_BYTES: Final = 16 * 1024
 """The most that a record carries (RFC 8446 5.1)."""
-_IN_CLEAR: Final = (
+_TO_HTTP: Final = (
     b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Type: text/plain\r\n"
     b"Content-Length: 36\r\n\r\nThe client sent HTTP to a TLS port.\n"
 )
@@ -40,7 +48,8 @@ def _buffer(size: int) -> memoryview:
 
 @dataclass(frozen=True, slots=True)
 class TlsDoor:
-    """What the connections of a listener share: their options and two buffers.
+    """What the connections of a listener share: their options, two buffers, and which failures
+    were told of lately.
 
     A buffer is filled and emptied without waiting in between, so one of each is enough.
     """
@@ -49,6 +58,17 @@ class TlsDoor:
     stall_secs: float
     received: memoryview = field(default_factory=lambda: _buffer(RECEIVE_BYTES))
     slice: memoryview = field(default_factory=lambda: _buffer(TLS_SLICE_BYTES))
+    told: dict[tuple[str, str], float] = field(default_factory=dict)
+
+    def may_tell(self, client: str, reason: str) -> bool:
+        """Whether a failure is news: a client that tries on and on must not fill the log."""
+        now = trio.current_time()
+        if now - self.told.get((client, reason), -math.inf) < HANDSHAKE_TELL_SECS:
+            return False
+        if len(self.told) >= HANDSHAKES_TOLD_MAX:
+            self.told.clear()
+        self.told[client, reason] = now
+        return True
 
     def __call__(self, stream: trio.SocketStream) -> TlsTransport:
         """Take over a connection that was accepted. Raises OSError when it is gone already."""
@@ -68,6 +88,8 @@ class TlsTransport(Transport):
         self._is_aborted = False
         inner = socket.socket(fileno=stream.socket.detach())
         inner.setblocking(False)
+        with contextlib.suppress(OSError):  # Trio's 16 KiB wake us for each record
+            inner.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, TLS_UNSENT_BYTES)
         try:
             self._tls = door.options.context().wrap_socket(
                 inner, server_side=True, do_handshake_on_connect=False
@@ -79,18 +101,20 @@ class TlsTransport(Transport):
 
     async def begin(self) -> bool:
         """The handshake, which must end in time. One that fails is logged with its reason."""
-        secs = self._door.options.handshake_secs
-        with trio.move_on_after(secs):
+        secs, failure = self._door.options.handshake_secs, None
+        with trio.move_on_after(secs) as scope:
             try:
                 await self._shake_hands()
             except OSError as error:
-                await self._refuse(error)
-                return False
+                failure = error
+        if scope.cancelled_caught:
+            self._write_in_clear(_TIMED_OUT)
+            self._tell_failure(f"no handshake within {secs:g} s", is_ours=False)
+        elif failure is not None:
+            await self._refuse(failure)
+        else:
             self.certificate = self._read_certificate()
             return True
-        with contextlib.suppress(OSError):
-            os.write(self._tls.fileno(), _TIMED_OUT)
-        self._tell_failure(f"no handshake within {secs:g} s", is_ours=False)
         return False
 
     async def _shake_hands(self) -> None:
@@ -107,8 +131,7 @@ class TlsTransport(Transport):
     async def _refuse(self, error: OSError) -> None:
         """OpenSSL has sent its alert; wait a little, so that it is not lost in a reset."""
         if isinstance(error, ssl.SSLError) and error.reason == "HTTP_REQUEST":
-            with contextlib.suppress(OSError):
-                os.write(self._tls.fileno(), _IN_CLEAR)
+            self._write_in_clear(_TO_HTTP)
         if isinstance(error, ConnectionError | ssl.SSLEOFError | ssl.SSLZeroReturnError):
             # So does what only looks whether the port is open: no reason to fill a log.
             reason = "the client left"
@@ -118,7 +141,13 @@ class TlsTransport(Transport):
         self._tell_failure(reason, is_ours=is_ours)
         await self.linger()
 
+    def _write_in_clear(self, content: bytes) -> None:
+        with contextlib.suppress(OSError):
+            os.write(self._tls.fileno(), content)
+
     def _tell_failure(self, reason: str, *, is_ours: bool) -> None:
+        if not self._door.may_tell(self.peer_address, reason):
+            return
         if is_ours:
             _log.warning("tls.handshake_failed", reason=reason, client=self.peer_address)
         else:
@@ -177,12 +206,13 @@ class TlsTransport(Transport):
     def _put(self, view: memoryview) -> int:
         """Send what there is room for, a record at a time; how many bytes that was.
 
-        OpenSSL keeps the record that found no room. The same bytes must be offered again.
+        OpenSSL keeps the record that found no room, and takes nothing else before these bytes are
+        offered again. Given more than a record, it would want all of that again.
         """
         sent = 0
         with contextlib.suppress(ssl.SSLWantWriteError):
             while sent < len(view):
-                sent += self._tls.send(view[sent:])
+                sent += self._tls.send(view[sent : sent + RECORD_BYTES])
         return sent
 
     async def send_file(self, descriptor: int, offset: int, length: int) -> None:
@@ -268,7 +298,7 @@ def failure_of(error: OSError) -> tuple[str, bool]:
     """Why a handshake failed, in words; and whether it was for us to refuse."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"the client certificate is not good: {error.verify_message}", True
-    reason = error.reason if isinstance(error, ssl.SSLError) else None
+    reason = getattr(error, "reason", None)
     if not reason:
         return str(error), False
     words = reason.lower().replace("_", " ")

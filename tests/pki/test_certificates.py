@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from datetime import UTC, datetime
 
 import pytest
@@ -106,6 +107,7 @@ def changed(before: bytes, after: bytes) -> bytes:
         changed(OID_BASIC, OID_USAGE),
         changed(OID_BASIC, OID_NAMES),
     ],
+    ids=itertools.count(),
 )
 def test_hostile_certificate_is_a_named_error(der: bytes) -> None:
     with pytest.raises(CertificateError):

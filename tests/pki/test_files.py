@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import ssl
 from collections.abc import Callable
@@ -171,6 +172,7 @@ SECRET_LINE = SERVER.key_pem.splitlines()[1].decode()
             "it is not the key of the first certificate",
         ),
     ],
+    ids=itertools.count(),
 )
 def test_wrong_key_is_refused_and_never_shown(files: TlsFiles, content: bytes, words: str) -> None:
     Path(files.private_key).write_bytes(content)
@@ -188,6 +190,7 @@ def test_wrong_key_is_refused_and_never_shown(files: TlsFiles, content: bytes, w
         SERVER.key_pem + SERVER.pem,
         SERVER.key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()),
     ],
+    ids=itertools.count(),
 )
 def test_key_may_stand_with_its_certificate(files: TlsFiles, content: bytes) -> None:
     Path(files.private_key).write_bytes(content)

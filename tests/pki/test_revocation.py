@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -21,7 +22,6 @@ from tests.certificates import DAY_SECS, FOR_SERVERS, Authority, Issued
 ROOT = Authority("Root")
 MIDDLE = ROOT.intermediate("Middle")
 OTHER = Authority("Other")
-
 DER = Encoding.DER
 
 
@@ -188,7 +188,7 @@ def part(number: int, *, indirect: bool = False) -> x509.IssuingDistributionPoin
         special_list((part(1, indirect=True), True)),
         special_list((x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b""), True)),
     ],
-    ids=range(14),
+    ids=itertools.count(),
 )
 def test_list_that_cannot_be_relied_on_is_a_named_error(content: bytes) -> None:
     with pytest.raises(CertificateError):

@@ -15,6 +15,7 @@ from angos_trio.limits import HEADER_BYTES_MAX, WATCH_SECS
 from tests.server.applications import Waiting, break_off, echo, refuse
 from tests.server.in_process import InProcessServer, in_process
 from tests.server.log_lines import LogLines
+from tests.server.secured import Secured, both
 from tests.server.wire import Answer, Wire, eventually
 
 MIB = 1024 * 1024
@@ -27,16 +28,16 @@ def log(log_lines: LogLines) -> LogLines:
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[InProcessServer]:
+def server(secured: Secured | None) -> Iterator[InProcessServer]:
     """A server around `echo`."""
-    with in_process(echo) as running:
+    with in_process(echo, secured=secured) as running:
         yield running
 
 
 @pytest.fixture
 def wire(server: InProcessServer) -> Iterator[Wire]:
     """A connection to `server`."""
-    with Wire(server.address) as connected:
+    with server.wire() as connected:
         yield connected
 
 
@@ -45,6 +46,7 @@ def body_bytes(answer: Answer) -> int:
     return size
 
 
+@both
 def test_connection_is_kept_for_many_requests(wire: Wire) -> None:
     for number in range(20):
         answer = wire.ask("PUT", f"/a/{number}?b={number}", body=b"x" * number)
@@ -60,6 +62,7 @@ def test_connection_is_kept_for_many_requests(wire: Wire) -> None:
         assert "server" not in answer.headers
 
 
+@both
 def test_pipelined_requests_are_answered_in_turn(wire: Wire) -> None:
     requests = [
         f"POST /{number} HTTP/1.1\r\nHost: a\r\nContent-Length: {number}\r\n\r\n{'x' * number}"
@@ -73,6 +76,7 @@ def test_pipelined_requests_are_answered_in_turn(wire: Wire) -> None:
     assert [item["body_bytes"] for item in answers] == list(range(10))
 
 
+@both
 def test_request_may_arrive_byte_by_byte(wire: Wire) -> None:
     for byte in b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc":
         wire.send(bytes([byte]))
@@ -96,6 +100,7 @@ def test_head_has_headers_only(wire: Wire) -> None:
     assert wire.ask("GET", "/").status == 200
 
 
+@both
 @pytest.mark.parametrize("keep_alive", [True, False])
 def test_http_1_0_is_served_and_closed(wire: Wire, keep_alive: bool) -> None:
     line = "Connection: keep-alive\r\n" if keep_alive else ""
@@ -105,6 +110,7 @@ def test_http_1_0_is_served_and_closed(wire: Wire, keep_alive: bool) -> None:
     assert wire.is_ended()
 
 
+@both
 def test_connection_close_is_obeyed_and_repeated(wire: Wire) -> None:
     answer = wire.ask("GET", "/", {"Connection": "close"})
 
@@ -142,7 +148,7 @@ def test_upgrade_is_ignored(wire: Wire, header: dict[str, str]) -> None:
     ],
 )
 def test_head_with_two_readings_is_400(server: InProcessServer, lines: str) -> None:
-    with Wire(server.address) as wire:
+    with server.wire() as wire:
         wire.send(
             f"POST / HTTP/1.1\r\nHost: a\r\n{lines}\r\n\r\nGET /next HTTP/1.1\r\n\r\n".encode()
         )
@@ -153,6 +159,7 @@ def test_head_with_two_readings_is_400(server: InProcessServer, lines: str) -> N
     server.expect_idle()
 
 
+@both
 @pytest.mark.parametrize(
     "first", [b"\x16\x03\x01\x02\x00\x01\x00", b"hello\r\n\r\n", b"\x00" * 100]
 )
@@ -176,6 +183,7 @@ def test_equal_lengths_given_twice_are_one(wire: Wire) -> None:
     assert answer.status in (200, 400)
 
 
+@both
 @pytest.mark.parametrize("shape", ["one header", "many headers", "target", "no end"])
 @pytest.mark.parametrize("is_slow", [False, True])
 def test_head_over_its_bound_is_431(server: InProcessServer, shape: str, is_slow: bool) -> None:
@@ -186,7 +194,7 @@ def test_head_over_its_bound_is_431(server: InProcessServer, shape: str, is_slow
         "target": f"GET /{'x' * big} HTTP/1.1\r\nHost: a\r\n\r\n",
         "no end": "GET / HTTP/1.1\r\nHost: a\r\n" + "X-Y: z\r\n" * (big // 6),
     }[shape].encode()
-    with Wire(server.address) as wire:
+    with server.wire() as wire:
         if is_slow:
             wire.send(head[:1000])
             time.sleep(0.01)
@@ -203,7 +211,7 @@ def test_large_head_below_the_bound_is_taken(wire: Wire) -> None:
 
 
 def test_refused_head_is_logged_without_its_text(server: InProcessServer, log: LogLines) -> None:
-    with Wire(server.address) as wire:
+    with server.wire() as wire:
         wire.send(b"GET / HTTP/1.1\r\nHost: a\r\nAuthorization: c2VjcmV0\r\nbroken\r\n\r\n")
         assert wire.answer().status == 400
 
@@ -214,7 +222,7 @@ def test_refused_head_is_logged_without_its_text(server: InProcessServer, log: L
 
 def test_continue_is_sent_when_the_body_is_first_read() -> None:
     waiting = Waiting()
-    with in_process(waiting) as server, Wire(server.address) as wire:
+    with in_process(waiting) as server, server.wire() as wire:
         wire.request("PUT", "/", {"Expect": "100-continue", "Content-Length": "5"})
         server.call(waiting.wait_asked)
         wire.socket.settimeout(0.05)
@@ -228,6 +236,7 @@ def test_continue_is_sent_when_the_body_is_first_read() -> None:
         assert b'"body_bytes": 5' in wire.socket.recv(1000)
 
 
+@both
 def test_continue_is_not_waited_for_by_every_client(wire: Wire) -> None:
     wire.request("PUT", "/", {"Expect": "100-continue", "Content-Length": "5"})
     wire.send(b"01234")
@@ -247,9 +256,10 @@ def test_continue_is_sent_for_chunked_bodies_too(wire: Wire) -> None:
     assert body_bytes(wire.answer()) == 3
 
 
-def test_refused_body_is_not_asked_for() -> None:
-    with in_process(refuse) as server:
-        with Wire(server.address) as wire:
+@both
+def test_refused_body_is_not_asked_for(secured: Secured | None) -> None:
+    with in_process(refuse, secured=secured) as server:
+        with server.wire() as wire:
             wire.request("PUT", "/", {"Expect": "100-continue", "Content-Length": "5"})
             answer = wire.answer()
             assert answer.status == 413
@@ -258,23 +268,24 @@ def test_refused_body_is_not_asked_for() -> None:
         server.expect_idle()
 
 
+@both
 @pytest.mark.parametrize(("path", "is_begun"), [("/head", True), ("/body", True), ("/cut", True)])
 def test_answer_that_breaks_off_is_reset_and_never_looks_whole(
-    path: str, is_begun: bool, log: LogLines
+    secured: Secured | None, path: str, is_begun: bool, log: LogLines
 ) -> None:
-    with in_process(break_off) as server:
-        with Wire(server.address) as wire:
+    with in_process(break_off, secured=secured) as server:
+        with server.wire() as wire:
             wire.request("GET", path)
             assert wire.is_reset()
         server.expect_idle()
-        with Wire(server.address) as wire:
+        with server.wire() as wire:
             assert wire.ask("GET", "/before").status == 500
     log.begin()
 
 
 @pytest.mark.parametrize("path", ["/before", "/silent"])
 def test_application_without_an_answer_is_500(path: str, log: LogLines) -> None:
-    with in_process(break_off) as server, Wire(server.address) as wire:
+    with in_process(break_off) as server, server.wire() as wire:
         answer = wire.ask("GET", path)
         assert answer.status == 500
         assert answer.body == b""
@@ -282,18 +293,25 @@ def test_application_without_an_answer_is_500(path: str, log: LogLines) -> None:
     log.begin()
 
 
-def test_answer_shorter_than_announced_is_not_ended_in_order(log: LogLines) -> None:
-    with in_process(break_off) as server, Wire(server.address) as wire:
+@both
+def test_answer_shorter_than_announced_is_not_ended_in_order(
+    secured: Secured | None, log: LogLines
+) -> None:
+    with in_process(break_off, secured=secured) as server, server.wire() as wire:
         wire.request("GET", "/short")
         assert wire.is_reset()
     log.begin()
 
 
+@both
 @pytest.mark.parametrize("leave", [Wire.close, Wire.reset])
-def test_client_that_leaves_cancels_its_handler(leave: Callable[[Wire], None]) -> None:
+def test_client_that_leaves_cancels_its_handler(
+    secured: Secured | None, leave: Callable[[Wire], None]
+) -> None:
     waiting = Waiting()
-    with in_process(waiting, clock=trio.testing.MockClock(rate=20)) as server:
-        with Wire(server.address) as wire:
+    clock = trio.testing.MockClock(rate=20)
+    with in_process(waiting, clock=clock, secured=secured) as server:
+        with server.wire() as wire:
             wire.request("GET", "/")
             server.call(waiting.wait_asked)
             leave(wire)
@@ -303,13 +321,17 @@ def test_client_that_leaves_cancels_its_handler(leave: Callable[[Wire], None]) -
             server.call(waiting.release)
 
 
+@both
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
-def test_client_that_only_stops_speaking_is_waited_for(version: str) -> None:
+def test_client_that_only_stops_speaking_is_waited_for(
+    secured: Secured | None, version: str
+) -> None:
     waiting = Waiting()
     clock = trio.testing.MockClock(rate=20)
-    with in_process(waiting, clock=clock) as server, Wire(server.address) as wire:
+    with in_process(waiting, clock=clock, secured=secured) as server, server.wire() as wire:
         wire.send(f"GET / HTTP/{version}\r\nHost: a\r\n\r\n".encode())
-        wire.socket.shutdown(socket.SHUT_WR)
+        # An SSLSocket would forget that it is one.
+        socket.socket.shutdown(wire.socket, socket.SHUT_WR)
         server.call(waiting.wait_asked)
         server.call(trio.sleep, 4 * WATCH_SECS)
         server.call(waiting.release)
@@ -320,13 +342,14 @@ def test_client_that_only_stops_speaking_is_waited_for(version: str) -> None:
         assert wire.is_ended()
 
 
+@both
 @pytest.mark.slow
-def test_body_that_nobody_reads_is_not_pulled() -> None:
+def test_body_that_nobody_reads_is_not_pulled(secured: Secured | None) -> None:
     waiting = Waiting()
     small = 64 * 1024
     with (
-        in_process(waiting, receive_buffer_bytes=small) as server,
-        Wire(server.address, buffer_bytes=small) as wire,
+        in_process(waiting, receive_buffer_bytes=small, secured=secured) as server,
+        server.wire(buffer_bytes=small) as wire,
     ):
         wire.request("PUT", "/", {"Content-Length": str(64 * MIB)})
         server.call(waiting.wait_asked)
@@ -350,35 +373,38 @@ def send_until_stuck(wire: Wire, size: int) -> int:
     return taken
 
 
+@both
 def test_client_that_is_gone_before_it_is_accepted_harms_nobody(server: InProcessServer) -> None:
     with server.held():
         for _ in range(10):
             Wire(server.address).reset()
 
-    with Wire(server.address) as wire:
+    with server.wire() as wire:
         assert wire.ask("GET", "/").status == 200
     server.expect_idle()
 
 
+@both
 def test_clients_that_come_and_go_in_every_way_leave_nothing(server: InProcessServer) -> None:
     for begun in (b"", b"G", b"GET / HTTP/1.1\r\nHost", b"PUT / HTTP/1.1\r\nHost: a\r\n"):
         for leave in (Wire.close, Wire.reset):
-            wire = Wire(server.address)
+            wire = server.wire()
             wire.send(begun)
             leave(wire)
     for leave in (Wire.close, Wire.reset):
-        wire = Wire(server.address)
+        wire = server.wire()
         wire.request("PUT", "/", {"Content-Length": "100", "Expect": "100-continue"})
         leave(wire)
-        wire = Wire(server.address)
+        wire = server.wire()
         wire.request("PUT", "/", {"Transfer-Encoding": "chunked"})
         wire.send(b"5\r\nabc")
         leave(wire)
     server.expect_idle()
 
 
+@both
 def test_many_connections_at_once_are_all_served(server: InProcessServer) -> None:
-    wires = [Wire(server.address) for _ in range(100)]
+    wires = [server.wire() for _ in range(100)]
     try:
         for wire in wires:
             wire.request("POST", "/", {"Content-Length": "2"})

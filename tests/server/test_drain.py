@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.api.client import Client
 from tests.api.serving import ServedRegistry, serving
 from tests.factories import make_blob
 from tests.server.applications import Waiting, echo
 from tests.server.in_process import in_process
 from tests.server.log_lines import LogLines
+from tests.server.secured import Secured, both
 from tests.server.wire import Wire, eventually
 
 MIB = 1024 * 1024
@@ -27,7 +27,7 @@ def _nothing_crashes(log_lines: LogLines) -> None:
 
 def begin_patch(served: ServedRegistry, wire: Wire, body: bytes, length: int) -> str:
     """Begin an upload of `length` bytes; returns its location when it is being served."""
-    with Client(served.url) as client:
+    with served.client() as client:
         location = client.open_upload("a")
     wire.request("PATCH", location, {"Content-Length": str(length)})
     wire.send(body)
@@ -35,11 +35,12 @@ def begin_patch(served: ServedRegistry, wire: Wire, body: bytes, length: int) ->
     return location
 
 
-def test_idle_connections_end_at_once() -> None:
+@both
+def test_idle_connections_end_at_once(secured: Secured | None) -> None:
     with (
-        in_process(echo, drain_secs=60) as server,
-        Wire(server.address) as unused,
-        Wire(server.address) as used,
+        in_process(echo, drain_secs=60, secured=secured) as server,
+        server.wire() as unused,
+        server.wire() as used,
     ):
         used.ask("GET", "/")
         server.begin_to_stop()
@@ -48,10 +49,11 @@ def test_idle_connections_end_at_once() -> None:
         server.join()
 
 
-def test_connections_that_arrive_with_the_stop_do_not_hold_it_up() -> None:
+@both
+def test_connections_that_arrive_with_the_stop_do_not_hold_it_up(secured: Secured | None) -> None:
     # Whether one is accepted just before the stop is chance: hence several rounds.
     for _ in range(10):
-        with in_process(echo, drain_secs=60) as server, ExitStack() as arrived:
+        with in_process(echo, drain_secs=60, secured=secured) as server, ExitStack() as arrived:
 
             def arrive() -> None:
                 with suppress(ConnectionError):
@@ -69,16 +71,17 @@ def test_connections_that_arrive_with_the_stop_do_not_hold_it_up() -> None:
 
 def test_connection_with_half_a_head_does_not_hold_the_stop_up() -> None:
     begun_at = time.monotonic()
-    with in_process(echo, drain_secs=60) as server, Wire(server.address) as wire:
+    with in_process(echo, drain_secs=60) as server, server.wire() as wire:
         wire.send(b"GET / HTTP/1.1\r\nHost")
         server.begin_to_stop()
         server.join()
     assert time.monotonic() - begun_at < 10
 
 
-def test_request_that_is_running_ends_and_closes_its_connection() -> None:
+@both
+def test_request_that_is_running_ends_and_closes_its_connection(secured: Secured | None) -> None:
     waiting = Waiting()
-    with in_process(waiting, drain_secs=60) as server, Wire(server.address) as wire:
+    with in_process(waiting, drain_secs=60, secured=secured) as server, server.wire() as wire:
         wire.request("GET", "/")
         wire.request("GET", "/never")
         server.call(waiting.wait_asked)
@@ -102,10 +105,11 @@ def refuses_connections(address: tuple[str, int]) -> bool:
     return False
 
 
+@both
 @pytest.mark.slow
-def test_running_upload_ends_within_the_drain_time(tmp_path: Path) -> None:
+def test_running_upload_ends_within_the_drain_time(secured: Secured | None, tmp_path: Path) -> None:
     blob = make_blob("0123456789")
-    with serving(tmp_path, drain_secs=60) as served, served.wire() as wire:
+    with serving(tmp_path, drain_secs=60, secured=secured) as served, served.wire() as wire:
         location = begin_patch(served, wire, blob.body[:4], blob.size)
         served.server.begin_to_stop()
         eventually(lambda: refuses_connections(served.address))
@@ -114,15 +118,18 @@ def test_running_upload_ends_within_the_drain_time(tmp_path: Path) -> None:
         assert (answer.status, answer.headers["range"]) == (202, "0-9")
         assert wire.is_ended()
         served.server.join()
-    with serving(tmp_path) as served, Client(served.url) as client:
+    with serving(tmp_path) as served, served.client() as client:
         assert client.finish(location, blob).status_code == 201
 
 
+@both
 @pytest.mark.slow
-def test_running_download_ends_within_the_drain_time(tmp_path: Path) -> None:
+def test_running_download_ends_within_the_drain_time(
+    secured: Secured | None, tmp_path: Path
+) -> None:
     blob = make_blob(bytes(range(256)) * 65536)
-    with serving(tmp_path, drain_secs=60) as served:
-        with Client(served.url) as client:
+    with serving(tmp_path, drain_secs=60, secured=secured) as served:
+        with served.client() as client:
             client.push_blob("a", blob)
         with served.wire(buffer_bytes=65536, timeout_secs=20) as wire:
             wire.request("GET", f"/v2/a/blobs/{blob.digest}")
@@ -149,7 +156,7 @@ def test_upload_that_does_not_end_in_time_can_be_resumed(
             served.server.begin_to_stop()
         served.server.join()
         assert wire.is_over()
-    with serving(tmp_path) as served, Client(served.url) as client:
+    with serving(tmp_path) as served, served.client() as client:
         offset = int(client.get(location).headers["Range"].partition("-")[2]) + 1
         assert MIB <= offset <= 2 * MIB
         finished = client.finish(location, blob, blob.body[offset:])

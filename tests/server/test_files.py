@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.api.client import Client
 from tests.api.serving import ServedRegistry, serving
 from tests.factories import Content, make_blob
 from tests.server.applications import OneFile
 from tests.server.in_process import in_process
 from tests.server.log_lines import LogLines
+from tests.server.secured import Secured, both
 from tests.server.wire import Wire, eventually
 
 KIB, MIB = 1024, 1024 * 1024
@@ -32,16 +32,18 @@ def _nothing_crashes(log_lines: LogLines) -> None:
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data directory with both blobs."""
     root: Path = tmp_path_factory.mktemp("files")
-    with serving(root) as served, Client(served.url) as client:
+    with serving(root) as served, served.client() as client:
         for blob in (BIG, ODD):
             client.push_blob("a", blob)
     return root
 
 
 @pytest.fixture(scope="module", params=[True, False], ids=["sendfile", "by hand"])
-def served(root: Path, request: pytest.FixtureRequest) -> Iterator[ServedRegistry]:
+def served(
+    root: Path, secured: Secured | None, request: pytest.FixtureRequest
+) -> Iterator[ServedRegistry]:
     """A registry whose server is offered files, and one whose server is not."""
-    with serving(root, sends_files=request.param) as running:
+    with serving(root, sends_files=request.param, secured=secured) as running:
         yield running
 
 
@@ -49,6 +51,7 @@ def path_of(blob: Content) -> str:
     return f"/v2/a/blobs/{blob.digest}"
 
 
+@both
 @pytest.mark.parametrize(
     ("first", "last"),
     [
@@ -77,6 +80,7 @@ def test_bytes_are_those_of_the_blob(
     eventually(lambda: served.open_blobs() == 0)
 
 
+@both
 def test_pipelined_downloads_follow_each_other(served: ServedRegistry) -> None:
     with served.wire() as wire:
         for _ in range(3):
@@ -87,6 +91,7 @@ def test_pipelined_downloads_follow_each_other(served: ServedRegistry) -> None:
             assert wire.answer().body == ODD.body[:10]
 
 
+@both
 @pytest.mark.parametrize("leave", [Wire.close, Wire.reset])
 def test_client_that_leaves_in_the_middle_frees_file_and_task(
     served: ServedRegistry, leave: Callable[[Wire], None], log_lines: LogLines
@@ -102,6 +107,7 @@ def test_client_that_leaves_in_the_middle_frees_file_and_task(
     assert [line for line in log_lines.all() if line["level"] == "error"] == []
 
 
+@both
 def test_client_that_leaves_before_the_answer_frees_file_and_task(served: ServedRegistry) -> None:
     for _ in range(10):
         wire = served.wire()
@@ -111,6 +117,7 @@ def test_client_that_leaves_before_the_answer_frees_file_and_task(served: Served
     eventually(lambda: served.open_blobs() == 0)
 
 
+@both
 def test_slow_reader_beside_a_quick_one(served: ServedRegistry) -> None:
     with served.wire(buffer_bytes=SMALL_BUFFER) as slow, served.wire() as quick:
         slow.request("GET", path_of(BIG))
@@ -121,6 +128,7 @@ def test_slow_reader_beside_a_quick_one(served: ServedRegistry) -> None:
         assert slow.read(BIG.size) == BIG.body
 
 
+@both
 def test_many_readers_at_once_get_the_same_bytes(served: ServedRegistry) -> None:
     bodies: list[bytes] = []
 
@@ -138,13 +146,14 @@ def test_many_readers_at_once_get_the_same_bytes(served: ServedRegistry) -> None
     eventually(lambda: served.open_blobs() == 0)
 
 
+@both
 @pytest.mark.slow
 @pytest.mark.parametrize("sends_files", [True, False])
 def test_file_that_ends_too_soon_breaks_the_connection_off(
-    tmp_path: Path, sends_files: bool
+    secured: Secured | None, tmp_path: Path, sends_files: bool
 ) -> None:
-    with serving(tmp_path, sends_files=sends_files) as served:
-        with Client(served.url) as client:
+    with serving(tmp_path, sends_files=sends_files, secured=secured) as served:
+        with served.client() as client:
             client.push_blob("a", BIG)
         (path,) = served.files("blobs")
         with served.wire(buffer_bytes=SMALL_BUFFER) as wire:
@@ -157,20 +166,21 @@ def test_file_that_ends_too_soon_breaks_the_connection_off(
         served.server.expect_idle()
 
 
-def test_announced_file_that_is_short_is_reset(tmp_path: Path) -> None:
+@both
+def test_announced_file_that_is_short_is_reset(secured: Secured | None, tmp_path: Path) -> None:
     path = tmp_path / "short"
     path.write_bytes(b"x" * 1000)
-    with in_process(OneFile(str(path), 1001)) as server, Wire(server.address) as wire:
+    with in_process(OneFile(str(path), 1001), secured=secured) as server, server.wire() as wire:
         wire.request("GET", "/")
         assert wire.is_reset()
-    with in_process(OneFile(str(path), 1000)) as server, Wire(server.address) as wire:
+    with in_process(OneFile(str(path), 1000), secured=secured) as server, server.wire() as wire:
         assert wire.ask("GET", "/").body == b"x" * 1000
         assert wire.ask("GET", "/").body == b"x" * 1000
 
 
 @pytest.mark.slow
 def test_blob_deleted_during_its_download_arrives_whole(tmp_path: Path) -> None:
-    with serving(tmp_path) as served, Client(served.url) as client:
+    with serving(tmp_path) as served, served.client() as client:
         client.push_blob("a", BIG)
         with served.wire(buffer_bytes=SMALL_BUFFER, timeout_secs=20) as wire:
             wire.request("GET", path_of(BIG))

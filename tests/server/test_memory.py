@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.api.client import Client
 from tests.api.serving import serving
 from tests.server.log_lines import LogLines
+from tests.server.secured import Secured, both
 
 pytestmark = pytest.mark.slow
 MIB = 1024 * 1024
@@ -49,10 +49,16 @@ def pieces() -> Iterator[bytes]:
     return (PIECE for _ in range(BLOB_BYTES // len(PIECE)))
 
 
+@both
 @pytest.mark.parametrize("sends_files", [True, False])
-def test_large_blob_goes_in_and_out_in_little_memory(tmp_path: Path, sends_files: bool) -> None:
+def test_large_blob_goes_in_and_out_in_little_memory(
+    secured: Secured | None, tmp_path: Path, sends_files: bool
+) -> None:
     name = digest()
-    with serving(tmp_path, sends_files=sends_files) as served, Client(served.url) as client:
+    with (
+        serving(tmp_path, sends_files=sends_files, secured=secured) as served,
+        served.client() as client,
+    ):
         location = client.open_upload("a")
         with held_at_most(HELD_BYTES_MAX):
             assert client.patch(location, content=pieces()).status_code == 202

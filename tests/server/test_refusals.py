@@ -15,7 +15,8 @@ from tests.api.serving import ServedRegistry, serving
 from tests.server.applications import refuse
 from tests.server.in_process import in_process
 from tests.server.log_lines import LogLines
-from tests.server.wire import Wire
+from tests.server.secured import Secured, both
+from tests.server.wire import BROKEN
 
 KIB, MIB = 1024, 1024 * 1024
 NO_SESSION = "01234567-89ab-4cde-8f01-23456789abcd"
@@ -76,9 +77,10 @@ def test_refusal_during_a_streaming_body_leaves_no_task(
     assert served.files("uploads") == []
 
 
+@both
 @pytest.mark.parametrize("rest", [0, 1, 1000, 900 * KIB])
-def test_connection_is_used_again_after_a_small_rest(rest: int) -> None:
-    with in_process(refuse) as server, Wire(server.address) as wire:
+def test_connection_is_used_again_after_a_small_rest(secured: Secured | None, rest: int) -> None:
+    with in_process(refuse, secured=secured) as server, server.wire() as wire:
         wire.request("PUT", "/", {"Content-Length": str(rest + 10)})
         wire.send(b"x" * 10)
         first = wire.answer()
@@ -90,7 +92,7 @@ def test_connection_is_used_again_after_a_small_rest(rest: int) -> None:
 
 
 def test_chunked_rest_is_taken_in_too() -> None:
-    with in_process(refuse) as server, Wire(server.address) as wire:
+    with in_process(refuse) as server, server.wire() as wire:
         wire.request("PUT", "/", {"Transfer-Encoding": "chunked"})
         assert wire.answer().status == 413
         wire.send(b"3\r\nabc\r\n" * 100 + b"0\r\n\r\n")
@@ -99,17 +101,20 @@ def test_chunked_rest_is_taken_in_too() -> None:
 
 def test_rest_that_is_surely_too_much_is_told_with_connection_close() -> None:
     with in_process(refuse) as server:
-        with Wire(server.address) as wire:
+        with server.wire() as wire:
             wire.request("PUT", "/", {"Content-Length": str(LINGER_BYTES_MAX + 1)})
             assert wire.answer().headers["connection"] == "close"
         server.expect_idle()
 
 
+@both
 @pytest.mark.parametrize("is_chunked", [False, True])
-def test_client_that_goes_on_for_ever_is_cut_off_soon(is_chunked: bool) -> None:
+def test_client_that_goes_on_for_ever_is_cut_off_soon(
+    secured: Secured | None, is_chunked: bool
+) -> None:
     part = b"10000\r\n" + bytes(64 * KIB) + b"\r\n" if is_chunked else bytes(64 * KIB)
-    with in_process(refuse) as server:
-        with Wire(server.address) as wire:
+    with in_process(refuse, secured=secured) as server:
+        with server.wire() as wire:
             length = (
                 {"Transfer-Encoding": "chunked"} if is_chunked else {"Content-Length": "9" * 12}
             )
@@ -119,27 +124,29 @@ def test_client_that_goes_on_for_ever_is_cut_off_soon(is_chunked: bool) -> None:
             while sent < SENT_MAX and not is_cut_off:
                 try:
                     wire.send(part)
-                except ConnectionError:
+                except BROKEN:
                     is_cut_off = True
                 sent += len(part)
             assert is_cut_off
         server.expect_idle()
 
 
-def test_client_that_sends_no_more_is_let_go_after_a_second() -> None:
+@both
+def test_client_that_sends_no_more_is_let_go_after_a_second(secured: Secured | None) -> None:
     clock = trio.testing.MockClock(rate=20)
-    with in_process(refuse, clock=clock, stall_secs=10_000) as server:
-        with Wire(server.address) as wire:
+    with in_process(refuse, clock=clock, stall_secs=10_000, secured=secured) as server:
+        with server.wire() as wire:
             wire.request("PUT", "/", {"Content-Length": "1000"})
             assert wire.answer().status == 413
             assert wire.is_ended()
         server.expect_idle()
 
 
-def test_answer_reaches_a_client_that_is_still_sending() -> None:
-    with in_process(refuse) as server:
+@both
+def test_answer_reaches_a_client_that_is_still_sending(secured: Secured | None) -> None:
+    with in_process(refuse, secured=secured) as server:
         for _ in range(10):
-            with Wire(server.address) as wire:
+            with server.wire() as wire:
                 wire.request("PUT", "/", {"Content-Length": str(2 * MIB)})
                 wire.send(bytes(MIB))
                 assert wire.answer().status == 413

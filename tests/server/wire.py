@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import ssl
 import struct
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 HOST = "127.0.0.1"
 TIMEOUT_SECS = 10.0
 POLL_SECS = 0.005
+BROKEN = (ConnectionError, ssl.SSLEOFError)
 WITHOUT_BODY = frozenset({204, 304})
 
 
@@ -44,7 +46,11 @@ class Wire:
         try:
             self.socket.connect(address)
             if tls is not None:
-                self.socket = tls.wrap_socket(self.socket, server_hostname=address[0])
+                # A peer that ends without a word of it has not ended in order.
+                tls.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
+                self.socket = tls.wrap_socket(
+                    self.socket, server_hostname=address[0], suppress_ragged_eofs=False
+                )
         except OSError:
             self.socket.close()
             raise
@@ -107,7 +113,7 @@ class Wire:
         """That many bytes, or fewer when the connection breaks off."""
         try:
             return self._file.read(size)
-        except ConnectionError:
+        except BROKEN:
             return b""
 
     def ask(
@@ -131,7 +137,7 @@ class Wire:
         """Whether the peer has closed, in order or not; waits for that."""
         try:
             return self._file.read(1) == b""
-        except ConnectionResetError:
+        except BROKEN:
             return True
 
     def is_reset(self) -> bool:
@@ -139,9 +145,14 @@ class Wire:
         try:
             while self._file.read(65536):
                 continue
-        except ConnectionResetError:
-            return True
+        except BROKEN:
+            return self._is_hung_up()
         return False
+
+    def _is_hung_up(self) -> bool:
+        poller = select.poll()
+        poller.register(self.socket.fileno(), 0)
+        return any(events & select.POLLHUP for _, events in poller.poll(0))
 
 
 def eventually(

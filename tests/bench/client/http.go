@@ -52,10 +52,14 @@ func dial(o options) *connection {
 	if o.authorization != "" {
 		headers = "Authorization: " + o.authorization + "\r\n"
 	}
+	return newConnection(socket, o.address, headers)
+}
+
+func newConnection(socket net.Conn, address, headers string) *connection {
 	return &connection{
 		socket:  socket,
 		reader:  bufio.NewReaderSize(socket, bufferBytes),
-		address: o.address,
+		address: address,
 		headers: headers,
 		scratch: make([]byte, 1<<20),
 	}

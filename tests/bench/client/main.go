@@ -34,6 +34,7 @@ type options struct {
 	clients  int
 	count    int
 	entries  int
+	pause    time.Duration
 	// What is shown with each request; how a registry with TLS is trusted, nil for a plain one.
 	authorization string
 	trust         *tls.Config
@@ -55,7 +56,13 @@ func main() {
 	log.SetFlags(0)
 	debug.SetGCPercent(400)
 	o := parse()
-	printed, err := json.Marshal(measure(o, scenario(o)))
+	var found any
+	if o.scenario == "flood" {
+		found = flood(o, o.count, time.Duration(o.entries)*time.Second)
+	} else {
+		found = measure(o, scenario(o))
+	}
+	printed, err := json.Marshal(found)
 	check(err, "result")
 	fmt.Println(string(printed))
 }
@@ -68,9 +75,10 @@ func parse() options {
 	flag.StringVar(&o.prefix, "prefix", "bench", "first segments of the repositories")
 	flag.IntVar(&o.size, "size", 0, "bytes of a layer")
 	flag.IntVar(&o.clients, "clients", 1, "how many at once")
-	flag.IntVar(&o.count, "count", 1, "operations in all")
-	flag.IntVar(&o.entries, "entries", 1, "images, tags or repositories that are there")
+	flag.IntVar(&o.count, "count", 1, "operations in all; of a flood, in a second")
+	flag.IntVar(&o.entries, "entries", 1, "images, tags or repositories that are there; of a flood, seconds")
 	flag.StringVar(&o.authorization, "authorization", "", "credentials to show with each request")
+	flag.DurationVar(&o.pause, "pause", 0, "between two operations of a client")
 	ca := flag.String("ca", "", "file of certificates to trust; with it the registry speaks TLS")
 	certificate := flag.String("cert", "", "file of the certificate to show")
 	key := flag.String("key", "", "file of its key")
@@ -122,6 +130,7 @@ func measure(o options, run operation) result {
 				begun := time.Now()
 				run(c, number)
 				latencies[number] = float64(time.Since(begun).Nanoseconds()) / 1e6
+				time.Sleep(o.pause)
 			}
 		}()
 	}

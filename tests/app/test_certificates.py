@@ -1,0 +1,81 @@
+"""Files of certificates that change while a registry runs, and what the log says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+
+from angos_trio.app.certificates import follow_files, remarks_of
+from angos_trio.limits import PKI_LOOK_SECS
+from tests.server.log_lines import LogLines
+from tests.server.secured import Secured
+
+LOOKS = 6 * PKI_LOOK_SECS
+"""Long enough for a change to be seen twice, with a clock that runs fast."""
+
+
+def while_followed(tls: Secured, test: Callable[[], Awaitable[None]]) -> None:
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(follow_files, tls.live)
+            await trio.testing.wait_all_tasks_blocked()
+            await test()
+            nursery.cancel_scope.cancel()
+
+    trio.run(main, clock=trio.testing.MockClock(rate=100))
+
+
+@pytest.fixture
+def tls(tmp_path: Path) -> Secured:
+    return Secured(tmp_path)
+
+
+def test_new_files_are_taken_and_told_of_once(tls: Secured, log_lines: LogLines) -> None:
+    before = tls.live.current
+
+    async def test() -> None:
+        await trio.sleep(LOOKS)
+        assert tls.live.current is before
+        tls.root.server(ends_secs=-60).write(tls.folder, "server")
+        await trio.sleep(LOOKS)
+
+    while_followed(tls, test)
+    assert tls.live.current is not before
+    (taken,) = log_lines.of("certificates.reloaded")
+    assert taken["not_after"] == tls.live.current.not_after
+    (remark,) = log_lines.of("certificates.remark")
+    assert "expired on" in remark["remark"]
+    assert remarks_of(tls.live) == [
+        "server.tls.server_certificate_bundle: the certificate has expired"
+    ]
+
+
+@pytest.mark.slow
+def test_bad_files_change_nothing_and_are_told_of_once(tls: Secured, log_lines: LogLines) -> None:
+    before = tls.live.current
+
+    async def test() -> None:
+        (tls.folder / "server.key").write_bytes(b"broken")
+        await trio.sleep(LOOKS)
+        assert tls.live.current is before
+        tls.root.server().write(tls.folder, "server")
+        await trio.sleep(LOOKS)
+
+    while_followed(tls, test)
+    (refused,) = log_lines.of("certificates.refused")
+    assert refused["level"] == "error"
+    assert refused["reason"].startswith("server.tls.server_private_key: ")
+    assert len(log_lines.of("certificates.reloaded")) == 1
+    assert tls.live.problem is None
+
+
+def test_list_that_is_out_of_date_is_remarked_on(tls: Secured) -> None:
+    (tls.folder / "clients.crl").write_bytes(tls.clients.crl(next_update_secs=-1))
+    assert tls.live.reload() is None
+    assert remarks_of(tls.live) == [
+        "server.tls.client_crl: the list of CN=Clients' root is out of date"
+    ]
