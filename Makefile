@@ -12,7 +12,7 @@ KILLS ?= 100
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check format coverage conformance conformance-v1.1.1 crash family e2e memory rude bench zb nightly \
+.PHONY: help run test check format coverage conformance conformance-v1.1.1 crash family e2e memory rude logins bench zb nightly \
 	lock clean
 
 help: ## print these commands
@@ -62,13 +62,16 @@ memory: $(READY) ## 100 uploads onto a slow disk, 100 downloads: under 200 MiB (
 rude: $(READY) ## slow and rude clients, one line each (QUICK=1)
 	$(PY) -m tests.load.rude $(if $(QUICK),--quick)
 
+logins: $(READY) ## pulls beside a thousand wrong passwords a second (Go) (QUICK=1)
+	$(PY) -m tests.load.logins $(if $(QUICK),--quick)
+
 bench: $(READY) ## beside Debian's docker-registry, alternating, medians (root; Go) (QUICK=1)
 	$(PY) -m tests.bench.run $(if $(QUICK),--quick --at-least 0.8,--write-docs)
 
 zb: $(READY) ## zot's load generator, unchanged, without an error (Go)
 	$(PY) -m tests.bench.zb $(if $(ZOT),--source $(ZOT))
 
-nightly: test coverage conformance e2e memory rude family bench ## everything, with ten times the kills
+nightly: test coverage conformance e2e memory rude logins family bench ## everything, with ten times the kills
 	$(MAKE) crash KILLS=1000
 	$(MAKE) conformance crash e2e memory rude WORKERS=4
 

@@ -202,6 +202,7 @@ def test_queue_is_bounded_and_who_finds_it_full_is_told_to_come_back() -> None:
 
 def test_who_waits_too_long_is_told_to_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(passwords, "PASSWORD_SECS_MAX", 0.02)
+    monkeypatch.setattr(passwords, "PASSWORD_REST", 0)
 
     async def main() -> list[int]:
         checking, statuses = Passwords([CHEAP]), []
@@ -219,6 +220,25 @@ def test_who_waits_too_long_is_told_to_come_back(monkeypatch: pytest.MonkeyPatch
         return statuses
 
     assert set(trio.run(main)) == {429}
+
+
+def test_after_a_wrong_password_the_next_one_waits_and_nobody_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever guesses takes a share of a core only."""
+    monkeypatch.setattr(passwords, "PASSWORD_REST", 10)
+
+    async def main() -> list[float]:
+        checking, took = Passwords([CHEAP]), []
+        for password in ("secret", "secret ", "secret"):
+            begun_at = trio.current_time()
+            await checking.verify(CHEAP, password)
+            took.append(trio.current_time() - begun_at)
+        return took
+
+    first, wrong, after = trio.run(main)
+    assert wrong < 5 * first
+    assert after > 5 * min(first, wrong)
 
 
 def test_clients_that_leave_make_room() -> None:
@@ -281,7 +301,8 @@ def test_nobody_costs_what_one_of_the_users_costs_and_the_same_each_time(
 
 
 @pytest.mark.slow
-def test_unknown_user_takes_as_long_as_a_wrong_password() -> None:
+def test_unknown_user_takes_as_long_as_a_wrong_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(passwords, "PASSWORD_REST", 0)
     made = hash_password("secret")
 
     async def main() -> tuple[float, float]:
