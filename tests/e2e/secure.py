@@ -22,9 +22,9 @@ from tests.e2e.lab import (
     expect_no_crash,
     expect_sound_store,
 )
-from tests.e2e.machine import Sandbox
+from tests.e2e.machine import Sandbox, command
 from tests.e2e.network import own_network
-from tests.running import running_registry
+from tests.running import program, running_registry
 from tests.secure import PASSWORD, USER, Secure
 
 NAME = "registry.example.test"
@@ -42,6 +42,7 @@ class SecureLab(Lab):
     """The same over TLS; what it asks of the registry by itself, it asks as its operator."""
 
     secure: Secure
+    configuration: tuple[Path, ...]
     context: ssl.SSLContext = field(init=False)
 
     def __post_init__(self) -> None:
@@ -67,6 +68,12 @@ class SecureLab(Lab):
         """An empty sandbox, in which the name of the registry is known."""
         hosts = {"/etc/hosts": self.scratch / "hosts"}
         return Sandbox(self.scratch / name / "sandbox", environment, hosts)
+
+    def administer(self, *words: str) -> str:
+        """What a command of the registry's own prints, with its configuration and data."""
+        options = [word for file in self.configuration for word in ("-c", str(file))]
+        place = ["--data-dir", str(self.registry.data_dir)]
+        return command(*program(), *words, *options, *place)
 
     def connection(self) -> http.client.HTTPConnection:
         """A connection of its own, which the caller closes."""
@@ -109,14 +116,14 @@ def secured(lab: Lab, name: str, secure: Secure, more: str = "") -> Iterator[Sec
     `more` is merged over its configuration. Fails when the registry crashed, did not stop in order,
     or holds other bytes than it should.
     """
-    configuration, merged = secure.write(), secure.folder / "more.toml"
-    merged.write_text(more, encoding="utf-8")
+    files = secure.write(), secure.folder / "more.toml"
+    files[1].write_text(more, encoding="utf-8")
     with running_registry(
-        arguments=["-c", str(configuration), "-c", str(merged)],
+        arguments=[word for file in files for word in ("-c", str(file))],
         address=f"{ADDRESS}:{PORT}",
         probe=secure.probe,
     ) as registry:
-        other = SecureLab(registry, lab.material, lab.report, lab.directory(name), secure)
+        other = SecureLab(registry, lab.material, lab.report, lab.directory(name), secure, files)
         yield other
         expect_no_crash(other)
         expect_clean_stop(registry)

@@ -13,7 +13,7 @@ from tests.e2e.lab import Lab
 from tests.e2e.machine import expect_refusal
 from tests.e2e.material import TAG
 from tests.e2e.network import own_network
-from tests.e2e.secure import ADDRESS, NAME, Pair, SecureLab, make, secured
+from tests.e2e.secure import ADDRESS, Pair, SecureLab, make, secured
 from tests.secure import PASSWORD, USER, Secure
 
 MODES = ("required", "optional")
@@ -111,7 +111,7 @@ class Checks:
         """Fail unless a push and a pull are refused in these words."""
         expect_refusal(push, run=self.client.push)
         expect_refusal(pull, run=self.client.pull)
-        self.lab.expect(404, "GET", f"/v2/team/app/manifests/{TAG}")
+        self.lab.expect(404, "GET", f"/v2/{self.client.repository}/manifests/{TAG}")
 
     def there_and_back(self, pair: Pair) -> None:
         """With a good certificate."""
@@ -129,7 +129,7 @@ class Checks:
             expect_refusal("unauthorized", run=partial(self.client.log_in, USER, "wrong"))
         with self._check("login, push, pull into an empty store: same image"):
             self.client.log_in(USER, PASSWORD)
-            self.client.push(f"{NAME}/team/login:{TAG}")
+            self.client.push("docker/login")
             self.client.empty()
             self.client.pull()
             self.client.expect_pulled()
@@ -159,5 +159,5 @@ def _guests(lab: Lab) -> None:
             client.pull()
             client.expect_pulled()
         with lab.check(suite, "guests read: anonymous push is refused"):
-            expect_refusal(GUEST_PUSH, run=partial(client.push, f"{NAME}/team/guest:{TAG}"))
-            other.expect(404, "GET", f"/v2/team/guest/manifests/{TAG}")
+            expect_refusal(GUEST_PUSH, run=partial(client.push, "docker/guest"))
+            other.expect(404, "GET", f"/v2/docker/guest/manifests/{TAG}")

@@ -16,7 +16,6 @@ from tests.e2e.machine import Failure
 from tests.e2e.material import LAYER_BYTES, TAG, Image, Layout, expect_same_layout
 from tests.e2e.secure import NAME, Pair, SecureLab, put_certificates
 
-IMAGE: Final = f"{NAME}/team/app:{TAG}"
 LARGE_LAYER_BYTES: Final = 20_000_000
 HOSTS_TOML = """\
 server = "https://{name}"
@@ -27,8 +26,17 @@ server = "https://{name}"
 """
 
 
+def image_of(repository: str) -> str:
+    """The image of a repository, as clients name it."""
+    return f"{NAME}/{repository}:{TAG}"
+
+
 class Client(Protocol):
-    """A program that holds an image under the name IMAGE."""
+    """A program that holds an image under a name of its own at the registry."""
+
+    @property
+    def repository(self) -> str:
+        """Where it pushes the image to, unless it is told otherwise."""
 
     def show(self, ca: Path | None, pair: Pair | None) -> None:
         """From now on trust this authority only, and show this certificate."""
@@ -39,8 +47,8 @@ class Client(Protocol):
     def log_out(self) -> None:
         """From now on be nobody in particular."""
 
-    def push(self, image: str = IMAGE) -> None:
-        """Push what is held, by default under its own name."""
+    def push(self, repository: str | None = None) -> None:
+        """Push what is held, by default to its own repository."""
 
     def empty(self) -> None:
         """Hold nothing any more."""
@@ -56,9 +64,11 @@ class OfContainers:
     """podman or buildah."""
 
     def __init__(self, program: str, lab: SecureLab, *, is_large: bool) -> None:
+        self.repository = f"{program}/tls"
+        self.image = image_of(self.repository)
         self.engine = Engine(program, lab, LARGE_LAYER_BYTES if is_large else LAYER_BYTES)
         self.engine.write_context("tls")
-        self.engine.run("build", "--quiet", "--tag", IMAGE, ".")
+        self.engine.run("build", "--quiet", "--tag", self.image, ".")
 
     def show(self, ca: Path | None, pair: Pair | None) -> None:
         home = self.engine.sandbox.root / "home"
@@ -73,8 +83,8 @@ class OfContainers:
     def log_out(self) -> None:
         self.engine.run("logout", "--all")
 
-    def push(self, image: str = IMAGE) -> None:
-        self.engine.push(IMAGE, target=image)
+    def push(self, repository: str | None = None) -> None:
+        self.engine.push(self.image, target=image_of(repository or self.repository))
 
     def empty(self) -> None:
         self.engine.run("rmi", "--all", "--force")
@@ -82,16 +92,18 @@ class OfContainers:
     def pull(self) -> None:
         # buildah asks nobody for what it has, unless it is told to.
         anew = ["--policy=always"] if self.engine.client == "buildah" else []
-        self.engine.run("pull", "--quiet", *anew, IMAGE)
+        self.engine.run("pull", "--quiet", *anew, self.image)
 
     def expect_pulled(self) -> None:
-        self.engine.expect_content(IMAGE, "tls")
+        self.engine.expect_content(self.image, "tls")
 
 
 class OfSkopeo:
     """skopeo, from and to OCI layouts."""
 
     def __init__(self, lab: SecureLab, layout: Layout) -> None:
+        self.repository = "skopeo/tls"
+        self.image = image_of(self.repository)
         self.skopeo = Skopeo(lab)
         self.layout = layout
         self.back = lab.scratch / "back"
@@ -106,14 +118,18 @@ class OfSkopeo:
     def log_out(self) -> None:
         self.skopeo.run("logout", "--all")
 
-    def push(self, image: str = IMAGE) -> None:
-        self.skopeo.copy(f"oci:{self.layout.root}:{TAG}", f"docker://{image}", "--preserve-digests")
+    def push(self, repository: str | None = None) -> None:
+        self.skopeo.copy(
+            f"oci:{self.layout.root}:{TAG}",
+            f"docker://{image_of(repository or self.repository)}",
+            "--preserve-digests",
+        )
 
     def empty(self) -> None:
         shutil.rmtree(self.back, ignore_errors=True)
 
     def pull(self) -> None:
-        self.skopeo.copy(f"docker://{IMAGE}", f"oci:{self.back}:{TAG}", "--preserve-digests")
+        self.skopeo.copy(f"docker://{self.image}", f"oci:{self.back}:{TAG}", "--preserve-digests")
 
     def expect_pulled(self) -> None:
         expect_same_layout(self.layout.root, self.back)
@@ -123,12 +139,14 @@ class OfContainerd:
     """containerd's `ctr`, which is told who it is with each command."""
 
     def __init__(self, ctr: Ctr, layout: Layout, image: Image) -> None:
+        self.repository = "ctr/tls"
+        self.image = image_of(self.repository)
         self.ctr = ctr
-        self.image = image
+        self.content = image
         self.user: list[str] = []
         archive = oci_archive(layout, ctr.scratch / "archive.tar")
         ctr.run("images", "import", "--snapshotter=native", "--base-name", "imported", archive)
-        ctr.run("images", "tag", f"imported:{TAG}", IMAGE)
+        ctr.run("images", "tag", f"imported:{TAG}", self.image)
 
     def show(self, ca: Path | None, pair: Pair | None) -> None:
         folder = self.ctr.hosts / NAME
@@ -147,30 +165,32 @@ class OfContainerd:
     def log_out(self) -> None:
         self.user = []
 
-    def push(self, image: str = IMAGE) -> None:
-        self.ctr.push(image, f"imported:{TAG}", *self.user)
+    def push(self, repository: str | None = None) -> None:
+        self.ctr.push(image_of(repository or self.repository), f"imported:{TAG}", *self.user)
 
     def empty(self) -> None:
-        self.ctr.forget(IMAGE, f"imported:{TAG}")
+        self.ctr.forget(self.image, f"imported:{TAG}")
 
     def pull(self) -> None:
-        self.ctr.pull(IMAGE, *self.user)
+        self.ctr.pull(self.image, *self.user)
 
     def expect_pulled(self) -> None:
-        self.ctr.expect_image(IMAGE, self.image.manifest)
-        for layer in self.image.layers:
+        self.ctr.expect_image(self.image, self.content.manifest)
+        for layer in self.content.layers:
             self.ctr.expect_blob(layer)
-        self.ctr.run("images", "tag", IMAGE, f"imported:{TAG}")
+        self.ctr.run("images", "tag", self.image, f"imported:{TAG}")
 
 
 class OfDocker:
     """docker, with a dockerd that finds the certificates in `certificates`."""
 
     def __init__(self, docker: Docker, layout: Layout, image: Image, certificates: Path) -> None:
+        self.repository = "docker/tls"
+        self.image = image_of(self.repository)
         self.docker = docker
-        self.image = image
+        self.content = image
         self.certificates = certificates
-        archive = docker_archive(layout, image, IMAGE, docker.scratch)
+        archive = docker_archive(layout, image, self.image, docker.scratch)
         docker.run("load", "--input", archive)
 
     def show(self, ca: Path | None, pair: Pair | None) -> None:
@@ -184,20 +204,20 @@ class OfDocker:
     def log_out(self) -> None:
         self.docker.run("logout", NAME)
 
-    def push(self, image: str = IMAGE) -> None:
-        if image != IMAGE:
-            self.docker.run("tag", IMAGE, image)
+    def push(self, repository: str | None = None) -> None:
+        image = image_of(repository or self.repository)
+        self.docker.run("tag", self.image, image)
         self.docker.push(image)
 
     def empty(self) -> None:
         self.docker.forget_all()
 
     def pull(self) -> None:
-        self.docker.run("pull", "--quiet", IMAGE)
+        self.docker.run("pull", "--quiet", self.image)
 
     def expect_pulled(self) -> None:
-        if self.docker.identity(IMAGE) != self.image.config:
-            raise Failure(f"pulled {self.docker.identity(IMAGE)}, not {self.image.config}")
+        if self.docker.identity(self.image) != self.content.config:
+            raise Failure(f"pulled {self.docker.identity(self.image)}, not {self.content.config}")
 
 
 @contextmanager
