@@ -28,6 +28,8 @@ from angos_trio.storage.metadata.api_keys import ApiKey
 
 SUBJECT_CHARACTERS_MAX: Final = 256
 """Of what a caller says they are, in the audit log."""
+_EMPTY: Final = "Og=="
+"""A colon (RFC 7617 2)."""
 
 
 class NotAuthenticatedError(Exception):
@@ -144,7 +146,7 @@ class Callers:
             problem = self.certificate_problem(certificate)
             if problem is not None:
                 raise NotAuthenticatedError(problem, certificate.subject, told=problem)
-        if shown.authorization is None:
+        if shown.authorization is None or is_empty(shown.authorization):
             return by_certificate(certificate, shown.address)
         identity = await self._by_credential(shown, shown.authorization)
         return identity if certificate is None else replace(identity, certificate=certificate)
@@ -311,6 +313,16 @@ def by_certificate(certificate: Certificate | None, address: str) -> Identity:
     names = (certificate.subject, *certificate.uris, *certificate.dns_names, *certificate.emails)
     subject = next((name for name in names if name), certificate.fingerprint)
     return Identity("certificate", certificate.issuer, subject, address, certificate=certificate)
+
+
+def is_empty(authorization: str) -> bool:
+    """Whether these are Basic credentials of no user with no password.
+
+    podman, skopeo and buildah answer a challenge so when they have no credentials: nothing is
+    shown, and nobody is guessing.
+    """
+    scheme, _, text = authorization.partition(" ")
+    return scheme.lower() == "basic" and text.strip() == _EMPTY
 
 
 def parse_basic(text: str) -> tuple[str, str]:
