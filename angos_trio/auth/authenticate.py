@@ -16,7 +16,7 @@ from typing import Final, Protocol
 
 from angos_trio.auth.api_keys import ApiKeyRefusedError, check, parse_key
 from angos_trio.auth.attempts import Attempts
-from angos_trio.auth.jose import TokenRefusedError, issuer_of
+from angos_trio.auth.jose import TokenRefusedError, WrongSignatureError, issuer_of
 from angos_trio.auth.key_sets import KeySets
 from angos_trio.auth.passwords import Passwords, too_many
 from angos_trio.auth.remembered import Remembered
@@ -35,13 +35,18 @@ _EMPTY: Final = "Og=="
 class NotAuthenticatedError(Exception):
     """What was shown is wrong: `reason` and `subject` are for the audit log.
 
-    `told` is what the client may know of it; nothing where it could be guessing.
+    `told` is what the client may know of it; nothing where it could be guessing. `is_guess`: it was
+    never right. What has only ended, such as a token, is shown by clients who mean well, and does
+    not count as an attempt.
     """
 
-    def __init__(self, reason: str, subject: str = "", told: str | None = None) -> None:
+    def __init__(
+        self, reason: str, subject: str = "", *, told: str | None = None, is_guess: bool = False
+    ) -> None:
         self.reason = reason
         self.subject = subject[:SUBJECT_CHARACTERS_MAX]
         self.told = told
+        self.is_guess = is_guess
         super().__init__(reason)
 
 
@@ -159,9 +164,10 @@ class Callers:
             raise NotAuthenticatedError("the Authorization header is of no scheme that is known")
         try:
             return await self._by_token(shown, user, password)
-        except NotAuthenticatedError:
-            self._refuse_if_blocked(shown.address, user)
-            self._count_failure(shown.address, user)
+        except NotAuthenticatedError as error:
+            if error.is_guess:
+                self._refuse_if_blocked(shown.address, user)
+                self._count_failure(shown.address, user)
             raise
 
     async def _by_password(self, address: str, username: str, password: str) -> Identity:
@@ -206,13 +212,14 @@ class Callers:
     async def _by_key(self, address: str, username: str, key: str, secret: str) -> Identity:
         row = await self.find_key(key)
         if row is None:
-            raise NotAuthenticatedError(f"there is no API key {key}", username)
+            raise NotAuthenticatedError(f"there is no API key {key}", username, is_guess=True)
         try:
             grant = check(row, secret, self.now())
         except ApiKeyRefusedError as error:
-            raise NotAuthenticatedError(error.reason, username) from None
+            is_guess = not row.has_expired(self.now())
+            raise NotAuthenticatedError(error.reason, username, is_guess=is_guess) from None
         if username not in ("", row.owner):
-            raise NotAuthenticatedError(f"API key {key} is another user's", username)
+            raise NotAuthenticatedError(f"API key {key} is another user's", username, is_guess=True)
         return self._of_key(row, grant, address)
 
     def _of_key(self, row: ApiKey, grant: Grant, address: str) -> Identity:
@@ -226,14 +233,20 @@ class Callers:
         try:
             claims = await provider.verify(text, self.now())
         except TokenRefusedError as error:
-            raise NotAuthenticatedError(f"the token {error}", provider.name) from None
+            raise NotAuthenticatedError(
+                f"the token {error}",
+                provider.name,
+                is_guess=isinstance(error, WrongSignatureError),
+            ) from None
         return Identity("oidc", provider.name, str(claims["sub"]), address, claims=claims)
 
     async def _by_registry_token(self, tokens: TokenService, shown: Shown, text: str) -> Identity:
         try:
             bearer = tokens.read(text, self.now(), shown.certificate)
         except TokenRefusedError as error:
-            raise NotAuthenticatedError(f"the registry token {error}") from None
+            raise NotAuthenticatedError(
+                f"the registry token {error}", is_guess=isinstance(error, WrongSignatureError)
+            ) from None
         if bearer.method == "basic":
             return await self._of_bearer(tokens, bearer, shown.address)
         if bearer.method == "oidc" and bearer.provider not in self.providers:

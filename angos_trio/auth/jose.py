@@ -29,6 +29,13 @@ class TokenRefusedError(Exception):
         self.reason = reason
 
 
+class WrongSignatureError(TokenRefusedError):
+    """The token was never given to anybody by whom it says that it is from."""
+
+    def __init__(self) -> None:
+        super().__init__("has a wrong signature")
+
+
 @dataclass(frozen=True, slots=True)
 class Compact:
     """The parts of a token. `algorithm` is what it says that it is signed with."""

@@ -15,7 +15,14 @@ from urllib.parse import SplitResult, urlsplit
 
 import trio
 
-from angos_trio.auth.jose import Compact, TokenRefusedError, parse_object, take_apart, time_of
+from angos_trio.auth.jose import (
+    Compact,
+    TokenRefusedError,
+    WrongSignatureError,
+    parse_object,
+    take_apart,
+    time_of,
+)
 from angos_trio.auth.key_sets import (
     SIGNATURES,
     Key,
@@ -104,7 +111,7 @@ class OidcProvider:
             if verifier.verify(parts.signing_input, key.public_key, parts.signature):
                 self._verified.put(token, claims, now, claims["exp"])
                 return claims
-        raise TokenRefusedError("has a wrong signature")
+        raise WrongSignatureError
 
     async def _keys_for(self, parts: Compact) -> Sequence[Key]:
         """The provider's keys that may have signed it; never empty."""

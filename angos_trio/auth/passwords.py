@@ -239,4 +239,10 @@ def _decoy(phc: str) -> str:
 
 def too_many(secs: float) -> OciError:
     """The answer to who must wait for so many seconds."""
-    return OciError(Code.TOOMANYREQUESTS, headers={"Retry-After": str(max(1, math.ceil(secs)))})
+    wait_secs = max(1, math.ceil(secs))
+    return OciError(
+        Code.TOOMANYREQUESTS,
+        message="too many attempts to say who is calling have failed",
+        detail={"retry_after_secs": wait_secs},
+        headers={"Retry-After": str(wait_secs)},
+    )

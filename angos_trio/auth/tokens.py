@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from angos_trio.auth.jose import (
     TokenRefusedError,
+    WrongSignatureError,
     encode,
     parse_object,
     take_apart,
@@ -123,7 +124,7 @@ class TokenService:
         if parts.header != _HEADER:
             raise TokenRefusedError("is signed in a way that is not taken")
         if not self._hmac.verify(parts.signing_input, self._signing_key, parts.signature):
-            raise TokenRefusedError("has a wrong signature")
+            raise WrongSignatureError
         said = parse_object(parts.payload)
         if said.get("iss") != ISSUER or said.get("aud") != AUDIENCE:
             raise TokenRefusedError("is of another issuer or for another audience")

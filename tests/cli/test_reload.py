@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
+from angos_trio.auth.passwords import hash_password
 from tests.config.documents import ARGON2ID
 from tests.running import RunningRegistry, running_registry
 
@@ -160,3 +161,40 @@ def test_environment_wins_over_the_files_after_a_reload_too(tmp_path: Path) -> N
         more = "[global]\nmax_manifest_size = '5MiB'\n[observability]\nlog_level = 'debug'\n"
         assert reloading.reload(more)["event"] == "reload.done"
         assert reloading.statuses() == {413}
+
+
+def test_changed_password_ends_what_was_let_in_by_the_old_one(reloading: Reloading) -> None:
+    def user(password: str) -> str:
+        key = "cULDuNvIlwTS7PVVkZL1HtmGVscYF6FqEcgQsmc8Njk="
+        return (
+            f'[auth.identity.a]\nusername = "alice"\npassword = "{hash_password(password)}"\n'
+            f'[auth.token_service]\nsecret_key = "{key}"\n'
+        )
+
+    base = reloading.registry.base_url
+
+    def status(path: str, **shown: Any) -> int:
+        return httpx.get(f"{base}{path}", **shown).status_code
+
+    assert reloading.reload(user("old"))["event"] == "reload.done"
+    _until(lambda: status("/v2/_catalog", auth=("alice", "old")) == 200)
+    token = httpx.get(f"{base}/token", auth=("alice", "old")).json()["token"]
+    bearer = {"Authorization": f"Bearer {token}"}
+    assert {status("/v2/_catalog", headers=bearer) for _ in range(ROUNDS)} == {200}
+
+    refused = reloading.reload(user("new").replace("m=19456", "m=1"))
+    assert refused["event"] == "reload.refused"
+    assert "auth.identity.a.password: is too weak" in refused["reason"]
+    assert status("/v2/_catalog", auth=("alice", "old")) == 200
+
+    assert reloading.reload(user("new"))["event"] == "reload.done"
+    _until(lambda: {status("/v2/_catalog", auth=("alice", "new")) for _ in range(6)} == {200})
+    assert {status("/v2/_catalog", headers=bearer) for _ in range(ROUNDS)} == {401}
+    assert status("/v2/_catalog", auth=("alice", "old")) == 401
+
+
+def _until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + SECS_MAX
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
