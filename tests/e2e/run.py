@@ -126,7 +126,7 @@ SUITES = (
     Suite(
         "sslyze",
         tls_scan.run,
-        ("ip", "openssl"),
+        ("ip",),
         version=partial(install_pypi, "sslyze"),
     ),
 )

@@ -25,6 +25,7 @@ PIECES_QUICK = 256
 PIECE_SECS = 0.01
 """Between two pieces while a certificate is replaced, so that the transfer outlives that."""
 CLIENTS = 200
+ROUND_SECS = 2.0
 END_SECS_MAX = 60
 WAYS = {"noticed by the registry": False, "with SIGHUP": True}
 
@@ -70,7 +71,7 @@ class Blob:
 
 
 class Crowd:
-    """Clients that ask for a manifest at each full second, all at once: half of them on one
+    """Clients that ask for a manifest in rounds, all at once: half of them on one
     connection each, the others on a new one each time."""
 
     def __init__(self, lab: SecureLab) -> None:
@@ -114,7 +115,7 @@ class Crowd:
                 if not keeps:
                     connection.close()
                     connection = None
-            self._is_over.wait(1 - time.monotonic() % 1)
+            self._is_over.wait(ROUND_SECS - time.monotonic() % ROUND_SECS)
         if connection is not None:
             connection.close()
 
