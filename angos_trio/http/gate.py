@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import cast
@@ -31,14 +31,20 @@ from angos_trio.oci.codes import Code, OciError
 from angos_trio.telemetry.log import logger
 
 _audit = logger("audit")
-_QUERY_NAMES = {
-    "digest": ("digest", "mount"),
-    "from": ("from",),
-    "n": ("n",),
-    "last": ("last",),
-    "artifact_type": ("artifactType",),
-    "digest_algorithm": ("digest-algorithm",),
+_PAGE = {"n": ("n",), "last": ("last",)}
+_QUERY_NAMES: Mapping[Action, Mapping[str, Sequence[str]]] = {
+    Action.START_UPLOAD: {
+        "digest": ("mount", "digest"),
+        "from": ("from",),
+        "digest_algorithm": ("digest-algorithm",),
+    },
+    Action.COMPLETE_UPLOAD: {"digest": ("digest",)},
+    Action.LIST_TAGS: _PAGE,
+    Action.LIST_CATALOG: _PAGE,
+    Action.GET_REFERRERS: {"last": ("last",), "artifact_type": ("artifactType",)},
 }
+"""What the query of each action says, by the first key of these that is there. A key that a handler
+does not look at is no fact: whoever adds it to an address must not satisfy a rule with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +235,7 @@ def target_of(call: Call, action: Action) -> Target:
     """
     query = call.query
     named: dict[str, str | list[str]] = {}
-    for name, keys in _QUERY_NAMES.items():
+    for name, keys in _QUERY_NAMES.get(action, {}).items():
         values = [value for key in keys for value in query.all(key)]
         if values:
             named[name] = values[0]
