@@ -138,7 +138,12 @@ class Gate:
 
     async def _authorize(self, call: Call, asked: _Asked) -> Decision:
         identity = call.caller.identity
-        decision = await call.caller.may(asked.action, target_of(call, asked.action))
+        target = target_of(call, asked.action)
+        decision = await call.caller.may(asked.action, target)
+        for tag in more_tags(target):
+            if decision.allowed:
+                each = Target(target.namespace, {**target.named, "reference": tag})
+                decision = await call.caller.may(asked.action, each)
         if decision.allowed:
             return decision
         asked.log_denied(decision.rule, decision.reason, identity)
@@ -250,3 +255,10 @@ def target_of(call: Call, action: Action) -> Target:
     if reference is not None and action is Action.PUT_MANIFEST:
         named["tags"] = query.all("tag") if ":" in reference else [reference]
     return Target(call.name if "name" in call.values else None, named)
+
+
+def more_tags(target: Target) -> Sequence[str]:
+    """The tags that a push by digest makes beside. Rules and webhooks may know a tag as
+    `reference` only, so each is asked about as if it were pushed itself."""
+    tags, reference = target.named.get("tags", ()), target.named.get("reference")
+    return [tag for tag in dict.fromkeys(tags) if tag != reference]

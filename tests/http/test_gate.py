@@ -186,6 +186,21 @@ def test_query_says_to_rules_what_it_says_to_the_handler(
     assert asked.questions == [(ALICE, action, Target("library/nginx", named))]
 
 
+def test_each_tag_of_a_push_by_digest_is_asked_about_as_a_reference() -> None:
+    asked, digest = Asked(allowed=True), "sha256:" + "a" * 64
+    query = b"tag=v1&tag=latest&tag=v1"
+    admit(
+        gate_of(asked, Knows(ALICE)),
+        action=Action.PUT_MANIFEST,
+        values={**NAME, "reference": digest},
+        query=query,
+    )
+    named = [target.named for _, _, target in asked.questions]
+    assert [each["reference"] for each in named] == [digest, "v1", "latest"]
+    assert all(each["digest"] == digest for each in named)
+    assert all(each["tags"] == ["v1", "latest", "v1"] for each in named)
+
+
 def test_caller_is_bound_to_the_rules_and_to_how_they_came() -> None:
     asked = Asked(allowed=True)
     call = admit(gate_of(asked, Knows(ALICE)), ("Host", "registry.example.test"))
