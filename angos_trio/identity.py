@@ -51,6 +51,7 @@ class Certificate:
     `fingerprint` the SHA-256 of its DER form in hexadecimal, times are epoch seconds.
     `is_for_clients`: its extended key usage names clientAuth. `signers` are issuer and serial of
     the certificates above it in its chain: it is good for nothing when one of them is revoked.
+    `signer_keys` are marks of their keys; none where the chain was not built in this handshake.
     """
 
     subject: str
@@ -66,6 +67,7 @@ class Certificate:
     uris: tuple[str, ...] = ()
     emails: tuple[str, ...] = ()
     signers: tuple[tuple[str, str], ...] = ()
+    signer_keys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

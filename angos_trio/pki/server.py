@@ -187,7 +187,8 @@ def _revocations(files: TlsFiles, authorities: Sequence[x509.Certificate]) -> Re
             lists += read_lists(content, authorities)
         except CertificateError as error:
             raise OperatorError(f"{CRL_KEY}: {path}: {error}") from error
-    return revocations_of(lists, denies_stale=files.crl_stale == "deny")
+    denies_stale = files.crl_stale == "deny"
+    return revocations_of(lists, denies_stale=denies_stale, authorities=authorities)
 
 
 def _remarks_on(key: str, certificates: Sequence[x509.Certificate], now: int) -> list[str]:

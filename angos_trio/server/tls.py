@@ -13,7 +13,7 @@ import os
 import socket
 import ssl
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import trio
@@ -159,7 +159,9 @@ class TlsTransport(Transport):
         if shown is None:
             return None
         try:
-            return read_certificate(shown, signers_of(self._tls))
+            read = read_certificate(shown, signers_of(self._tls))
+            # Who resumes a session has sent no more of the chain than they wanted.
+            return replace(read, signer_keys=()) if self._tls.session_reused else read
         except CertificateError as error:
             _log.warning("tls.certificate_unreadable", reason=str(error), client=self.peer_address)
             return None
