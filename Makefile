@@ -52,7 +52,7 @@ crash: $(READY) ## kill the server under load KILLS times, inject every fault (S
 family: $(READY) ## four workers are one registry, also when some are killed (QUICK=1)
 	$(PY) -m tests.family.run $(if $(QUICK),--quick)
 
-e2e: $(READY) ## real clients on real content (root; Debian; Go) (QUICK=1: all but helm)
+e2e: $(READY) ## real clients, plain and TLS (root; Debian; Go; npm) (QUICK=1: without helm)
 	$(PY) -m tests.e2e.run $(if $(QUICK),--quick) $(if $(CLIENTS),--only $(CLIENTS)) \
 	  $(if $(WRITE_DOCS),--write-docs)
 

@@ -22,7 +22,7 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -33,6 +33,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 DAY_SECS = 86_400
 FOR_SERVERS = ExtendedKeyUsageOID.SERVER_AUTH
 FOR_CLIENTS = ExtendedKeyUsageOID.CLIENT_AUTH
+PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ class Issued:
     """A certificate with its key; `chain` are the intermediates that are sent with it."""
 
     certificate: x509.Certificate
-    key: ec.EllipticCurvePrivateKey
+    key: PrivateKey
     chain: tuple[x509.Certificate, ...] = ()
 
     @property
@@ -157,9 +158,9 @@ class Authority:
         """A client's certificate; `more` as for `Leaf`."""
         return self.issue(Leaf(common_name=common_name, **more))
 
-    def issue(self, leaf: Leaf) -> Issued:
-        """What this leaf asks for."""
-        key = _new_key()
+    def issue(self, leaf: Leaf, key: PrivateKey | None = None) -> Issued:
+        """What this leaf asks for, by default with a new key."""
+        key = key or _new_key()
         builder = (
             _builder(leaf, leaf.subject(), key)
             .issuer_name(self.certificate.subject)
@@ -225,9 +226,7 @@ def _from_now(secs: int) -> datetime:
     return datetime.now(UTC) + timedelta(seconds=secs)
 
 
-def _builder(
-    leaf: Leaf, subject: x509.Name, key: ec.EllipticCurvePrivateKey
-) -> x509.CertificateBuilder:
+def _builder(leaf: Leaf, subject: x509.Name, key: PrivateKey) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
         .subject_name(subject)

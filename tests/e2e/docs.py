@@ -12,9 +12,10 @@ PAGE = REPOSITORY / "docs" / "clients.md"
 HEAD = """\
 # Clients
 
-These programs were tried against angos-trio, each in the version given, over HTTP on the loopback
-address. `make e2e` tries them again, and `make e2e WRITE_DOCS=1` writes this page from what it ran:
-what is not in it was not tried.
+These programs were tried against angos-trio, each in the version given: over HTTP on the loopback
+address, and, where it says so, over TLS under a host name, in a network without a way out.
+`make e2e` tries them again, and `make e2e WRITE_DOCS=1` writes this page from what it ran: what is
+not in it was not tried.
 """
 
 
@@ -24,7 +25,8 @@ def page(report: Report) -> str:
     system = platform.freedesktop_os_release()["PRETTY_NAME"]
     lines = [HEAD, "| Client | Version | Checks |", "|---|---|---|"]
     lines += [
-        f"| {client} | {report.versions[client] or '–'} | {len(_tried(report, client))} |"
+        f"| {_title(report, client)} | {report.versions[client] or '–'} |"
+        f" {len(_tried(report, client))} |"
         for client in clients
     ]
     lines += [
@@ -32,12 +34,16 @@ def page(report: Report) -> str:
         f"Against {report.versions[REGISTRY]} on {system}, Python {platform.python_version()}.",
     ]
     for client in clients:
-        lines += ["", f"## {client}", ""]
+        lines += ["", f"## {_title(report, client)}", ""]
         lines += [f"- {name}" for name in _tried(report, client)]
     if KNOWN_IMPOSSIBLE:
         lines += ["", "## Not tried", ""]
         lines += [f"- {client}: {reason}" for client, reason in KNOWN_IMPOSSIBLE.items()]
     return "\n".join(lines) + "\n"
+
+
+def _title(report: Report, client: str) -> str:
+    return report.titles.get(client, client)
 
 
 def _tried(report: Report, client: str) -> list[str]:

@@ -61,6 +61,8 @@ class Lab:
     material: Material
     report: Report
     scratch: Path
+    is_quick: bool = False
+    """Whether what takes long may be done with less."""
 
     @property
     def address(self) -> str:

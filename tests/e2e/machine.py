@@ -59,7 +59,7 @@ def command(
     return done.stdout
 
 
-def expect_refusal(told: str, *arguments: str | Path, run: Callable[..., str] = command) -> None:
+def expect_refusal(told: str, *arguments: str | Path, run: Callable[..., object] = command) -> None:
     """Fail unless the program fails and says `told`."""
     try:
         run(*arguments)

@@ -9,6 +9,7 @@ import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from urllib.parse import urlencode
 
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -81,7 +82,12 @@ def running_provider(lab: SecureLab, resources: Mapping[str, Resource]) -> Itera
     settings = scratch / "settings.json"
     settings.write_text(json.dumps(_settings(secure, secret, resources)))
     module = npm_package(PACKAGE) / "lib" / "index.js"
-    program = [require("node"), REPOSITORY / "tests/e2e/provider.mjs", module, settings]
+    program: list[str | Path] = [
+        require("node"),
+        REPOSITORY / "tests/e2e/provider.mjs",
+        module,
+        settings,
+    ]
     provider = OpenIdProvider(client_context(secure.root.pem), secret)
 
     def ready() -> None:

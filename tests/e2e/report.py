@@ -57,10 +57,12 @@ class Outcome:
 
 @dataclass
 class Report:
-    """All outcomes of a run, and the version of each client."""
+    """All outcomes of a run, the version of each client, and what it is called in the docs if that
+    is not its name."""
 
     outcomes: list[Outcome] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=dict)
+    titles: dict[str, str] = field(default_factory=dict)
 
     @contextmanager
     def check(self, client: str, name: str) -> Iterator[None]:

@@ -1,8 +1,9 @@
 """Real clients against a registry: `make e2e`.
 
-Every client that people push and pull with, on real content. Each check prints its verdict and its
-seconds; the run fails when one fails, or when a client does not run for a reason that is not known.
-Needs root on Debian, and Go for the clients that are built.
+Every client that people push and pull with, on real content; over HTTP, and then over TLS with
+certificates, passwords, keys and tokens. Each check prints its verdict and its seconds; the run
+fails when one fails, or when a client does not run for a reason that is not known. Needs root on
+Debian, and Go for the clients that are built.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from angos_trio import __version__
@@ -27,13 +29,25 @@ from tests.e2e.clients import (
     regctl,
     resume,
     skopeo,
+    tls_bearer,
+    tls_certificates,
+    tls_login,
+    tls_rotation,
+    tls_scan,
 )
 from tests.e2e.docs import write_page
 from tests.e2e.lab import Lab, expect_clean_stop, expect_no_crash, expect_sound_store
 from tests.e2e.machine import Failure, NotRunnable
 from tests.e2e.material import Material
 from tests.e2e.report import FAILED, MISHAPS, NOT_RUN, REGISTRY, Outcome, Report, tell
-from tests.e2e.tools import debian_version, install_debian, install_go, pins
+from tests.e2e.tools import (
+    debian_version,
+    install_debian,
+    install_go,
+    install_npm,
+    install_pypi,
+    pins,
+)
 from tests.running import RegistryDidNotStart, RegistryDidNotStop, running_registry
 
 BETWEEN_CHECKS = "start, or what its checks rest on"
@@ -41,14 +55,26 @@ BETWEEN_CHECKS = "start, or what its checks rest on"
 
 @dataclass(frozen=True)
 class Suite:
-    """The checks of one client, and the programs that they need."""
+    """The checks of one client, and the programs that they need. `version` also installs what
+    comes from elsewhere; without it the version is that of the first program."""
 
     client: str
     run: Callable[[Lab], None]
     debian: tuple[str, ...] = ()
     go: str | None = None
-    version: str | None = None
+    version: Callable[[], str] | None = None
     is_quick: bool = True
+    title: str | None = None
+    """In the docs, if it is not called as its client."""
+
+
+def _of_login() -> str:
+    provider = f"oidc-provider {install_npm('oidc-provider')}"
+    return f"{debian_version('podman')}, {provider}"
+
+
+def _of_bearer() -> str:
+    return ", ".join(f"{program} {debian_version(program)}" for program in tls_bearer.REFUSALS)
 
 
 SUITES = (
@@ -65,7 +91,43 @@ SUITES = (
         "python",
         resume.run,
         ("skopeo",),
-        version=f"{platform.python_version()} (http.client and sockets)",
+        version=lambda: f"{platform.python_version()} (http.client and sockets)",
+    ),
+    *(
+        Suite(
+            f"{programs[0]}-tls",
+            partial(tls_certificates.run, programs[0]),
+            (*programs, "ip"),
+            title=f"{programs[0]} over TLS",
+        )
+        for programs in (
+            ("skopeo",),
+            ("podman",),
+            ("buildah",),
+            ("ctr", "containerd"),
+            ("docker", "dockerd"),
+        )
+    ),
+    Suite("login", tls_login.run, ("podman", "ip"), version=_of_login, title="podman login"),
+    Suite(
+        "bearer",
+        tls_bearer.run,
+        ("docker", "dockerd", "podman", "skopeo", "ctr", "containerd", "ip"),
+        version=_of_bearer,
+        title="The Bearer flow",
+    ),
+    Suite(
+        "rotation",
+        tls_rotation.run,
+        ("ip",),
+        version=lambda: f"{platform.python_version()} (http.client)",
+        title="Certificates that are replaced",
+    ),
+    Suite(
+        "sslyze",
+        tls_scan.run,
+        ("ip", "openssl"),
+        version=partial(install_pypi, "sslyze"),
     ),
 )
 
@@ -102,6 +164,7 @@ def install(suites: Sequence[Suite], report: Report) -> list[Suite]:
     for suite in suites:
         started = time.monotonic()
         report.versions[suite.client] = ""
+        report.titles[suite.client] = suite.title or suite.client
         try:
             report.versions[suite.client] = _version(suite)
         except (Failure, NotRunnable) as error:
@@ -116,7 +179,7 @@ def _version(suite: Suite) -> str:
     if suite.go is not None:
         install_go(suite.go)
         return str(pins("e2e")[suite.go]["version"]).removeprefix("v")
-    return suite.version or debian_version(suite.debian[0])
+    return suite.version() if suite.version else debian_version(suite.debian[0])
 
 
 def run_suite(suite: Suite, lab: Lab) -> None:
@@ -130,12 +193,14 @@ def run_suite(suite: Suite, lab: Lab) -> None:
         lab.report.add(Outcome(suite.client, BETWEEN_CHECKS, verdict, secs, tell(error)))
 
 
-def run(suites: Sequence[Suite], report: Report, keep_log: Path | None) -> None:
+def run(
+    suites: Sequence[Suite], report: Report, keep_log: Path | None, *, is_quick: bool = False
+) -> None:
     """Every suite on one registry, and what the registry has to say about it."""
     with tempfile.TemporaryDirectory(prefix="angos-trio-e2e-") as name:
         scratch = Path(name)
         with running_registry(scratch / "data") as registry:
-            lab = Lab(registry, Material(scratch), report, scratch)
+            lab = Lab(registry, Material(scratch), report, scratch, is_quick)
             lab.sandbox("probe").probe()
             try:
                 for suite in suites:
@@ -159,7 +224,7 @@ def main(words: Sequence[str] | None = None) -> int:
         suites = install(chosen(options), report)
         print(", ".join(f"{client} {version}" for client, version in report.versions.items()))
         report.versions[REGISTRY] = f"angos-trio {__version__}"
-        run(suites, report, options.keep_log)
+        run(suites, report, options.keep_log, is_quick=options.quick)
     except (Failure, NotRunnable, RegistryDidNotStart, RegistryDidNotStop) as error:
         print(f"e2e: {error}", file=sys.stderr)
         return 1

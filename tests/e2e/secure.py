@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from tests.certificates import client_context
 from tests.e2e.lab import (
@@ -41,8 +41,8 @@ Pair = tuple[Path, Path]
 class SecureLab(Lab):
     """The same over TLS; what it asks of the registry by itself, it asks as its operator."""
 
-    secure: Secure
-    configuration: tuple[Path, ...]
+    secure: Secure = field(kw_only=True)
+    configuration: tuple[Path, ...] = field(kw_only=True)
     context: ssl.SSLContext = field(init=False)
 
     def __post_init__(self) -> None:
@@ -123,7 +123,11 @@ def secured(lab: Lab, name: str, secure: Secure, more: str = "") -> Iterator[Sec
         address=f"{ADDRESS}:{PORT}",
         probe=secure.probe,
     ) as registry:
-        other = SecureLab(registry, lab.material, lab.report, lab.directory(name), secure, files)
+        other = SecureLab(
+            *(registry, lab.material, lab.report, lab.directory(name), lab.is_quick),
+            secure=secure,
+            configuration=files,
+        )
         yield other
         expect_no_crash(other)
         expect_clean_stop(registry)
@@ -137,7 +141,7 @@ def alone(lab: Lab, name: str, secure: Secure, more: str = "") -> Iterator[Secur
         yield other
 
 
-def make(lab: Lab, name: str, **wanted: object) -> Secure:
+def make(lab: Lab, name: str, **wanted: Any) -> Secure:
     """The files of a registry, in a directory of its own."""
     return Secure(lab.directory(f"{name}/files"), names=(NAME,), **wanted)
 

@@ -106,6 +106,8 @@ def install_npm(package: str) -> str:
     version: str = pins("e2e-npm")[package]
     home = npm_package(package).parents[1]
     if not home.exists():
+        if not all(map(shutil.which, ("node", "npm"))):
+            install_debian(["node", "npm"])
         print(f"installing {package}@{version}", flush=True)
         partial = NPM_PACKAGES / "partial"
         shutil.rmtree(partial, ignore_errors=True)

@@ -98,7 +98,9 @@ def _key(flow: str, lab: SecureLab, client: Client) -> None:
 def _token(flow: str, lab: SecureLab, client: Client, provider: OpenIdProvider) -> None:
     with lab.check(SUITE, f"{flow}: a token of the provider: push, pull: same image"):
         _there_and_back(client, PROVIDER, provider.token(HERE))
-    with lab.check(SUITE, f"{flow}: a token of the provider, where its bearer may not: {FORBIDDEN}"):
+    with lab.check(
+        SUITE, f"{flow}: a token of the provider, where its bearer may not: {FORBIDDEN}"
+    ):
         client.log_in(PROVIDER, provider.token(HERE))
         expect_refusal(FORBIDDEN, run=partial(client.push, "elsewhere/app"))
     with lab.check(SUITE, f"{flow}: a token for another audience is refused: {WRONG}"):
