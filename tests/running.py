@@ -108,17 +108,18 @@ def start_registry(
     data_dir: Path,
     log_file: Path,
     *,
-    port: int | None = None,
+    address: str | None = None,
     arguments: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
     probe: str | None = None,
 ) -> RunningRegistry:
     """Start a registry and return when it is ready; the caller stops it.
 
-    One with TLS is asked at `probe`, the HOST:PORT of its `[server.health]`. The log is appended
-    to, so that a restart on the same files keeps it.
+    It listens on `address`, HOST:PORT, or on a free port of this host. One with TLS is asked at
+    `probe`, the HOST:PORT of its `[server.health]`. The log is appended to, so that a restart on
+    the same files keeps it.
     """
-    address = f"{HOST}:{port or free_port()}"
+    address = address or f"{HOST}:{free_port()}"
     options = ["--listen", address, "--data-dir", str(data_dir)]
     command = [*program(), "serve", *worker_arguments(log_file.parent), *options, *arguments]
     with log_file.open("ab") as log:
@@ -142,7 +143,7 @@ def start_registry(
 def running_registry(
     data_dir: Path | None = None,
     *,
-    port: int | None = None,
+    address: str | None = None,
     arguments: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
     probe: str | None = None,
@@ -152,7 +153,7 @@ def running_registry(
         registry = start_registry(
             data_dir or Path(scratch) / "data",
             Path(scratch) / "registry.log",
-            port=port,
+            address=address,
             arguments=arguments,
             environment=environment,
             probe=probe,

@@ -67,6 +67,11 @@ class Lab:
         """HOST:PORT of the registry."""
         return self.registry.address
 
+    @property
+    def has_tls(self) -> bool:
+        """Whether clients must come with TLS."""
+        return self.registry.probe is not None
+
     def check(self, client: str, name: str) -> AbstractContextManager[None]:
         """A named check of a client."""
         return self.report.check(client, name)
@@ -81,6 +86,10 @@ class Lab:
         path.mkdir(parents=True, exist_ok=True)
         return path
 
+    def connection(self) -> http.client.HTTPConnection:
+        """A connection of its own, which the caller closes."""
+        return http.client.HTTPConnection(self.address, timeout=ANSWER_SECS_MAX)
+
     def ask(
         self,
         method: str,
@@ -89,7 +98,7 @@ class Lab:
         body: bytes | BinaryIO = b"",
     ) -> Answer:
         """One request on a connection of its own."""
-        connection = http.client.HTTPConnection(self.address, timeout=ANSWER_SECS_MAX)
+        connection = self.connection()
         try:
             connection.request(method, path, body or None, dict(headers or {}))
             response = connection.getresponse()
@@ -110,6 +119,10 @@ class Lab:
             200, "GET", f"/v2/{name}/manifests/{reference}"
         ).json()
         return document
+
+    def metrics(self) -> str:
+        """What the registry counts."""
+        return self.expect(200, "GET", "/metrics").body.decode()
 
     def digest(self, name: str, reference: str) -> str:
         """What a tag points at, as the registry says it."""
@@ -183,8 +196,7 @@ class Lab:
 
 def request_counts(lab: Lab) -> Counts:
     """How many requests there were, by method, action and status."""
-    text = lab.expect(200, "GET", "/metrics").body.decode()
-    found = COUNTED.findall(text)
+    found = COUNTED.findall(lab.metrics())
     if not found:
         raise Failure("/metrics counts no requests")
     return Counter({(method, route, status): int(float(n)) for method, route, status, n in found})

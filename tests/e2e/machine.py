@@ -67,7 +67,8 @@ def expect_refusal(told: str, *arguments: str | Path, run: Callable[..., str] = 
         if told.lower() not in str(failure).lower():
             raise Failure(f"expected {told!r} among the reasons of: {failure}") from None
         return
-    raise Failure(f"{' '.join(map(str, arguments))}\nsucceeded; expected {told!r}")
+    name = " ".join(map(str, arguments)) or getattr(run, "__name__", "it")
+    raise Failure(f"{name}\nsucceeded; expected {told!r}")
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,8 @@ class Sandbox:
 
     root: Path
     environment: Mapping[str, str] = field(default_factory=dict)
+    mounts: Mapping[str, Path] = field(default_factory=dict)
+    """What else of the machine is another file or directory here, by its path."""
 
     def __post_init__(self) -> None:
         for place in (*PRIVATE_PLACES, "/home"):
@@ -114,10 +117,11 @@ class Sandbox:
         """The command that runs another one in the sandbox, under the same process id."""
         binds = [(path, self._inside(path)) for path in self._kept()]
         binds += [(self._inside(place), Path(place)) for place in PRIVATE_PLACES]
+        binds = [(source, target) for source, target in binds if target.is_dir()]
+        binds += [(source, Path(target)) for target, source in self.mounts.items()]
         script = "".join(
             f"mount --rbind {shlex.quote(str(source))} {shlex.quote(str(target))} && "
             for source, target in binds
-            if target.is_dir()
         )
         return [
             *("unshare", "--mount", "--propagation", "private"),

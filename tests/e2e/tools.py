@@ -1,7 +1,7 @@
 """The clients: installed where they are missing, each with its version.
 
 Debian's come by apt-get, in the version that Debian has; those written in Go are built at the
-version of tests/pins.toml and kept in .cache.
+version of tests/pins.toml and kept in .cache, and so are packages of npm and of PyPI.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import sys
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,9 +18,17 @@ from typing import Any
 from tests.e2e.machine import REPOSITORY, Failure, command, require
 
 GO_PROGRAMS = REPOSITORY / ".cache" / "go-bin"
+NPM_PACKAGES = REPOSITORY / ".cache" / "npm"
+PYPI_PACKAGES = REPOSITORY / ".cache" / "pypi"
 
 # The Debian package of each program that is not named like its package.
-PACKAGES = {"ctr": "containerd", "docker": "docker.io", "dockerd": "docker.io"}
+PACKAGES = {
+    "ctr": "containerd",
+    "docker": "docker.io",
+    "dockerd": "docker.io",
+    "ip": "iproute2",
+    "node": "nodejs",
+}
 
 
 def pins(section: str) -> dict[str, Any]:
@@ -84,3 +93,43 @@ def _go_version(program: Path) -> str:
     """The version of the module that a program was built from."""
     found = re.search(r"^\tmod\t\S+\t(\S+)", command("go", "version", "-m", program), re.MULTILINE)
     return found[1] if found else ""
+
+
+def npm_package(package: str) -> Path:
+    """Where a package of npm is, or would be, at its pin."""
+    home = NPM_PACKAGES / f"{package}-{pins('e2e-npm')[package]}"
+    return home / "node_modules" / package
+
+
+def install_npm(package: str) -> str:
+    """Install a package with what it needs, unless it is there; its version."""
+    version: str = pins("e2e-npm")[package]
+    home = npm_package(package).parents[1]
+    if not home.exists():
+        print(f"installing {package}@{version}", flush=True)
+        partial = NPM_PACKAGES / "partial"
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        quiet = ("--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
+        command(require("npm"), "install", *quiet, f"{package}@{version}", directory=partial)
+        partial.rename(home)
+    return version
+
+
+def pypi_program(package: str) -> Path:
+    """Where the program of a package of PyPI is, or would be, at its pin."""
+    return PYPI_PACKAGES / f"{package}-{pins('e2e-pypi')[package]}" / "bin" / package
+
+
+def install_pypi(package: str) -> str:
+    """Install a package in a virtual environment of its own, unless it is there; its version. What
+    it needs may not fit what the registry needs."""
+    version: str = pins("e2e-pypi")[package]
+    program = pypi_program(package)
+    if not program.exists():
+        home = program.parents[1]
+        print(f"installing {package}=={version}", flush=True)
+        command(sys.executable, "-m", "venv", "--clear", home)
+        quiet = ("--quiet", "--disable-pip-version-check")
+        command(home / "bin" / "python", "-m", "pip", "install", *quiet, f"{package}=={version}")
+    return version

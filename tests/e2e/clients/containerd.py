@@ -28,6 +28,8 @@ class Ctr:
     def __init__(self, lab: Lab, scratch: Path, sandbox: Sandbox) -> None:
         self.lab = lab
         self.scratch = scratch
+        self.hosts = scratch / "certs.d"
+        self.way = ["--hosts-dir", str(self.hosts)] if lab.has_tls else ["--plain-http"]
         self._sandbox = sandbox
 
     def run(self, *arguments: str | Path) -> str:
@@ -39,9 +41,13 @@ class Ctr:
         """An image of a registry."""
         return f"{(lab or self.lab).address}/ctr/{repository}:{TAG}"
 
-    def push(self, target: str, local: str) -> None:
+    def push(self, target: str, local: str, *options: str) -> None:
         """Push everything that an image refers to."""
-        self.run("images", "push", "--plain-http", target, local)
+        self.run("images", "push", *self.way, *options, target, local)
+
+    def pull(self, name: str, *options: str) -> None:
+        """Pull an image and unpack it."""
+        self.run("images", "pull", *self.way, "--snapshotter=native", *options, name)
 
     def forget(self, *names: str) -> None:
         """Remove images, and what only they held."""
@@ -69,7 +75,8 @@ class Ctr:
 
 
 @contextmanager
-def _containerd(lab: Lab) -> Iterator[Ctr]:
+def containerd(lab: Lab) -> Iterator[Ctr]:
+    """A containerd of our own."""
     scratch = lab.directory("containerd")
     configuration = scratch / "config.toml"
     configuration.write_text(CONFIGURATION.format(scratch))
@@ -81,7 +88,7 @@ def _containerd(lab: Lab) -> Iterator[Ctr]:
 
 def run(lab: Lab) -> None:
     """All checks of containerd."""
-    with _containerd(lab) as ctr:
+    with containerd(lab) as ctr:
         _debian(ctr)
         _many_layers(ctr)
         _two_platforms(ctr)
@@ -94,7 +101,7 @@ def _debian(ctr: Ctr) -> None:
     lab.seed("ctr/debian", layout, [image.manifest])
     debian, twin = ctr.name("debian"), ctr.name("debian-twin")
     with lab.check(CLIENT, "images pull of the Debian system, unpacked by the native snapshotter"):
-        ctr.run("images", "pull", "--plain-http", "--snapshotter=native", debian)
+        ctr.pull(debian)
         ctr.expect_image(debian, image.manifest)
         ctr.expect_blob(image.layer)
     with (
@@ -111,7 +118,7 @@ def _debian(ctr: Ctr) -> None:
         sent = ctr.name("debian", other)
         ctr.push(sent, debian)
         ctr.forget(debian)
-        ctr.run("images", "pull", "--plain-http", "--snapshotter=native", sent)
+        ctr.pull(sent)
         ctr.expect_image(sent, image.manifest)
         ctr.expect_blob(image.layer)
         ctr.forget(sent)
@@ -126,7 +133,7 @@ def _many_layers(ctr: Ctr) -> None:
         lab.another() as other,
     ):
         many, sent = ctr.name("many"), ctr.name("many", other)
-        ctr.run("images", "pull", "--plain-http", "--snapshotter=native", many)
+        ctr.pull(many)
         ctr.expect_image(many, image.manifest)
         ctr.push(sent, many)
         for layer in image.layers:
@@ -170,16 +177,16 @@ def _import(ctr: Ctr) -> None:
     lab = ctr.lab
     layout, image = lab.material.small
     with lab.check(CLIENT, "images import of an OCI archive, push, pull: same manifest"):
-        archive = _archive(layout, ctr.scratch / "small.tar")
+        archive = oci_archive(layout, ctr.scratch / "small.tar")
         name = ctr.name("small")
         ctr.run("images", "import", "--snapshotter=native", "--base-name", "imported", archive)
         ctr.push(name, f"imported:{TAG}")
         ctr.forget(f"imported:{TAG}")
-        ctr.run("images", "pull", "--plain-http", "--snapshotter=native", name)
+        ctr.pull(name)
         ctr.expect_image(name, image.manifest)
 
 
-def _archive(layout: Layout, target: Path) -> Path:
+def oci_archive(layout: Layout, target: Path) -> Path:
     """A layout as one tar."""
     with tarfile.open(target, "w") as tar:
         tar.add(layout.root, arcname=".")

@@ -22,13 +22,16 @@ LABEL org.opencontainers.image.title=data
 class Engine:
     """podman or buildah in a sandbox, against one registry."""
 
-    def __init__(self, client: str, lab: Lab) -> None:
+    def __init__(self, client: str, lab: Lab, layer_bytes: int = LAYER_BYTES) -> None:
         self.client = client
+        self.layer_bytes = layer_bytes
         self.lab = lab
         self.context = lab.directory(f"{client}/context")
         registries = lab.directory(client) / "registries.conf"
-        registries.write_text(f'[[registry]]\nlocation = "{lab.address}"\ninsecure = true\n')
+        insecure = "false" if lab.has_tls else "true"
+        registries.write_text(f'[[registry]]\nlocation = "{lab.address}"\ninsecure = {insecure}\n')
         self.sandbox = lab.sandbox(client, CONTAINERS_REGISTRIES_CONF=str(registries))
+        self.plain = [] if lab.has_tls else ["--tls-verify=false"]
         # One takes the file from its environment, the other as an option before the verb.
         self.insecure = [f"--registries-conf={registries}"] if client == "buildah" else []
 
@@ -44,18 +47,18 @@ class Engine:
         """Files to build from; no two seeds give a layer in common."""
         (self.context / "Dockerfile").write_text(BUILD_FILE)
         for architecture in PLATFORMS:
-            content = noise(f"{self.client}-{seed}-{architecture}", LAYER_BYTES)
+            content = noise(f"{self.client}-{seed}-{architecture}", self.layer_bytes)
             (self.context / f"data-{architecture}").write_bytes(content)
 
     def push(self, image: str, *options: str, target: str | None = None) -> None:
         """Push an image under its own name or another one."""
         where = f"docker://{target or image}"
-        self.run("push", "--quiet", "--tls-verify=false", *options, image, where)
+        self.run("push", "--quiet", *self.plain, *options, image, where)
 
     def pull(self, image: str, *options: str) -> None:
         """Pull an image into a storage that holds nothing."""
         self.run("rmi", "--all", "--force")
-        self.run("pull", "--quiet", "--tls-verify=false", *options, image)
+        self.run("pull", "--quiet", *self.plain, *options, image)
 
     def config(self, image: str) -> str:
         """The digest of an image's configuration, which is its id."""
@@ -74,9 +77,8 @@ class Engine:
 
     def expect_content(self, image: str, seed: str, architecture: str = PLATFORMS[0]) -> None:
         """Fail unless an image holds the file that it was built from."""
-        if self.content(image, "data") != noise(
-            f"{self.client}-{seed}-{architecture}", LAYER_BYTES
-        ):
+        wish = noise(f"{self.client}-{seed}-{architecture}", self.layer_bytes)
+        if self.content(image, "data") != wish:
             raise Failure(f"{image} holds another file")
 
 

@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,10 @@ class Docker:
         """One command."""
         docker = require("docker")
         return self._sandbox.run(docker, "--host", self.host, *arguments, errors_too=True)
+
+    def feed(self, source: Path, *arguments: str | Path) -> str:
+        """One command that reads a file."""
+        return self._sandbox.feed(source, require("docker"), "--host", self.host, *arguments)
 
     def name(self, repository: str, tag: str = TAG, lab: Lab | None = None) -> str:
         """An image of a registry."""
@@ -69,8 +74,10 @@ class Docker:
 
 
 @contextmanager
-def _dockerd(lab: Lab) -> Iterator[Docker]:
+def dockerd(lab: Lab, mounts: Mapping[str, Path] | None = None) -> Iterator[Docker]:
+    """A dockerd of our own; `mounts` are what its sandbox has besides."""
     scratch, sandbox = lab.directory("docker"), lab.sandbox("docker")
+    sandbox = replace(sandbox, mounts={**sandbox.mounts, **(mounts or {})})
     docker = Docker(lab, scratch, sandbox)
     configuration = scratch / "daemon.json"
     configuration.write_text(json.dumps({"deprecated-key-path": str(scratch / "key.json")}))
@@ -86,7 +93,7 @@ def _dockerd(lab: Lab) -> Iterator[Docker]:
 
 def run(lab: Lab) -> None:
     """All checks of docker."""
-    with _dockerd(lab) as docker:
+    with dockerd(lab) as docker:
         _debian(docker)
         _many_layers(docker)
         _load(docker)
@@ -142,20 +149,21 @@ def _load(docker: Docker) -> None:
     lab, small = docker.lab, docker.name("small")
     layout, image = lab.material.small
     with lab.check(CLIENT, "load of a docker archive, push, pull: same image"):
-        docker.run("load", "--input", _archive(layout, image, small, docker.scratch))
+        docker.run("load", "--input", docker_archive(layout, image, small, docker.scratch))
         docker.push(small)
         docker.pull(small)
         if docker.identity(small) != image.config:
             raise Failure(f"pulled {docker.identity(small)}, not {image.config}")
 
 
-def _archive(layout: Layout, image: Image, name: str, scratch: Path) -> Path:
+def docker_archive(layout: Layout, image: Image, name: str, scratch: Path) -> Path:
     """An image in the form that `docker load` takes."""
-    entry = {"Config": "config.json", "RepoTags": [name], "Layers": ["layer.tar"]}
+    layers = {f"{number}.tar": layer for number, layer in enumerate(image.layers)}
+    entry = {"Config": "config.json", "RepoTags": [name], "Layers": list(layers)}
     files = {
         "manifest.json": json.dumps([entry]).encode(),
         "config.json": layout.read(image.config),
-        "layer.tar": gzip.decompress(layout.read(image.layer)),
+        **{file: gzip.decompress(layout.read(layer)) for file, layer in layers.items()},
     }
     target = scratch / "archive.tar"
     target.write_bytes(tar_of(files))
@@ -182,7 +190,7 @@ def _manifest_list(docker: Docker) -> None:
     with lab.check(CLIENT, "manifest create and push of a two-platform list"):
         names = [docker.name("list", architecture) for architecture in PLATFORMS]
         for name, image in zip(names, images, strict=True):
-            docker.run("load", "--input", _archive(layout, image, name, docker.scratch))
+            docker.run("load", "--input", docker_archive(layout, image, name, docker.scratch))
             docker.push(name)
         docker.run("manifest", "create", "--insecure", whole, *names)
         docker.run("manifest", "push", "--insecure", whole)

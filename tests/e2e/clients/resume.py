@@ -231,8 +231,7 @@ def _revived(lab: Lab) -> Iterator[Lab]:
     """The registry after a kill -9."""
     dead = lab.registry
     dead.kill()
-    port = int(dead.address.partition(":")[2])
-    registry: RunningRegistry = start_registry(dead.data_dir, dead.log_file, port=port)
+    registry: RunningRegistry = start_registry(dead.data_dir, dead.log_file, address=dead.address)
     try:
         again = replace(lab, registry=registry)
         yield again

@@ -17,18 +17,18 @@ class Skopeo:
 
     def __init__(self, lab: Lab, sandbox: str = CLIENT) -> None:
         self.lab = lab
+        self.is_safe = str(lab.has_tls).lower()
         self.sandbox: Sandbox = lab.sandbox(sandbox)
         self.scratch = lab.directory(CLIENT)
 
     def run(self, verb: str, *arguments: str) -> str:
-        """One command, which may use plain HTTP."""
+        """One command."""
         return self.sandbox.run("skopeo", "--insecure-policy", verb, *arguments)
 
     def copy(self, source: str, target: str, *options: str) -> None:
         """`skopeo copy`, with the digests kept unless an option changes the format."""
-        self.run(
-            "copy", "--src-tls-verify=false", "--dest-tls-verify=false", *options, source, target
-        )
+        way = [f"--{side}-tls-verify={self.is_safe}" for side in ("src", "dest")]
+        self.run("copy", *way, *options, source, target)
 
     def remote(self, name: str, tag: str = TAG) -> str:
         """An image of the registry, as skopeo names it."""

@@ -1,0 +1,163 @@
+"""Client certificates: who shows a good one pushes and pulls, everybody else is told why not."""
+
+from __future__ import annotations
+
+import json
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import partial
+
+from tests.certificates import Authority
+from tests.e2e.clients.tls_clients import Client, started
+from tests.e2e.lab import Lab
+from tests.e2e.machine import expect_refusal
+from tests.e2e.material import TAG
+from tests.e2e.network import own_network
+from tests.e2e.secure import ADDRESS, Pair, SecureLab, make, secured
+from tests.secure import PASSWORD, USER, Secure
+
+MODES = ("required", "optional")
+READERS = (
+    "identity.username != null || identity.certificate != null",
+    "request.action in ['get-api-version', 'list-tags', 'get-manifest', 'get-blob']",
+)
+"""Guests read, whoever is known may do everything."""
+
+GUEST_PUSH = "unauthorized: authentication required"
+UNKNOWN_SERVER = "x509: certificate signed by unknown authority"
+NONE_SHOWN = "tls: certificate required"
+OTHER_AUTHORITY = "tls: unknown certificate authority"
+# How a client words an answer of 401; the second is for one that reads the reason in the answer.
+UNAUTHORIZED = {
+    "skopeo": ("unauthorized: authentication required", "the client certificate is revoked"),
+    "podman": ("unauthorized: authentication required", "the client certificate is revoked"),
+    "buildah": ("unauthorized: authentication required", "the client certificate is revoked"),
+    "ctr": ("401 Unauthorized", "401 Unauthorized"),
+    "docker": ("no basic auth credentials", "no basic auth credentials"),
+}
+
+
+@dataclass(frozen=True)
+class People:
+    """Client certificates: a good one, one of another authority, and one that was revoked."""
+
+    builder: Pair
+    stranger: Pair
+    revoked: Pair
+
+
+def invite(secure: Secure) -> tuple[People, str]:
+    """The people, and the configuration that knows who was revoked."""
+    mallory = secure.clients.client("mallory")
+    crl = secure.folder / "clients.crl"
+    crl.write_bytes(secure.clients.crl(mallory))
+    people = People(
+        builder=secure.client("builder"),
+        stranger=Authority("Strangers").client("builder").write(secure.folder, "stranger"),
+        revoked=mallory.write(secure.folder, "mallory"),
+    )
+    return people, f"[server.tls]\nclient_crl = [{json.dumps(str(crl))}]\n"
+
+
+def run(program: str, lab: Lab) -> None:
+    """All checks of a program, in a network of its own."""
+    with own_network(ADDRESS):
+        for mode in MODES:
+            name = f"{program}-tls/{mode}"
+            secure = make(lab, name)
+            people, revocations = invite(secure)
+            more = f'{revocations}client_auth = "{mode}"\n'
+            with (
+                secured(lab, name, secure, more) as other,
+                started(program, other, is_large=True) as client,
+            ):
+                checks = Checks(f"{program}-tls", mode, other, client)
+                checks.refusals(people, UNAUTHORIZED[program])
+                checks.there_and_back(people.builder)
+                if program == "docker" and mode == "optional":
+                    checks.password()
+        if program == "docker":
+            _guests(lab)
+
+
+@dataclass(frozen=True)
+class Checks:
+    """What is asked of a client that has its image, by a registry in one mode."""
+
+    suite: str
+    mode: str
+    lab: SecureLab
+    client: Client
+
+    def refusals(self, people: People, unauthorized: tuple[str, str]) -> None:
+        """Nobody but the builder gets in, and nothing of what they pushed is there."""
+        said, reason = unauthorized
+        ca = self.lab.secure.ca
+        shown = NONE_SHOWN if self.mode == "required" else said
+        with self._check(f"the registry's authority is not known: {UNKNOWN_SERVER}"):
+            self.client.show(None, people.builder)
+            self._expect(UNKNOWN_SERVER, UNKNOWN_SERVER)
+        with self._check(f"no certificate: {shown}"):
+            self.client.show(ca, None)
+            self._expect(shown, shown)
+        with self._check(f"a certificate of another authority: {OTHER_AUTHORITY}"):
+            self.client.show(ca, people.stranger)
+            self._expect(OTHER_AUTHORITY, OTHER_AUTHORITY)
+        with self._check(f"a revoked certificate: {reason}"):
+            self.client.show(ca, people.revoked)
+            self._expect(said, reason)
+
+    def _expect(self, push: str, pull: str) -> None:
+        """Fail unless a push and a pull are refused in these words."""
+        expect_refusal(push, run=self.client.push)
+        expect_refusal(pull, run=self.client.pull)
+        self.lab.expect(404, "GET", f"/v2/{self.client.repository}/manifests/{TAG}")
+
+    def there_and_back(self, pair: Pair) -> None:
+        """With a good certificate."""
+        with self._check("push with a certificate, pull into an empty store: same image"):
+            self.client.show(self.lab.secure.ca, pair)
+            self.client.push()
+            self.client.empty()
+            self.client.pull()
+            self.client.expect_pulled()
+
+    def password(self) -> None:
+        """Without a certificate, with a user and a password."""
+        with self._check("login with a wrong password is refused"):
+            self.client.show(self.lab.secure.ca, None)
+            expect_refusal("unauthorized", run=partial(self.client.log_in, USER, "wrong"))
+        with self._check("login, push, pull into an empty store: same image"):
+            self.client.log_in(USER, PASSWORD)
+            self.client.push("docker/login")
+            self.client.empty()
+            self.client.pull()
+            self.client.expect_pulled()
+        with self._check("logout: pull and push are refused"):
+            self.client.log_out()
+            said, _ = UNAUTHORIZED["docker"]
+            expect_refusal(said, run=self.client.pull)
+            expect_refusal(said, run=self.client.push)
+
+    def _check(self, name: str) -> AbstractContextManager[None]:
+        return self.lab.check(self.suite, f"{self.mode}: {name}")
+
+
+def _guests(lab: Lab) -> None:
+    """docker where guests may read: pulls of nobody, and pushes with a certificate."""
+    suite = "docker-tls"
+    secure = make(lab, f"{suite}/guests", rules=READERS)
+    with (
+        secured(lab, f"{suite}/guests", secure) as other,
+        started("docker", other) as client,
+    ):
+        with lab.check(suite, "guests read: push with a certificate, anonymous pull: same image"):
+            client.show(secure.ca, secure.client("builder"))
+            client.push()
+            client.empty()
+            client.show(secure.ca, None)
+            client.pull()
+            client.expect_pulled()
+        with lab.check(suite, "guests read: anonymous push is refused"):
+            expect_refusal(GUEST_PUSH, run=partial(client.push, "docker/guest"))
+            other.expect(404, "GET", f"/v2/docker/guest/manifests/{TAG}")
