@@ -27,7 +27,7 @@ from angos_trio.limits import (
     TLS_SLICE_BYTES,
     TLS_UNSENT_BYTES,
 )
-from angos_trio.pki.certificates import CertificateError, read_certificate
+from angos_trio.pki.certificates import CertificateError, read_certificate, unreadable_certificate
 from angos_trio.server.transport import StalledError, TlsOptions, Transport, warm
 from angos_trio.telemetry.log import logger
 
@@ -154,7 +154,7 @@ class TlsTransport(Transport):
             _log.info("tls.handshake_failed", reason=reason, client=self.peer_address)
 
     def _read_certificate(self) -> Certificate | None:
-        """What the client showed. One that cannot be read identifies nobody."""
+        """What the client showed. One that cannot be read is handed on as such, for a refusal."""
         shown = self._tls.getpeercert(binary_form=True)
         if shown is None:
             return None
@@ -164,7 +164,7 @@ class TlsTransport(Transport):
             return replace(read, signer_keys=()) if self._tls.session_reused else read
         except CertificateError as error:
             _log.warning("tls.certificate_unreadable", reason=str(error), client=self.peer_address)
-            return None
+            return unreadable_certificate(shown)
 
     async def receive(self, within_secs: float, *, may_extend: bool = True) -> bytes:
         """What the peer brings next: whole records. A part of one is progress."""

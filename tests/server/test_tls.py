@@ -49,6 +49,7 @@ async def who(scope: Mapping[str, Any], receive: Any, send: Any) -> None:
     told = {
         "scheme": scope["scheme"],
         "subject": shown and shown.subject,
+        "is_readable": shown and shown.is_readable,
         "uris": shown and shown.uris,
         "signers": shown and len(shown.signers),
     }
@@ -186,13 +187,14 @@ def test_certificate_that_names_no_purpose_is_left_to_the_application(
         assert asked(wire)["subject"] == "CN=bare"
 
 
-def test_certificate_that_cannot_be_read_identifies_nobody_and_is_logged(
+def test_certificate_that_cannot_be_read_is_refused_by_the_application_and_is_logged(
     server: InProcessServer, tls: Secured, log: LogLines
 ) -> None:
     # OpenSSL has no objection to it.
     odd = tls.clients.client("a\nb")
     with server.wire(tls=tls.client(odd)) as wire:
-        assert asked(wire)["subject"] is None
+        told = asked(wire)
+    assert (told["subject"], told["is_readable"]) == ("", False)
     (line,) = log.wait_for("tls.certificate_unreadable")
     assert line["reason"] == "a name holds control characters"
 
