@@ -97,6 +97,7 @@ def test_application_learns_who_the_client_is(
             assert asked(wire) == {
                 "scheme": "https",
                 "subject": "CN=alice,O=team",
+                "is_readable": True,
                 "uris": ["registry://client/alice"],
                 "signers": 1,
             }
