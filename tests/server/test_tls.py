@@ -377,6 +377,26 @@ def test_no_session_is_resumed_and_none_is_kept(
     assert tls.live.current.context.session_stats()["number"] == 0
 
 
+def test_session_that_is_resumed_beside_its_connection_knows_who_signed(
+    server: InProcessServer, tls: Secured
+) -> None:
+    context = tls.client(tls.clients.client("alice"), maximum_version=TLS_1_2)
+
+    def told(connection: ssl.SSLSocket) -> Any:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        return json.loads(connection.recv(10_000).partition(b"\r\n\r\n")[2])
+
+    plain = socket.create_connection(server.address)
+    with context.wrap_socket(plain, server_hostname=HOST) as first:
+        before = told(first)
+        plain = socket.create_connection(server.address)
+        with context.wrap_socket(plain, server_hostname=HOST, session=first.session) as second:
+            assert second.session_reused
+            assert told(second) == before
+    server.expect_idle()
+    assert tls.live.current.context.session_stats()["number"] == 0
+
+
 def test_session_is_resumed_where_no_certificate_is_asked_for(tmp_path: Path) -> None:
     tls = Secured(tmp_path, client_ca=None, client_crls=())
     context = tls.client()
