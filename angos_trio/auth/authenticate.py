@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
-from angos_trio.auth.api_keys import ApiKeyRefusedError, check, parse_key
+from angos_trio.auth.api_keys import PREFIX, ApiKeyRefusedError, check, parse_key
 from angos_trio.auth.attempts import Attempts
 from angos_trio.auth.jose import TokenRefusedError, WrongSignatureError, issuer_of
 from angos_trio.auth.key_sets import KeySets
@@ -176,7 +176,9 @@ class Callers:
             self._refuse_if_blocked(address, username)
             await self.passwords.verify_nobody(password, username)
             self._count_failure(address, username)
-            raise NotAuthenticatedError("there is no user of this name", username)
+            # Who puts a key into the wrong field must not find it in the log.
+            told = PREFIX if username.startswith(PREFIX) else username
+            raise NotAuthenticatedError("there is no user of this name", told)
         if not remembered.knows(username, user.hash, password, time.monotonic()):
             self._refuse_if_blocked(address, username)
             if not await self.passwords.verify(user.hash, password):

@@ -77,6 +77,12 @@ def _certificate_of(parsed: x509.Certificate, signers: Sequence[bytes]) -> Certi
     )
 
 
+def unreadable_certificate(der: bytes) -> Certificate:
+    """What stands for a certificate that was shown and cannot be read."""
+    fingerprint = hashlib.sha256(der).hexdigest()
+    return Certificate("", "", "0", fingerprint, 0, 0, is_for_clients=False, is_readable=False)
+
+
 def serial_text(serial: int) -> str:
     """A serial number as `Certificate` has it."""
     return f"{abs(serial):x}"

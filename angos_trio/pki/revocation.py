@@ -51,6 +51,8 @@ class Revocations:
     def problem_of(self, certificate: Certificate, now: int) -> str | None:
         """Why a client certificate is refused at this time, in a short sentence; None when it is
         not. Its chain was verified in the handshake."""
+        if not certificate.is_readable:
+            return "the client certificate cannot be read"
         if now > certificate.not_after:
             return "the client certificate has expired"
         if now < certificate.not_before:

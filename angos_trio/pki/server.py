@@ -117,8 +117,8 @@ def _ask_for_certificates(
 ) -> None:
     """A client's certificate must come from one of these authorities, root or not.
 
-    No session is resumed, because that skips the checks. A certificate that is shown and not good
-    ends the handshake in the optional mode too.
+    No session is kept, because resuming one skips the checks. A certificate that is shown and not
+    good ends the handshake in the optional mode too.
     """
     context.load_verify_locations(
         cadata=b"".join(each.public_bytes(Encoding.DER) for each in authorities)

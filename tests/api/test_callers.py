@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from angos_trio.auth.api_keys import make_key
 from angos_trio.auth.passwords import hash_password
 from tests.api.client import expect_error
 from tests.api.serving import ServedRegistry, serving
@@ -300,3 +301,12 @@ def test_webhook_is_asked_and_its_word_counts(tmp_path: Path, log_lines: LogLine
             assert client.get("/v2/open/app/tags/list").status_code == 404, "not remembered"
     rules = {line["rule"] for line in log_lines.of("access.denied")}
     assert rules == {"auth.webhook.asker"}
+
+
+def test_key_in_the_place_of_a_name_is_not_in_the_log(
+    client: httpx.Client, log_lines: LogLines
+) -> None:
+    text = make_key().text
+    expect_error(client.get("/v2/", headers=basic(text, "x")), 401, "UNAUTHORIZED")
+    (line,) = log_lines.of("authentication.failed")
+    assert line["subject"] == "atk_"
