@@ -51,6 +51,9 @@ class Certificate:
     `fingerprint` the SHA-256 of its DER form in hexadecimal, times are epoch seconds.
     `is_for_clients`: its extended key usage names clientAuth. `signers` are issuer and serial of
     the certificates above it in its chain: it is good for nothing when one of them is revoked.
+    `signer_keys` are marks of their keys.
+    One that is not `is_readable` says nothing but its fingerprint, and is good for nothing: nobody
+    could tell whether it is revoked.
     """
 
     subject: str
@@ -66,6 +69,8 @@ class Certificate:
     uris: tuple[str, ...] = ()
     emails: tuple[str, ...] = ()
     signers: tuple[tuple[str, str], ...] = ()
+    signer_keys: tuple[str, ...] = ()
+    is_readable: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from angos_trio.limits import (
     WEBHOOK_QUESTIONS_MAX,
     WEBHOOK_QUESTIONS_SECS_MAX,
 )
+from angos_trio.oci.names import longest_prefix
 from angos_trio.policy.access import AccessPolicy, Facts
 
 _READS = (Action.LIST_TAGS, Action.GET_MANIFEST)
@@ -162,16 +163,6 @@ class Access:
     def _authorizer_of(self, namespace: str | None) -> Authorizer | None:
         repository = longest_prefix(namespace, self.webhooks)
         return self.webhook if repository is None else self.webhooks[repository]
-
-
-def longest_prefix(namespace: str | None, repositories: Mapping[str, object]) -> str | None:
-    """The configured repository that a namespace belongs to: the longest that fits, at a slash."""
-    name = namespace or ""
-    while name:
-        if name in repositories:
-            return name
-        name = name.rpartition("/")[0]
-    return None
 
 
 def _visibility(identity: Identity, namespace: str, approach: Approach) -> Question:

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
-from angos_trio.auth.api_keys import ApiKeyRefusedError, check, parse_key
+from angos_trio.auth.api_keys import PREFIX, ApiKeyRefusedError, check, parse_key
 from angos_trio.auth.attempts import Attempts
 from angos_trio.auth.jose import TokenRefusedError, WrongSignatureError, issuer_of
 from angos_trio.auth.key_sets import KeySets
@@ -97,6 +97,9 @@ class Provider(Protocol):
     async def verify(self, token: str, now: int) -> Mapping[str, object]:
         """The claims of a token. Raises TokenRefusedError, or UNAVAILABLE (503)."""
 
+    def check(self, claims: Mapping[str, object], now: int) -> None:
+        """Whether claims that were verified once still count. Raises TokenRefusedError."""
+
 
 FindKey = Callable[[str], Awaitable[ApiKey | None]]
 """The row of an API key by its id."""
@@ -176,7 +179,9 @@ class Callers:
             self._refuse_if_blocked(address, username)
             await self.passwords.verify_nobody(password, username)
             self._count_failure(address, username)
-            raise NotAuthenticatedError("there is no user of this name", username)
+            # Who puts a key into the wrong field must not find it in the log.
+            told = PREFIX if username.startswith(PREFIX) else username
+            raise NotAuthenticatedError("there is no user of this name", told)
         if not remembered.knows(username, user.hash, password, time.monotonic()):
             self._refuse_if_blocked(address, username)
             if not await self.passwords.verify(user.hash, password):
@@ -241,21 +246,29 @@ class Callers:
         return Identity("oidc", provider.name, str(claims["sub"]), address, claims=claims)
 
     async def _by_registry_token(self, tokens: TokenService, shown: Shown, text: str) -> Identity:
+        """No wrong one counts as an attempt: nobody guesses a signature, and where the operator
+        changes the key all who mean well show a wrong one."""
         try:
             bearer = tokens.read(text, self.now(), shown.certificate)
         except TokenRefusedError as error:
-            raise NotAuthenticatedError(
-                f"the registry token {error}", is_guess=isinstance(error, WrongSignatureError)
-            ) from None
+            raise NotAuthenticatedError(f"the registry token {error}") from None
         if bearer.method == "basic":
             return await self._of_bearer(tokens, bearer, shown.address)
-        if bearer.method == "oidc" and bearer.provider not in self.providers:
+        if bearer.method == "oidc":
+            return self._of_provider(bearer, shown.address)
+        return by_certificate(shown.certificate, shown.address)
+
+    def _of_provider(self, bearer: Bearer, address: str) -> Identity:
+        """A token for a provider's token ends with the provider, and when that one would not be
+        taken any more: the operator may want another audience now, or other claims."""
+        provider, claims = self.providers.get(bearer.provider), bearer.claims
+        if provider is None or claims is None:
             raise NotAuthenticatedError("the token's provider is gone", bearer.provider)
-        if bearer.method in ("certificate", "anonymous"):
-            return by_certificate(shown.certificate, shown.address)
-        return Identity(
-            bearer.method, bearer.provider, bearer.subject, shown.address, claims=bearer.claims
-        )
+        try:
+            provider.check(claims, self.now())
+        except TokenRefusedError as error:
+            raise NotAuthenticatedError(f"the token {error}", bearer.provider) from None
+        return Identity("oidc", bearer.provider, bearer.subject, address, claims=claims)
 
     async def _of_bearer(self, tokens: TokenService, bearer: Bearer, address: str) -> Identity:
         """A Basic user's token ends with the user, with the password, and with the API key."""

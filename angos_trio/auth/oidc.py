@@ -113,6 +113,11 @@ class OidcProvider:
                 return claims
         raise WrongSignatureError
 
+    def check(self, claims: Mapping[str, Any], now: int) -> None:
+        """Whether claims that were verified once are such as are wanted now. Raises
+        TokenRefusedError."""
+        check_claims(claims, self._settings, now)
+
     async def _keys_for(self, parts: Compact) -> Sequence[Key]:
         """The provider's keys that may have signed it; never empty."""
         fitting = fitting_keys(await self._keys.keys(self._source), parts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -62,6 +63,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _serve(parsed: argparse.Namespace) -> int:
+    # Until the registry has its own handlers, Ctrl-C ends the process at once. Python's handler
+    # raises an exception, which is lost where it meets a callback of the import system.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     from angos_trio.cli.serve import serve
 
     return serve(files_of(parsed), parsed.listen, parsed.data_dir)

@@ -42,7 +42,8 @@ class Front:
     ) -> Approach:
         """A request from a peer; headers have names in lower case."""
         told = dict(headers)
-        address = peer
+        known = _parse(peer)  # on a socket for both kinds, IPv4 comes in the clothes of IPv6
+        address = peer = peer if known is None else str(known)
         if self._trusts(peer):
             address = self._client_of(peer, headers)
             protocol = told.get("x-forwarded-proto", "").rpartition(",")[2].strip().lower()

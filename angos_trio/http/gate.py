@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import cast
@@ -31,14 +31,20 @@ from angos_trio.oci.codes import Code, OciError
 from angos_trio.telemetry.log import logger
 
 _audit = logger("audit")
-_QUERY_NAMES = {
-    "digest": ("digest", "mount"),
-    "from": ("from",),
-    "n": ("n",),
-    "last": ("last",),
-    "artifact_type": ("artifactType",),
-    "digest_algorithm": ("digest-algorithm",),
+_PAGE = {"n": ("n",), "last": ("last",)}
+_QUERY_NAMES: Mapping[Action, Mapping[str, Sequence[str]]] = {
+    Action.START_UPLOAD: {
+        "digest": ("mount", "digest"),
+        "from": ("from",),
+        "digest_algorithm": ("digest-algorithm",),
+    },
+    Action.COMPLETE_UPLOAD: {"digest": ("digest",)},
+    Action.LIST_TAGS: _PAGE,
+    Action.LIST_CATALOG: _PAGE,
+    Action.GET_REFERRERS: {"last": ("last",), "artifact_type": ("artifactType",)},
 }
+"""What the query of each action says, by the first key of these that is there. A key that a handler
+does not look at is no fact: whoever adds it to an address must not satisfy a rule with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +138,12 @@ class Gate:
 
     async def _authorize(self, call: Call, asked: _Asked) -> Decision:
         identity = call.caller.identity
-        decision = await call.caller.may(asked.action, target_of(call, asked.action))
+        target = target_of(call, asked.action)
+        decision = await call.caller.may(asked.action, target)
+        for tag in more_tags(target):
+            if decision.allowed:
+                each = Target(target.namespace, {**target.named, "reference": tag})
+                decision = await call.caller.may(asked.action, each)
         if decision.allowed:
             return decision
         asked.log_denied(decision.rule, decision.reason, identity)
@@ -229,7 +240,7 @@ def target_of(call: Call, action: Action) -> Target:
     """
     query = call.query
     named: dict[str, str | list[str]] = {}
-    for name, keys in _QUERY_NAMES.items():
+    for name, keys in _QUERY_NAMES.get(action, {}).items():
         values = [value for key in keys for value in query.all(key)]
         if values:
             named[name] = values[0]
@@ -244,3 +255,10 @@ def target_of(call: Call, action: Action) -> Target:
     if reference is not None and action is Action.PUT_MANIFEST:
         named["tags"] = query.all("tag") if ":" in reference else [reference]
     return Target(call.name if "name" in call.values else None, named)
+
+
+def more_tags(target: Target) -> Sequence[str]:
+    """The tags that a push by digest makes beside. Rules and webhooks may know a tag as
+    `reference` only, so each is asked about as if it were pushed itself."""
+    tags, reference = target.named.get("tags", ()), target.named.get("reference")
+    return [tag for tag in dict.fromkeys(tags) if tag != reference]

@@ -6,6 +6,7 @@ All three are ASCII, anchored at both ends, and become types that only these che
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Final
 from uuid import UUID
 
@@ -83,3 +84,13 @@ def parse_reference_to_read(text: str) -> Reference:
         return Tag(text)
     except OciError:
         raise OciError(Code.MANIFEST_UNKNOWN, detail=text) from None
+
+
+def longest_prefix(namespace: str | None, repositories: Mapping[str, object]) -> str | None:
+    """The configured repository that a namespace belongs to: the longest that fits, at a slash."""
+    name = namespace or ""
+    while name:
+        if name in repositories:
+            return name
+        name = name.rpartition("/")[0]
+    return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import warnings
 from collections.abc import Iterator, Sequence
@@ -11,6 +12,7 @@ from typing import Final
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from angos_trio.identity import Certificate
@@ -56,6 +58,7 @@ def read_certificate(der: bytes, signers: Sequence[bytes] = ()) -> Certificate:
 
 def _certificate_of(parsed: x509.Certificate, signers: Sequence[bytes]) -> Certificate:
     names = _alternative_names(parsed)
+    above = list(map(x509.load_der_x509_certificate, signers))
     return Certificate(
         subject=parsed.subject.rfc4514_string(),
         issuer=parsed.issuer.rfc4514_string(),
@@ -69,13 +72,29 @@ def _certificate_of(parsed: x509.Certificate, signers: Sequence[bytes]) -> Certi
         dns_names=tuple(names.get_values_for_type(x509.DNSName)),
         uris=tuple(names.get_values_for_type(x509.UniformResourceIdentifier)),
         emails=tuple(names.get_values_for_type(x509.RFC822Name)),
-        signers=tuple(map(_issuer_and_serial, map(x509.load_der_x509_certificate, signers))),
+        signers=tuple(map(_issuer_and_serial, above)),
+        signer_keys=tuple(map(key_mark, above)),
     )
+
+
+def unreadable_certificate(der: bytes) -> Certificate:
+    """What stands for a certificate that was shown and cannot be read."""
+    fingerprint = hashlib.sha256(der).hexdigest()
+    return Certificate("", "", "0", fingerprint, 0, 0, is_for_clients=False, is_readable=False)
 
 
 def serial_text(serial: int) -> str:
     """A serial number as `Certificate` has it."""
     return f"{abs(serial):x}"
+
+
+def key_mark(parsed: x509.Certificate) -> str:
+    """The SHA-256 of a certificate's key: that of an authority is the same when it is renewed."""
+    try:
+        key = parsed.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    except (ValueError, UnsupportedAlgorithm):  # OpenSSL knows more kinds of keys
+        return parsed.fingerprint(hashes.SHA256()).hex()
+    return hashlib.sha256(key).hexdigest()
 
 
 def _issuer_and_serial(parsed: x509.Certificate) -> tuple[str, str]:

@@ -16,7 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from angos_trio.identity import Certificate
-from angos_trio.pki.certificates import CertificateError, reading
+from angos_trio.pki.certificates import CertificateError, key_mark, reading
 
 _BEGIN: Final = b"-----BEGIN X509 CRL-----"
 _PEM: Final = re.compile(rb"-----BEGIN X509 CRL-----.*?-----END X509 CRL-----", re.DOTALL)
@@ -41,20 +41,27 @@ class RevocationList:
 @dataclass(frozen=True, slots=True)
 class Revocations:
     """The lists that count, by their issuer. `denies_stale`: one that is out of date refuses all
-    certificates of its issuer; else it goes on to count."""
+    certificates of its issuer; else it goes on to count. `authorities` are marks of the keys that
+    count now, since a connection may outlive one; None does not look at them."""
 
     lists: Mapping[str, tuple[RevocationList, ...]] = field(default_factory=dict)
     denies_stale: bool = False
+    authorities: frozenset[str] | None = None
 
     def problem_of(self, certificate: Certificate, now: int) -> str | None:
         """Why a client certificate is refused at this time, in a short sentence; None when it is
         not. Its chain was verified in the handshake."""
+        if not certificate.is_readable:
+            return "the client certificate cannot be read"
         if now > certificate.not_after:
             return "the client certificate has expired"
         if now < certificate.not_before:
             return "the client certificate is not valid yet"
         if not certificate.is_for_clients:
             return "the client certificate is not for clients (no clientAuth)"
+        keys = certificate.signer_keys
+        if self.authorities is not None and keys and self.authorities.isdisjoint(keys):
+            return "the client certificate is from an authority that does not count any more"
         if not self.lists:
             return None
         if self._is_revoked(certificate.issuer, certificate.serial):
@@ -111,8 +118,13 @@ def read_lists(content: bytes, authorities: Sequence[x509.Certificate]) -> list[
         ]
 
 
-def revocations_of(lists: Iterable[SignedList], *, denies_stale: bool) -> Revocations:
-    """What counts of these: of two from the same key for the same part, the newer."""
+def revocations_of(
+    lists: Iterable[SignedList],
+    *,
+    denies_stale: bool,
+    authorities: Iterable[x509.Certificate] | None = None,
+) -> Revocations:
+    """What counts of these: of two from the same key for the same part, the newer; and by whom."""
     newest: dict[tuple[bytes, bytes], SignedList] = {}
     for each in lists:
         before = newest.get(each.signer)
@@ -122,7 +134,8 @@ def revocations_of(lists: Iterable[SignedList], *, denies_stale: bool) -> Revoca
     for each in newest.values():
         name = comparable_name(each.content.issuer)
         by_issuer[name] = (*by_issuer.get(name, ()), each.content)
-    return Revocations(by_issuer, denies_stale)
+    marks = None if authorities is None else frozenset(map(key_mark, authorities))
+    return Revocations(by_issuer, denies_stale, marks)
 
 
 def _lists_of(content: bytes) -> list[x509.CertificateRevocationList]:

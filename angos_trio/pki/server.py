@@ -117,8 +117,8 @@ def _ask_for_certificates(
 ) -> None:
     """A client's certificate must come from one of these authorities, root or not.
 
-    No session is resumed, because that skips the checks. A certificate that is shown and not good
-    ends the handshake in the optional mode too.
+    No session is kept, because resuming one skips the checks. A certificate that is shown and not
+    good ends the handshake in the optional mode too.
     """
     context.load_verify_locations(
         cadata=b"".join(each.public_bytes(Encoding.DER) for each in authorities)
@@ -187,7 +187,8 @@ def _revocations(files: TlsFiles, authorities: Sequence[x509.Certificate]) -> Re
             lists += read_lists(content, authorities)
         except CertificateError as error:
             raise OperatorError(f"{CRL_KEY}: {path}: {error}") from error
-    return revocations_of(lists, denies_stale=files.crl_stale == "deny")
+    denies_stale = files.crl_stale == "deny"
+    return revocations_of(lists, denies_stale=denies_stale, authorities=authorities)
 
 
 def _remarks_on(key: str, certificates: Sequence[x509.Certificate], now: int) -> list[str]:

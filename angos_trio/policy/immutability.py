@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from angos_trio.oci.digest import Digest
-from angos_trio.oci.names import RepositoryName, Tag
+from angos_trio.oci.names import RepositoryName, Tag, longest_prefix
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +42,5 @@ class TagRules:
 
     def rule_for(self, namespace: RepositoryName) -> TagRule:
         """The rule of the repository that the namespace belongs to: the longest that fits."""
-        name = str(namespace)
-        while name:
-            if name in self.by_repository:
-                return self.by_repository[name]
-            name = name.rpartition("/")[0]
-        return self.default
+        name = longest_prefix(namespace, self.by_repository)
+        return self.default if name is None else self.by_repository[name]

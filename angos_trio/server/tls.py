@@ -27,7 +27,7 @@ from angos_trio.limits import (
     TLS_SLICE_BYTES,
     TLS_UNSENT_BYTES,
 )
-from angos_trio.pki.certificates import CertificateError, read_certificate
+from angos_trio.pki.certificates import CertificateError, read_certificate, unreadable_certificate
 from angos_trio.server.transport import StalledError, TlsOptions, Transport, warm
 from angos_trio.telemetry.log import logger
 
@@ -59,6 +59,8 @@ class TlsDoor:
     received: memoryview = field(default_factory=lambda: _buffer(RECEIVE_BYTES))
     slice: memoryview = field(default_factory=lambda: _buffer(TLS_SLICE_BYTES))
     told: dict[tuple[str, str], float] = field(default_factory=dict)
+    chains: dict[bytes, list[bytes]] = field(default_factory=dict)
+    """By session: what `signers_of` said of connections that are open and can be resumed."""
 
     def may_tell(self, client: str, reason: str) -> bool:
         """Whether a failure is news: a client that tries on and on must not fill the log."""
@@ -86,6 +88,7 @@ class TlsTransport(Transport):
         self._owed = b""
         """Of `send_now`, in part with OpenSSL: it must be offered again before anything else."""
         self._is_aborted = False
+        self._session_id = b""
         inner = socket.socket(fileno=stream.socket.detach())
         inner.setblocking(False)
         with contextlib.suppress(OSError):  # Trio's 16 KiB wake us for each record
@@ -154,15 +157,32 @@ class TlsTransport(Transport):
             _log.info("tls.handshake_failed", reason=reason, client=self.peer_address)
 
     def _read_certificate(self) -> Certificate | None:
-        """What the client showed. One that cannot be read identifies nobody."""
+        """What the client showed. One that cannot be read is handed on as such, for a refusal."""
         shown = self._tls.getpeercert(binary_form=True)
         if shown is None:
             return None
         try:
-            return read_certificate(shown, signers_of(self._tls))
+            return read_certificate(shown, self._signers())
         except CertificateError as error:
             _log.warning("tls.certificate_unreadable", reason=str(error), client=self.peer_address)
-            return None
+            return unreadable_certificate(shown)
+
+    def _signers(self) -> list[bytes]:
+        """The certificates above the client's, as they were verified.
+
+        A session of TLS 1.2 can be resumed while its connection is open, and then has only what
+        the client sent of them. Raises CertificateError where nobody knows them any more.
+        """
+        session, chains = self._tls.session, self._door.chains
+        if self._tls.session_reused:
+            if session is None or session.id not in chains:
+                raise CertificateError("its session was resumed and is over")
+            return chains[session.id]
+        signers = signers_of(self._tls)
+        if session is not None and session.id and self._tls.version() == "TLSv1.2":
+            self._session_id = session.id
+            chains[session.id] = signers
+        return signers
 
     async def receive(self, within_secs: float, *, may_extend: bool = True) -> bytes:
         """What the peer brings next: whole records. A part of one is progress."""
@@ -278,6 +298,7 @@ class TlsTransport(Transport):
 
     def close(self) -> None:
         """End in order, unless that is over, and close the socket."""
+        self._door.chains.pop(self._session_id, None)
         if not self._is_aborted:
             self._end_in_order()
         trio.lowlevel.notify_closing(self._tls)
@@ -317,13 +338,12 @@ def failure_of(error: OSError) -> tuple[str, bool]:
 def signers_of(connection: ssl.SSLSocket) -> list[bytes]:
     """The certificates above the one that the client showed, in DER.
 
-    Those of a session that is resumed are as they were sent; the session was verified. Before
-    Python 3.13 only the inner object knows them.
+    A session that is resumed does not know them. Before Python 3.13 only the inner object does.
     """
     if sys.version_info >= (3, 13):
-        return (connection.get_verified_chain() or connection.get_unverified_chain())[1:]
+        return connection.get_verified_chain()[1:]
     import _ssl
 
     inner = connection._sslobj  # type: ignore[attr-defined]
-    chain = inner.get_verified_chain() or inner.get_unverified_chain() or []
+    chain = inner.get_verified_chain() or []
     return [each.public_bytes(_ssl.ENCODING_DER) for each in chain[1:]]

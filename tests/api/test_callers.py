@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from angos_trio.auth.api_keys import make_key
 from angos_trio.auth.passwords import hash_password
 from tests.api.client import expect_error
 from tests.api.serving import ServedRegistry, serving
@@ -300,3 +301,35 @@ def test_webhook_is_asked_and_its_word_counts(tmp_path: Path, log_lines: LogLine
             assert client.get("/v2/open/app/tags/list").status_code == 404, "not remembered"
     rules = {line["rule"] for line in log_lines.of("access.denied")}
     assert rules == {"auth.webhook.asker"}
+
+
+def test_key_in_the_place_of_a_name_is_not_in_the_log(
+    client: httpx.Client, log_lines: LogLines
+) -> None:
+    text = make_key().text
+    expect_error(client.get("/v2/", headers=basic(text, "x")), 401, "UNAUTHORIZED")
+    (line,) = log_lines.of("authentication.failed")
+    assert line["subject"] == "atk_"
+
+
+def test_registry_token_for_a_provider_s_token_ends_when_another_audience_is_wanted(
+    tmp_path: Path, provider: Issuer
+) -> None:
+    def audience(wanted: str) -> dict[str, Any]:
+        oidc = {"ci": {"issuer": provider.url, "required_audience": wanted}}
+        return {"oidc": oidc, "token_service": {"secret_key": KEY}}
+
+    def ask(folder: Path, auth: dict[str, Any], headers: dict[str, str]) -> httpx.Response:
+        with (
+            serving(folder, auth=auth, global_=POLICY) as served,
+            httpx.Client(base_url=served.url, trust_env=False) as client,
+        ):
+            if "Basic" in headers["Authorization"]:
+                return client.get("/token", headers=headers)
+            return client.get("/v2/_catalog", headers=headers)
+
+    given = ask(tmp_path / "a", audience(AUDIENCE), basic("ci", provider.token(**now())))
+    token = bearer(given.json()["token"])
+
+    assert ask(tmp_path / "b", audience(AUDIENCE), token).status_code == 200
+    expect_error(ask(tmp_path / "c", audience("other"), token), 401, "UNAUTHORIZED")

@@ -1,4 +1,4 @@
-"""What podman and skopeo send when they have no credentials: a user and a password of no letters."""
+"""What podman and skopeo send when they have no credentials: neither a user nor a password."""
 
 from __future__ import annotations
 

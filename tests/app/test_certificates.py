@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 import trio
 import trio.testing
+from cryptography.hazmat.primitives.serialization import Encoding
 
-from angos_trio.app.certificates import follow_files, remarks_of
+from angos_trio.app.certificates import follow_files, problem_of, remarks_of
 from angos_trio.limits import PKI_LOOK_SECS
+from angos_trio.pki.certificates import read_certificate
+from tests.certificates import Authority
 from tests.server.log_lines import LogLines
 from tests.server.secured import Secured
 
@@ -52,6 +55,22 @@ def test_new_files_are_taken_and_told_of_once(tls: Secured, log_lines: LogLines)
     assert remarks_of(tls.live) == [
         "server.tls.server_certificate_bundle: the certificate has expired"
     ]
+
+
+def test_connection_does_not_outlive_the_authority_of_its_client(tls: Secured) -> None:
+    alice = read_certificate(
+        tls.clients.client("alice").der, [tls.clients.certificate.public_bytes(Encoding.DER)]
+    )
+    look, others = problem_of(tls.live), Authority("Other clients")
+    bundle = tls.folder / "clients.pem"
+    assert look(alice) is None
+    bundle.write_bytes(others.pem + tls.clients.pem)
+    assert tls.live.reload() is None
+    assert look(alice) is None
+    bundle.write_bytes(others.pem)
+    (tls.folder / "clients.crl").write_bytes(others.crl())
+    assert tls.live.reload() is None
+    assert "authority" in (look(alice) or "")
 
 
 @pytest.mark.slow

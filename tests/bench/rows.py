@@ -74,6 +74,11 @@ class Run:
         """Operations in a second."""
         return self.operations / self.seconds
 
+    @property
+    def server_ms(self) -> float:
+        """CPU time of the registry for one operation."""
+        return self.server_cpu_secs / self.operations * 1000
+
 
 @dataclass(frozen=True)
 class Figures:
@@ -104,7 +109,7 @@ class Figures:
     @property
     def server_ms(self) -> float:
         """CPU time of the registry for one operation."""
-        return statistics.median(run.server_cpu_secs / run.operations for run in self.runs) * 1000
+        return statistics.median(run.server_ms for run in self.runs)
 
 
 def _median_share(runs: Sequence[Run], seconds: Callable[[Run], float]) -> float:

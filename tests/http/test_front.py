@@ -55,6 +55,13 @@ def test_address_is_the_right_most_that_no_trusted_proxy_has(
     assert came(BEHIND, peer, *forwarded(*values)).address == address
 
 
+def test_client_of_ipv4_is_known_by_that_on_a_socket_for_both() -> None:
+    # systemd's sockets are such: rules would not know `client_ip`, nor `/readyz` this machine.
+    assert came(Front(), "::ffff:192.0.2.7").address == "192.0.2.7"
+    assert is_here(came(Front(), "::ffff:127.0.0.1").address)
+    assert came(Front(), "2001:db8::7").address == "2001:db8::7"
+
+
 def test_nobody_is_believed_where_no_proxy_is_trusted() -> None:
     approach = came(DIRECT, PROXY, *forwarded(LIAR), ("x-forwarded-proto", "https"))
 

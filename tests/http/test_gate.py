@@ -95,14 +95,17 @@ def gate_of(
 
 
 def request_of(
-    *headers: tuple[str, str], method: str = "GET", certificate: Certificate | None = None
+    *headers: tuple[str, str],
+    method: str = "GET",
+    certificate: Certificate | None = None,
+    query: bytes = b"",
 ) -> TrioRequest:
     raw = [(name.lower().encode(), value.encode()) for name, value in headers]
     scope: dict[str, Any] = {
         "type": "http",
         "scheme": "http",
         "raw_path": b"/v2/x",
-        "query_string": b"",
+        "query_string": query,
         "headers": raw,
         "client": (ADDRESS, 1),
         "extensions": {CERTIFICATE_EXTENSION: certificate} if certificate else {},
@@ -111,7 +114,7 @@ def request_of(
         method,
         "http",
         "/v2/x",
-        b"",
+        query,
         Headers(list(headers)),
         "",
         "1.1",
@@ -159,6 +162,43 @@ def test_declared_action_is_asked_about_the_namespace_once(
     assert asked.questions == [(ALICE, action, Target(namespace))]
     assert call.caller.identity == ALICE
     assert call.decision == Decision(True, "rule 7", "because")
+
+
+@pytest.mark.parametrize(
+    ("action", "query", "named"),
+    [
+        (Action.GET_MANIFEST, b"digest=sha256:a&n=1&from=x", {}),
+        (Action.UPDATE_UPLOAD, b"digest=sha256:a", {}),
+        (Action.LIST_TAGS, b"n=1&last=a&digest=sha256:a", {"n": "1", "last": "a"}),
+        (Action.COMPLETE_UPLOAD, b"digest=sha256:a&mount=sha256:b", {"digest": "sha256:a"}),
+        (
+            Action.START_UPLOAD,
+            b"digest=sha256:a&mount=sha256:b&from=x",
+            {"digest": "sha256:b", "from": "x"},
+        ),
+    ],
+)
+def test_query_says_to_rules_what_it_says_to_the_handler(
+    action: Action, query: bytes, named: Mapping[str, str]
+) -> None:
+    asked = Asked(allowed=True)
+    admit(gate_of(asked, Knows(ALICE)), action=action, query=query)
+    assert asked.questions == [(ALICE, action, Target("library/nginx", named))]
+
+
+def test_each_tag_of_a_push_by_digest_is_asked_about_as_a_reference() -> None:
+    asked, digest = Asked(allowed=True), "sha256:" + "a" * 64
+    query = b"tag=v1&tag=latest&tag=v1"
+    admit(
+        gate_of(asked, Knows(ALICE)),
+        action=Action.PUT_MANIFEST,
+        values={**NAME, "reference": digest},
+        query=query,
+    )
+    named = [target.named for _, _, target in asked.questions]
+    assert [each["reference"] for each in named] == [digest, "v1", "latest"]
+    assert all(each["digest"] == digest for each in named)
+    assert all(each["tags"] == ["v1", "latest", "v1"] for each in named)
 
 
 def test_caller_is_bound_to_the_rules_and_to_how_they_came() -> None:

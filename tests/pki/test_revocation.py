@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from angos_trio.clock import epoch_seconds
 from angos_trio.identity import Certificate
-from angos_trio.pki.certificates import CertificateError, read_certificate
+from angos_trio.pki.certificates import CertificateError, read_certificate, unreadable_certificate
 from angos_trio.pki.revocation import Revocations, read_lists, revocations_of
 from tests.certificates import DAY_SECS, FOR_SERVERS, Authority, Issued
 
@@ -55,6 +55,11 @@ def test_certificate_out_of_its_time_or_purpose_is_refused(leaf: Any, word: str)
     problem = Revocations().problem_of(read(ROOT.client("alice", **leaf)), epoch_seconds())
     assert problem is not None
     assert word in problem
+
+
+def test_certificate_that_cannot_be_read_is_refused() -> None:
+    odd = unreadable_certificate(ROOT.client("a\nb").der)
+    assert "cannot be read" in (lists(ROOT.crl()).problem_of(odd, epoch_seconds()) or "")
 
 
 def test_time_is_looked_at_each_time() -> None:

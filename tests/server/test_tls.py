@@ -49,6 +49,7 @@ async def who(scope: Mapping[str, Any], receive: Any, send: Any) -> None:
     told = {
         "scheme": scope["scheme"],
         "subject": shown and shown.subject,
+        "is_readable": shown and shown.is_readable,
         "uris": shown and shown.uris,
         "signers": shown and len(shown.signers),
     }
@@ -96,6 +97,7 @@ def test_application_learns_who_the_client_is(
             assert asked(wire) == {
                 "scheme": "https",
                 "subject": "CN=alice,O=team",
+                "is_readable": True,
                 "uris": ["registry://client/alice"],
                 "signers": 1,
             }
@@ -186,13 +188,14 @@ def test_certificate_that_names_no_purpose_is_left_to_the_application(
         assert asked(wire)["subject"] == "CN=bare"
 
 
-def test_certificate_that_cannot_be_read_identifies_nobody_and_is_logged(
+def test_certificate_that_cannot_be_read_is_refused_by_the_application_and_is_logged(
     server: InProcessServer, tls: Secured, log: LogLines
 ) -> None:
     # OpenSSL has no objection to it.
     odd = tls.clients.client("a\nb")
     with server.wire(tls=tls.client(odd)) as wire:
-        assert asked(wire)["subject"] is None
+        told = asked(wire)
+    assert (told["subject"], told["is_readable"]) == ("", False)
     (line,) = log.wait_for("tls.certificate_unreadable")
     assert line["reason"] == "a name holds control characters"
 
@@ -370,6 +373,26 @@ def test_no_session_is_resumed_and_none_is_kept(
                 continue
             assert not connection.session_reused
             session = connection.session
+    server.expect_idle()
+    assert tls.live.current.context.session_stats()["number"] == 0
+
+
+def test_session_that_is_resumed_beside_its_connection_knows_who_signed(
+    server: InProcessServer, tls: Secured
+) -> None:
+    context = tls.client(tls.clients.client("alice"), maximum_version=TLS_1_2)
+
+    def told(connection: ssl.SSLSocket) -> Any:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        return json.loads(connection.recv(10_000).partition(b"\r\n\r\n")[2])
+
+    plain = socket.create_connection(server.address)
+    with context.wrap_socket(plain, server_hostname=HOST) as first:
+        before = told(first)
+        plain = socket.create_connection(server.address)
+        with context.wrap_socket(plain, server_hostname=HOST, session=first.session) as second:
+            assert second.session_reused
+            assert told(second) == before
     server.expect_idle()
     assert tls.live.current.context.session_stats()["number"] == 0
 

@@ -4,55 +4,100 @@ import (
 	"crypto/tls"
 	"encoding/base64"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
-// flooded is what a flood of wrong passwords was answered.
+// flooded is what a flood of wrong passwords was answered while it lasted. Unsent are those that found
+// no connection free, because the registry had not answered what was sent before.
 type flooded struct {
 	Sent          int         `json:"sent"`
+	Unsent        int         `json:"unsent"`
 	Seconds       float64     `json:"seconds"`
 	Statuses      map[int]int `json:"statuses"`
 	ClientCPUSecs float64     `json:"client_cpu_secs"`
 }
 
-// flood sends wrong passwords at a rate for some seconds: half of the connections come from one
-// address and name one user, the others each have an address of their own and many users.
-func flood(o options, rate int, length time.Duration) flooded {
-	turns := make(chan int, rate)
-	found := flooded{Statuses: map[int]int{}}
-	var guard sync.Mutex
+// deluge is what the connections of a flood share.
+type deluge struct {
+	turns chan int
+	guard sync.Mutex
+	over  bool
+	found flooded
+}
+
+// flood sends wrong passwords at a rate until standard input ends: half of the connections come from
+// one address and name one user, the others each have an address of their own and many users. Before
+// it begins it says so in a line on standard output. What is unanswered at the end is given up.
+func flood(o options, rate int) flooded {
+	d := deluge{turns: make(chan int, rate/10), found: flooded{Statuses: map[int]int{}}}
+	connections := make([]*connection, o.clients)
+	for number := range connections {
+		connections[number] = dialFrom(o, number)
+	}
+	fmt.Println("flooding")
+	var ended atomic.Bool
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		ended.Store(true)
+	}()
 	var all sync.WaitGroup
-	for number := range o.clients {
-		c := dialFrom(o, number)
+	before, started := clientCPU(), time.Now()
+	for number, c := range connections {
 		all.Add(1)
 		go func() {
 			defer all.Done()
-			for turn := range turns {
-				status := c.guess(number, turn)
-				guard.Lock()
-				found.Statuses[status]++
-				found.Sent++
-				guard.Unlock()
-			}
+			d.work(c, number)
 		}()
 	}
-	before, started := clientCPU(), time.Now()
-	for turn := 0; time.Since(started) < length; turn++ {
+	for turn := 0; !ended.Load(); turn++ {
 		due := started.Add(time.Duration(turn) * time.Second / time.Duration(rate))
 		time.Sleep(time.Until(due))
 		select {
-		case turns <- turn:
-		default: // more wait already than are sent in a second
+		case d.turns <- turn:
+		default:
+			d.found.Unsent++
 		}
 	}
-	close(turns)
+	d.guard.Lock()
+	d.over = true
+	d.found.Seconds = time.Since(started).Seconds()
+	d.found.ClientCPUSecs = clientCPU() - before
+	d.guard.Unlock()
+	close(d.turns)
+	for _, c := range connections {
+		_ = c.socket.Close()
+	}
 	all.Wait()
-	found.Seconds = time.Since(started).Seconds()
-	found.ClientCPUSecs = clientCPU() - before
-	return found
+	return d.found
+}
+
+// work sends what is due over one connection, one after the other.
+func (d *deluge) work(c *connection, number int) {
+	for turn := range d.turns {
+		d.guard.Lock()
+		isOver := d.over
+		if !isOver {
+			d.found.Sent++
+		}
+		d.guard.Unlock()
+		if isOver {
+			return
+		}
+		status, err := c.guess(number, turn)
+		d.guard.Lock()
+		isOver = d.over
+		if !isOver {
+			check(err, "guess")
+			d.found.Statuses[status]++
+		}
+		d.guard.Unlock()
+	}
 }
 
 func dialFrom(o options, number int) *connection {
@@ -72,18 +117,20 @@ func sourceOf(number int) net.IP {
 }
 
 // guess shows a wrong password, and returns the status of the answer.
-func (c *connection) guess(number, turn int) int {
+func (c *connection) guess(number, turn int) (int, error) {
 	user := "alice"
 	if number%2 == 1 {
 		user = fmt.Sprintf("user%d", turn)
 	}
 	pair := base64.StdEncoding.EncodeToString(fmt.Appendf(nil, "%s:wrong%d", user, turn))
 	head := c.head("GET", "/v2/", "Authorization: Basic "+pair+"\r\n\r\n")
-	_, err := c.socket.Write(head.Bytes())
-	check(err, "guess")
+	if _, err := c.socket.Write(head.Bytes()); err != nil {
+		return 0, err
+	}
 	response, err := http.ReadResponse(c.reader, &http.Request{Method: "GET"})
-	check(err, "guess")
+	if err != nil {
+		return 0, err
+	}
 	_, err = c.discard(response.Body, response.ContentLength)
-	check(err, "guess")
-	return response.StatusCode
+	return response.StatusCode, err
 }

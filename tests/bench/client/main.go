@@ -58,7 +58,7 @@ func main() {
 	o := parse()
 	var found any
 	if o.scenario == "flood" {
-		found = flood(o, o.count, time.Duration(o.entries)*time.Second)
+		found = flood(o, o.count)
 	} else {
 		found = measure(o, scenario(o))
 	}
@@ -76,7 +76,7 @@ func parse() options {
 	flag.IntVar(&o.size, "size", 0, "bytes of a layer")
 	flag.IntVar(&o.clients, "clients", 1, "how many at once")
 	flag.IntVar(&o.count, "count", 1, "operations in all; of a flood, in a second")
-	flag.IntVar(&o.entries, "entries", 1, "images, tags or repositories that are there; of a flood, seconds")
+	flag.IntVar(&o.entries, "entries", 1, "images, tags or repositories that are there")
 	flag.StringVar(&o.authorization, "authorization", "", "credentials to show with each request")
 	flag.DurationVar(&o.pause, "pause", 0, "between two operations of a client")
 	ca := flag.String("ca", "", "file of certificates to trust; with it the registry speaks TLS")
@@ -99,6 +99,8 @@ func scenario(o options) operation {
 		return manifest(o, "GET")
 	case "manifest-head":
 		return manifest(o, "HEAD")
+	case "blob-get":
+		return blobs(o)
 	case "tags":
 		return listTags(o)
 	case "catalog":

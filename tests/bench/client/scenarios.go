@@ -145,6 +145,27 @@ func manifest(o options, method string) operation {
 	}
 }
 
+// blobs is GET of a layer of one of the images, whose digest is known.
+func blobs(o options) operation {
+	c := dial(o)
+	targets, sizes := make([]string, o.entries), make([]int64, o.entries)
+	for number := range o.entries {
+		repository, tag := o.tagged(number)
+		base := "/v2/" + repository
+		var found document
+		body := c.expect(200, "GET", base+"/manifests/"+tag, acceptHeader, nil).body
+		check(json.Unmarshal(body, &found), "manifest")
+		targets[number] = base + "/blobs/" + found.Layers[0].Digest
+		sizes[number] = int64(found.Layers[0].Size)
+	}
+	return func(c *connection, number int) {
+		number %= o.entries
+		if size := c.download(targets[number]); size != sizes[number] {
+			log.Fatalf("%s has %d bytes instead of %d", targets[number], size, sizes[number])
+		}
+	}
+}
+
 // listTags is one page with every tag. Names are counted and not parsed: that is the client's time.
 func listTags(o options) operation {
 	target := fmt.Sprintf("/v2/%s/many/tags/list?n=%d", o.prefix, o.entries)
