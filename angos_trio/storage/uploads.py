@@ -117,8 +117,8 @@ class Upload:
         self._size_max = size_max
         with self._scope:
             gathered = _Gathered(self._receiver, self.session, source)
-            first = await gathered.chunk()
-            await self._take(first, gathered)
+            await gathered.look_ahead()
+            await self._take(gathered)
             return
         raise _taken_over(self.session)
 
@@ -133,10 +133,10 @@ class Upload:
         self._size_max = size_max
         with self._scope:
             gathered = _Gathered(self._receiver, self.session, source)
-            first = await gathered.chunk()
+            await gathered.look_ahead()
             if gathered.is_ended and gathered.failure is None:
-                return await self._finish_small(first, expected)
-            await self._take(first, gathered)
+                return await self._finish_small(await gathered.chunk(), expected)
+            await self._take(gathered)
             return await self._seal(expected)
         raise _taken_over(self.session)
 
@@ -151,11 +151,11 @@ class Upload:
             return None
         return self._seal_blocking(expected)
 
-    async def _take(self, first: bytes, gathered: _Gathered) -> None:
+    async def _take(self, gathered: _Gathered) -> None:
         if gathered.is_ended:
-            await self._in_thread(self._take_blocking, first)
+            await self._in_thread(self._take_blocking, await gathered.chunk())
         else:
-            await self._take_overlapped(first, gathered)
+            await self._take_overlapped(gathered)
         if gathered.failure is not None:
             raise gathered.failure
 
@@ -184,7 +184,7 @@ class Upload:
         self.offset += len(chunk)
         receiver.files.reached("append.after")
 
-    async def _take_overlapped(self, first: bytes, gathered: _Gathered) -> None:
+    async def _take_overlapped(self, gathered: _Gathered) -> None:
         await self.open()
         to_write, written = trio.open_memory_channel[bytes](0)
         to_hash, hashed = trio.open_memory_channel[bytes](0)
@@ -193,11 +193,9 @@ class Upload:
                 workers.start_soon(self._write_all, written, workers)
                 workers.start_soon(self._hash_all, hashed)
                 async with to_write, to_hash:
-                    chunk = first
-                    while chunk:
+                    while chunk := await gathered.chunk():
                         await to_write.send(chunk)
                         await to_hash.send(chunk)
-                        chunk = await gathered.chunk()
         except BaseExceptionGroup as group:
             raise only_error(group) from None
 
@@ -337,14 +335,24 @@ class _Gathered:
         self._receiver = receiver
         self._session = session
         self._source = source
+        self._ahead: bytes | None = None
         self.is_ended = False
         self.failure: Exception | None = None
 
-    async def chunk(self) -> bytes:
-        """The next chunk: full, or what a slow source brought within a second; empty at the end.
+    async def look_ahead(self) -> None:
+        """Gather the first chunk, which tells in `is_ended` whether it is the only one.
 
-        It is full when another part like the last would make it larger than this upload's share.
+        It is kept here until `chunk` gives it away, so that no caller keeps it for a whole upload.
         """
+        self._ahead = await self._gather()
+
+    async def chunk(self) -> bytes:
+        """The next chunk: full, or what a slow source brought within a second; empty at the end."""
+        ahead, self._ahead = self._ahead, None
+        return await self._gather() if ahead is None else ahead
+
+    async def _gather(self) -> bytes:
+        """A chunk is full when another part like the last would make it larger than the share."""
         parts: list[bytes] = []
         size = last = 0
         deadline = float("inf")
