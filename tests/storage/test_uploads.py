@@ -598,6 +598,42 @@ def test_uploads_to_a_disk_that_hangs_hold_no_more_than_the_budget(root: Path, c
     run(test)
 
 
+class Counted(bytes):
+    """A part that knows how many of them are in memory."""
+
+    alive = 0
+
+    def __new__(cls, content: bytes) -> Counted:
+        cls.alive += 1
+        return super().__new__(cls, content)
+
+    def __del__(self) -> None:
+        Counted.alive -= 1
+
+
+@pytest.mark.parametrize("is_finish", [False, True])
+def test_upload_holds_no_chunk_that_is_written_and_hashed(root: Path, is_finish: bool) -> None:
+    """But the last one; not the first, however long the upload goes on."""
+    content = content_of(MIB)
+
+    async def parts() -> AsyncIterator[bytes]:
+        for _ in range(8):
+            yield Counted(content)
+            await until(lambda: Counted.alive <= 1)
+
+    async def test() -> None:
+        async with opened(root) as storage:
+            upload = await storage.receiver.begin(await new_session(storage))
+            if is_finish:
+                await upload.finish(parts(), 8 * MIB, digest_of(content * 8))
+            else:
+                await upload.append(parts(), 8 * MIB)
+            await upload.close()
+
+    run(test)
+    assert Counted.alive == 0
+
+
 def test_slow_upload_does_not_hold_up_another(root: Path) -> None:
     async def test() -> None:
         async with opened(root) as storage, trio.open_nursery() as nursery:
