@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Sequence
 from functools import partial
@@ -30,6 +31,9 @@ def serve(files: Sequence[str], listen: str | None, data_dir: str | None) -> int
         log.logger("config").warning("config.remark", remark=remark)
     if plan.workers > 1:
         return serve_family(plan, read_again=read)
+    # What is there now stays: a full collection need not look through it, while requests wait.
+    gc.collect()
+    gc.freeze()
     try:
         trio.run(partial(run, plan, read_again=read))
     except BaseExceptionGroup as group:
