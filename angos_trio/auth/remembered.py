@@ -1,17 +1,17 @@
 """What was right a short time ago, so that not each request verifies it anew.
 
-Neither a password nor a token is kept: an HMAC of them, under a key that only this registry has.
+Neither a password nor a token is kept: a keyed hash of them (BLAKE2, RFC 7693), under a key that
+only this registry has.
 """
 
 from __future__ import annotations
 
 import hashlib
-import hmac
 import secrets
 from typing import Generic, TypeVar
 
 from angos_trio.auth.memory import ShortMemory
-from angos_trio.auth.shared_marks import SharedMarks
+from angos_trio.auth.shared_marks import MARK_BYTES, SharedMarks
 from angos_trio.limits import (
     REMEMBERED_MAX,
     REMEMBERED_SECS,
@@ -27,13 +27,15 @@ class Marks:
     """Marks of texts under a key of this process: nobody else can tell what they are of."""
 
     def __init__(self) -> None:
-        self._key = secrets.token_bytes(32)
+        self._key = secrets.token_bytes(MARK_BYTES)
 
     def mark(self, *texts: str) -> bytes:
         """The mark of these texts in this order; of others it is another one."""
         parts = [text.encode("utf-8", "surrogatepass") for text in texts]
         lengths = ",".join([str(len(part)) for part in parts]).encode()
-        return hmac.digest(self._key, b"\n".join([lengths, *parts]), hashlib.sha256)
+        text = b"\n".join([lengths, *parts])
+        # A third of the time of an HMAC of SHA-256, with each request that shows a password.
+        return hashlib.blake2b(text, key=self._key, digest_size=MARK_BYTES).digest()
 
 
 class Remembered:
