@@ -60,7 +60,12 @@ class RouteTable:
     """Finds the route of a path."""
 
     def __init__(self, routes: Sequence[Route]) -> None:
+        """Raises TypeError for a route without an action: what nobody decides on is not served."""
         self.routes = tuple(routes)
+        for route in routes:
+            for method, operation in route.operations.items():
+                if not isinstance(getattr(operation, "action", None), Action):
+                    raise TypeError(f"{method} {route.template} declares no action")
         self._fixed = {route.template: route for route in routes if "{" not in route.template}
         named = [route for route in routes if NAME in route.template]
         self._filled = [

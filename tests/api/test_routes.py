@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import http.client
+from pathlib import Path
+from typing import Any, cast
 
 import httpx
 import pytest
 
 from angos_trio.api.context import Runtime
 from angos_trio.api.routes import build_routes
+from angos_trio.app import building
 from angos_trio.app.building import readiness_of
+from angos_trio.http.call import Call
+from angos_trio.http.reply import Reply
+from angos_trio.http.routing import Operation, Route, RouteTable
+from angos_trio.identity import Action
 from angos_trio.telemetry.metrics import Metrics
 from tests.api.client import Client, expect_error
-from tests.api.serving import ServedRegistry
+from tests.api.serving import ServedRegistry, serving
 from tests.factories import make_blob, make_image, make_name
 from tests.server.log_lines import LogLines
 
@@ -68,6 +75,49 @@ def test_the_table_of_this_test_has_every_route(registry: ServedRegistry) -> Non
     ).routes
 
     assert {route.template for route in routes} == set(ANSWERS)
+
+
+async def empty(call: Call) -> Reply:
+    return Reply(200)
+
+
+def add_route(monkeypatch: pytest.MonkeyPatch, operation: Operation) -> None:
+    """Every registry that starts from now on has `GET /v2/_more` beside its routes."""
+
+    def with_one_more(runtime: Runtime) -> RouteTable:
+        return RouteTable([*build_routes(runtime).routes, Route("/v2/_more", {"GET": operation})])
+
+    monkeypatch.setattr(building, "build_routes", with_one_more)
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        Operation(cast(Any, None), empty),
+        Operation(cast(Any, "get-more"), empty),
+        cast(Any, empty),
+    ],
+    ids=["nothing", "a text that is no action", "a bare handler"],
+)
+def test_registry_with_a_route_that_declares_no_action_does_not_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, operation: Operation
+) -> None:
+    add_route(monkeypatch, operation)
+
+    with (
+        pytest.raises(TypeError, match="GET /v2/_more declares no action"),
+        serving(tmp_path),
+    ):
+        raise AssertionError("it serves")
+
+
+def test_registry_with_a_route_that_declares_its_action_starts_and_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_route(monkeypatch, Operation(Action.GET_API_VERSION, empty))
+
+    with serving(tmp_path) as served, served.client() as client:
+        assert client.get("/v2/_more").status_code == 200
 
 
 @pytest.mark.parametrize("template", ANSWERS)
