@@ -15,8 +15,8 @@ from angos_trio.http.body import BodyTooLargeError, ClientGoneError, RequestBody
 from angos_trio.http.call import Call
 from angos_trio.http.gate import Gate
 from angos_trio.http.reply import Reply, error_reply
-from angos_trio.http.routing import Match, Operation, RouteTable
-from angos_trio.identity import LOCAL_ADDRESS
+from angos_trio.http.routing import Match, Operation, Route, RouteTable
+from angos_trio.identity import Approach
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.telemetry.log import logger
 from angos_trio.telemetry.metrics import Metrics
@@ -58,11 +58,12 @@ class Application(QuartTrio):
 
     async def answer(self, request: TrioRequest, send: Any) -> None:
         """Handle one request to the end of its answer. Errors become answers here, once."""
-        told = _Told(secrets.token_hex(8), _peer(request))
+        approach = self._gate.approach(request)
+        told = _Told(secrets.token_hex(8), approach.address)
         begun_at = time.perf_counter()
         self._metrics.request_begins()
         try:
-            reply = await self._reply(request, told)
+            reply = await self._reply(request, approach, told)
             reply.headers["X-Request-Id"] = told.request_id
             if self._worker is not None:
                 reply.headers["X-Angos-Worker"] = self._worker
@@ -87,13 +88,14 @@ class Application(QuartTrio):
                     rule=told.rule,
                 )
 
-    async def _reply(self, request: TrioRequest, told: _Told) -> Reply:
+    async def _reply(self, request: TrioRequest, approach: Approach, told: _Told) -> Reply:
         try:
-            raw_path = request.scope["raw_path"]
-            match = self._routes.find(raw_path)
-            operation = _operation(match, request.method, raw_path)
+            match = self._find(request)
+            operation = _operation(match.route, request.method)
             told.action = str(operation.action)
-            call = await self._gate.admit(request, operation, match, told.request_id)
+            call = await self._gate.admit(
+                request, operation, match.values, approach, told.request_id
+            )
             told.note(call)
             return await operation.handler(call)
         except Exception as error:
@@ -106,6 +108,14 @@ class Application(QuartTrio):
                 reason = str(refusal.__cause__ or refusal)
                 _log.error("request.failed", request_id=told.request_id, error=reason)
             return error_reply(refusal, told.request_id)
+
+    def _find(self, request: TrioRequest) -> Match:
+        raw_path = request.scope["raw_path"]
+        match = self._routes.find(raw_path)
+        if match is None:
+            detail = raw_path.decode("latin-1")
+            raise OciError(Code.NAME_UNKNOWN, message="no such path", detail=detail)
+        return match
 
 
 @dataclass(slots=True)
@@ -124,7 +134,7 @@ class _Told:
     def note(self, call: Call) -> None:
         """The request was let pass: who sends it, and by which rule."""
         identity, decision = call.caller.identity, call.decision
-        self.client, self.identity = identity.address, identity.owner
+        self.identity = identity.owner
         self.api_key = None if identity.grant is None else identity.grant.name
         self.rule = None if decision is None else decision.rule
 
@@ -147,10 +157,8 @@ def _refusal(error: Exception, request: TrioRequest) -> OciError | None:
     return None
 
 
-def _operation(match: Match | None, method: str, path: bytes) -> Operation:
-    if match is None:
-        raise OciError(Code.NAME_UNKNOWN, message="no such path", detail=path.decode("latin-1"))
-    operations = match.route.operations
+def _operation(route: Route, method: str) -> Operation:
+    operations = route.operations
     operation = operations.get(method)
     if operation is None and method == "HEAD":
         operation = operations.get("GET")
@@ -165,8 +173,3 @@ def _operation(match: Match | None, method: str, path: bytes) -> Operation:
             headers={"Allow": allowed},
         )
     return operation
-
-
-def _peer(request: TrioRequest) -> str:
-    client = request.scope.get("client")
-    return str(client[0]) if client else LOCAL_ADDRESS

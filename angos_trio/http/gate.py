@@ -14,7 +14,7 @@ from angos_trio.auth.authenticate import Authenticator, NotAuthenticatedError, S
 from angos_trio.http.call import Call
 from angos_trio.http.challenge import Challenges
 from angos_trio.http.front import Front, is_loopback_host
-from angos_trio.http.routing import Admission, Match, Operation
+from angos_trio.http.routing import Admission, Operation
 from angos_trio.identity import (
     CERTIFICATE_EXTENSION,
     LOCAL_ADDRESS,
@@ -57,7 +57,12 @@ class Gate:
     challenges: Challenges = field(default_factory=Challenges)
 
     async def admit(
-        self, request: TrioRequest, operation: Operation, match: Match | None, request_id: str
+        self,
+        request: TrioRequest,
+        operation: Operation,
+        values: Mapping[str, str],
+        approach: Approach,
+        request_id: str,
     ) -> Call:
         """Identify the caller and let the request pass, or refuse it.
 
@@ -65,8 +70,6 @@ class Gate:
         malformed repository name, or a query that cannot be decoded, is NAME_INVALID (400) before
         anything is asked about it.
         """
-        approach = self.approach(request)
-        values = {} if match is None else match.values
         nobody = self.bind(anonymous(approach.address), approach)
         asked = _Asked(operation.action, approach, certificate_of(request), request_id)
         call = Call(request, nobody, values, request_id, partial(self._identify, asked))

@@ -261,6 +261,24 @@ def test_pages_of_other_sites_change_nothing(client: httpx.Client) -> None:
     assert "Access-Control-Allow-Origin" not in client.get("/v2/", headers=foreign).headers
 
 
+def test_log_tells_the_client_behind_a_proxy_of_what_is_refused_too(
+    tmp_path: Path, log_lines: LogLines
+) -> None:
+    proxies = {"trusted_proxies": ["127.0.0.1"]}
+    with (
+        serving(tmp_path, auth={"identity": USERS}, global_=proxies) as served,
+        httpx.Client(
+            base_url=served.url, trust_env=False, headers={"X-Forwarded-For": "198.51.100.7"}
+        ) as client,
+    ):
+        for headers, status in (({}, 401), (basic("alice", PASSWORD), 202)):
+            answer = client.post("/v2/app/blobs/uploads/", headers=headers)
+            assert answer.status_code == status
+        assert client.post("/nothing").status_code == 404
+        lines = log_lines.wait_for("request", 3)
+    assert [line["client"] for line in lines] == ["198.51.100.7"] * 3
+
+
 class Asker:
     """A webhook that lets pass what concerns one namespace; says nothing useful when it is down."""
 

@@ -21,7 +21,7 @@ from angos_trio.http.challenge import Challenges
 from angos_trio.http.front import Front, is_loopback_address, is_loopback_host
 from angos_trio.http.gate import Gate
 from angos_trio.http.reply import Reply
-from angos_trio.http.routing import Admission, Match, Operation, Route
+from angos_trio.http.routing import Admission, Operation
 from angos_trio.identity import (
     CERTIFICATE_EXTENSION,
     Action,
@@ -143,8 +143,7 @@ def admit(
 def admitted(
     gate: Gate, request: TrioRequest, operation: Operation, values: Mapping[str, str]
 ) -> Call:
-    match = Match(Route("/", {}), values)
-    return trio.run(gate.admit, request, operation, match, "request-1")
+    return trio.run(gate.admit, request, operation, values, gate.approach(request), "request-1")
 
 
 def passing(knows: Knows | None = None, **options: Any) -> Gate:
