@@ -29,7 +29,7 @@ class Challenges:
     ) -> str:
         """`WWW-Authenticate` for a request; `own_url` is where this client reaches the registry.
 
-        `was_refused`: a token was shown, and it was wrong. The scope says what would be needed; a
+        `was_refused`: something was shown, and it was wrong. The scope says what would be needed; a
         token is of its bearer and is worth the same with any.
         """
         realm = self.realm or (None if own_url is None else f"{own_url}/token")

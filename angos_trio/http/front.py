@@ -43,9 +43,9 @@ class Front:
         """A request from a peer; headers have names in lower case."""
         told = dict(headers)
         known = _parse(peer)  # on a socket for both kinds, IPv4 comes in the clothes of IPv6
-        address = peer = peer if known is None else str(known)
-        if self._trusts(peer):
-            address = self._client_of(peer, headers)
+        address = peer if known is None else str(known)
+        if known is not None and _is_in(known, self.trusted_proxies):
+            address = self._client_of(address, headers)
             protocol = told.get("x-forwarded-proto", "").rpartition(",")[2].strip().lower()
             scheme = protocol if protocol in _PORTS else scheme
         return Approach(method, scheme, told.get("host"), uri, address, tuple(headers))
@@ -74,14 +74,10 @@ class Front:
         origin = approach.header("origin")
         if origin is None:
             return None
-        own = self.url(approach)
-        if own is None or origin_of(origin) is None or origin_of(origin) != origin_of(own):
+        own, named = self.url(approach), origin_of(origin)
+        if own is None or named is None or named != origin_of(own):
             return "the Origin header names another site"
         return None
-
-    def _trusts(self, peer: str) -> bool:
-        address = _parse(peer)
-        return address is not None and _is_in(address, self.trusted_proxies)
 
     def _client_of(self, peer: str, headers: Iterable[tuple[str, str]]) -> str:
         """The right-most address that no trusted proxy has; where one is malformed, the proxy that
