@@ -23,7 +23,7 @@ from typing import Protocol
 
 import trio
 
-from angos_trio.identity import Certificate
+from angos_trio.identity import LOCAL_ADDRESS, Certificate
 from angos_trio.limits import (
     FILE_SLICE_BYTES_MAX,
     LINGER_BYTES_MAX,
@@ -65,7 +65,7 @@ class Transport(ABC):
         self.stall_secs = stall_secs
         self.peer = _address(stream.socket.getpeername())
         """The client's address and port; None on a Unix socket."""
-        self.peer_address = self.peer[0] if self.peer else "local"
+        self.peer_address = self.peer[0] if self.peer else LOCAL_ADDRESS
         """For logs."""
         self.local = _address(stream.socket.getsockname())
         """Our address and port; None on a Unix socket."""
@@ -199,7 +199,7 @@ class PlainTransport(Transport):
         end = offset + length
         while offset < end:
             size = min(FILE_SLICE_BYTES_MAX, end - offset)
-            if not is_cached(descriptor, offset, size):
+            if not _is_cached(descriptor, offset, size):
                 await trio.to_thread.run_sync(warm, descriptor, offset, size)
             offset += await self._send_slice(descriptor, offset, size)
 
@@ -226,7 +226,7 @@ def _address(name: object) -> tuple[str, int] | None:
     return (name[0], name[1]) if isinstance(name, tuple) else None
 
 
-def is_cached(descriptor: int, offset: int, size: int) -> bool:
+def _is_cached(descriptor: int, offset: int, size: int) -> bool:
     """Whether the ends of a slice are in the page cache; where that cannot be asked, assume so."""
     probe = bytearray(1)
     try:
@@ -240,4 +240,5 @@ def is_cached(descriptor: int, offset: int, size: int) -> bool:
 
 
 def warm(descriptor: int, offset: int, size: int) -> None:
+    """Bring a part of a file into the page cache; blocks."""
     os.pread(descriptor, size, offset)
