@@ -4,7 +4,7 @@ POST as OAuth2 clients send it (RFC 6749 4.3)."""
 from __future__ import annotations
 
 import base64
-from datetime import UTC, datetime
+import time
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -25,7 +25,6 @@ class Tokens:
 
     def __init__(self, runtime: Runtime) -> None:
         self._token_for = runtime.token_for
-        self._now = epoch_seconds
 
     async def get(self, call: Call) -> Reply:
         """GET: a token for who is calling; callers who show nothing get one for nobody."""
@@ -64,7 +63,7 @@ class Tokens:
             "token": token,
             "access_token": token,
             "expires_in": expires_in,
-            "issued_at": datetime.fromtimestamp(self._now(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "issued_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(epoch_seconds())),
         }
         return json_reply(200, document, {"Cache-Control": "no-store"})
 

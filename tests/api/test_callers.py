@@ -6,6 +6,7 @@ import base64
 import json
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,9 @@ def test_password_gets_a_token_by_get_and_by_post(client: httpx.Client) -> None:
         document = answer.json()
         assert document["token"] == document["access_token"]
         assert document["expires_in"] == 3600
+        assert document["issued_at"].endswith("Z")
+        issued_at = datetime.fromisoformat(document["issued_at"]).timestamp()
+        assert abs(issued_at - time.time()) < 60
         assert client.get("/v2/_catalog", headers=bearer(document["token"])).status_code == 200
 
 
