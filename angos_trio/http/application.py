@@ -147,7 +147,7 @@ def _refusal(error: Exception, request: TrioRequest) -> OciError | None:
         return OciError(
             Code.MANIFEST_INVALID,
             status=413,
-            message="manifest is too large",
+            message=str(error),
             detail={"limit": error.bytes_max},
         )
     if isinstance(error, ClientGoneError):

@@ -109,6 +109,13 @@ def test_password_gets_a_token_by_get_and_by_post(client: httpx.Client) -> None:
         assert client.get("/v2/_catalog", headers=bearer(document["token"])).status_code == 200
 
 
+def test_form_that_is_too_large_is_refused_as_what_it_is(client: httpx.Client) -> None:
+    answer = client.post("/token", data={"grant_type": "password", "password": "x" * 20_000})
+
+    expect_error(answer, 413, "MANIFEST_INVALID", {"limit": 16 * 1024})
+    assert answer.json()["errors"][0]["message"] == "body is larger than 16384 bytes"
+
+
 def test_no_token_is_given_for_a_token_or_for_a_wrong_password(client: httpx.Client) -> None:
     token = client.get("/token", headers=basic("alice", PASSWORD)).json()["token"]
 
