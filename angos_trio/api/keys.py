@@ -10,8 +10,7 @@ from angos_trio.http.call import Call
 from angos_trio.http.document import read_document
 from angos_trio.http.reply import Reply, json_reply
 from angos_trio.limits import API_KEYS_PAGE_ENTRIES, SMALL_BODY_BYTES_MAX
-from angos_trio.oci.codes import Code
-from angos_trio.oci.pagination import next_link, parse_page
+from angos_trio.oci.pagination import next_link
 from angos_trio.registry.api_keys import WantedKey, create_key, list_keys, revoke_key
 from angos_trio.storage.metadata.api_keys import ApiKey
 
@@ -39,13 +38,7 @@ class Keys:
 
     async def list(self, call: Call) -> Reply:
         """GET: a page of keys, without their secrets."""
-        query = call.query
-        page = parse_page(
-            query.one("n", Code.PAGINATION_NUMBER_INVALID),
-            query.one("last", Code.PAGINATION_NUMBER_INVALID),
-            API_KEYS_PAGE_ENTRIES,
-            API_KEYS_PAGE_ENTRIES,
-        )
+        page = call.query.page(API_KEYS_PAGE_ENTRIES, API_KEYS_PAGE_ENTRIES)
         keys, has_more = await list_keys(self._registry, page)
         headers = {}
         if has_more:

@@ -9,7 +9,7 @@ from angos_trio.limits import PAGE_ENTRIES_DEFAULT, PAGE_ENTRIES_MAX
 from angos_trio.oci.codes import Code
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.media_types import OCI_INDEX
-from angos_trio.oci.pagination import Page, next_link, parse_number, parse_page
+from angos_trio.oci.pagination import Page, next_link, parse_number
 from angos_trio.oci.referrers import parse_artifact_type, render_index
 from angos_trio.registry import listing
 from angos_trio.registry.listing import Listing
@@ -23,7 +23,7 @@ class Listings:
 
     async def tags(self, call: Call) -> Reply:
         """GET: a page of tags."""
-        page = _page(call)
+        page = call.query.page(PAGE_ENTRIES_DEFAULT, PAGE_ENTRIES_MAX)
         found = await listing.list_tags(self._registry, call.name, page)
         path = f"/v2/{call.name}/tags/list"
         document = {"name": call.name, "tags": found.names}
@@ -31,7 +31,8 @@ class Listings:
 
     async def catalog(self, call: Call) -> Reply:
         """GET: a page of namespaces that hold something."""
-        page, behind = _page(call), call.query.one("behind", Code.PAGINATION_NUMBER_INVALID)
+        page = call.query.page(PAGE_ENTRIES_DEFAULT, PAGE_ENTRIES_MAX)
+        behind = call.query.one("behind", Code.PAGINATION_NUMBER_INVALID)
         found = await listing.list_catalog(
             self._registry, call.caller, page, None if behind is None else parse_number(behind)
         )
@@ -56,16 +57,6 @@ class Listings:
             parameters["last"] = page.referrers[-1].digest
             headers["Link"] = next_link(f"/v2/{call.name}/referrers/{subject}", parameters)
         return Reply(200, headers, render_index(page.referrers))
-
-
-def _page(call: Call) -> Page:
-    query = call.query
-    return parse_page(
-        query.one("n", Code.PAGINATION_NUMBER_INVALID),
-        query.one("last", Code.PAGINATION_NUMBER_INVALID),
-        PAGE_ENTRIES_DEFAULT,
-        PAGE_ENTRIES_MAX,
-    )
 
 
 def _link(path: str, found: Listing, page: Page) -> dict[str, str]:

@@ -15,6 +15,7 @@ from angos_trio.identity import Caller, Decision, Identity
 from angos_trio.limits import QUERY_FIELDS_MAX
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.names import RepositoryName
+from angos_trio.oci.pagination import Page, parse_page
 from angos_trio.oci.ranges import parse_content_length
 
 Identify = Callable[[str], Awaitable[Identity]]
@@ -51,6 +52,11 @@ class Query:
     def all(self, key: str) -> list[str]:
         """Every value of a key that may be repeated."""
         return self._values.get(key, [])
+
+    def page(self, default: int, ceiling: int) -> Page:
+        """The page that `n` and `last` ask for. Raises PAGINATION_NUMBER_INVALID (400)."""
+        code = Code.PAGINATION_NUMBER_INVALID
+        return parse_page(self.one("n", code), self.one("last", code), default, ceiling)
 
 
 @dataclass
