@@ -66,11 +66,7 @@ def build_routes(runtime: Runtime) -> RouteTable:
                     "POST": Operation(Action.GET_TOKEN, tokens.post, Admission.IDENTITY),
                 },
             ),
-            Route("/health", {"GET": Operation(Action.HEALTH, status.health, Admission.PUBLIC)}),
-            Route("/healthz", {"GET": Operation(Action.HEALTH, status.health, Admission.PUBLIC)}),
-            Route(
-                "/readyz", {"GET": Operation(Action.READINESS, status.ready, Admission.OPTIONAL)}
-            ),
+            *_probes(status, Admission.OPTIONAL),
             Route("/metrics", {"GET": Operation(Action.METRICS, status.metrics)}),
         ]
     )
@@ -100,12 +96,18 @@ def build_operator_routes(runtime: Runtime, users: Callable[[], Collection[str]]
 def build_health_routes(runtime: Runtime, *, has_metrics: bool) -> RouteTable:
     """The routes of the listener for probes, which have no credentials."""
     status = Status(runtime)
-    routes = [
-        Route("/health", {"GET": Operation(Action.HEALTH, status.health, Admission.PUBLIC)}),
-        Route("/healthz", {"GET": Operation(Action.HEALTH, status.health, Admission.PUBLIC)}),
-        Route("/readyz", {"GET": Operation(Action.READINESS, status.ready, Admission.PUBLIC)}),
-    ]
+    routes = _probes(status, Admission.PUBLIC)
     if has_metrics:
         metrics = Operation(Action.METRICS, status.metrics, Admission.PUBLIC)
         routes.append(Route("/metrics", {"GET": metrics}))
     return RouteTable(routes)
+
+
+def _probes(status: Status, readiness: Admission) -> list[Route]:
+    """What probes ask: whether the process answers, and whether it is ready."""
+    health = {"GET": Operation(Action.HEALTH, status.health, Admission.PUBLIC)}
+    return [
+        Route("/health", health),
+        Route("/healthz", health),
+        Route("/readyz", {"GET": Operation(Action.READINESS, status.ready, readiness)}),
+    ]
