@@ -155,8 +155,8 @@ class KeySet:
         """
         if _is_over(self._forced_at, KEYS_FORCED_SECS) and self._begin(source):
             self._forced_at = trio.current_time()
-        await self._end_of_fetch(source.timeout_secs)
-        if self._failed_at is not None:
+        has_ended = await self._end_of_fetch(source.timeout_secs)
+        if not has_ended or self._failed_at is not None:
             raise _unavailable()
         return self._keys
 
@@ -170,10 +170,13 @@ class KeySet:
         )
         return True
 
-    async def _end_of_fetch(self, secs: float) -> None:
-        if self._running is not None:
-            with trio.move_on_after(secs):
-                await self._running.wait()
+    async def _end_of_fetch(self, secs: float) -> bool:
+        """Whether the fetch that runs, if one does, came to its end within so many seconds."""
+        if self._running is None:
+            return True
+        with trio.move_on_after(secs) as waiting:
+            await self._running.wait()
+        return not waiting.cancelled_caught
 
     async def _fetch(self, source: Source) -> None:
         """Never raises: nobody would be there to catch it."""

@@ -325,6 +325,24 @@ def test_unknown_key_of_a_dead_provider_is_503_and_known_ones_are_taken() -> Non
     played(script)
 
 
+def test_unknown_key_of_a_slow_provider_is_503_whoever_of_the_two_is_told_first() -> None:
+    async def script(scene: Scene) -> None:
+        await scene.outcome()
+        scene.issuing.replies[KEYS] = Reply(raw=b"", hangs=True)
+        unknown = scene.issuing.token(headers={"kid": "two"})
+        async with trio.open_nursery() as nursery:
+
+            async def many() -> None:
+                scene.outcomes += await scene.many([unknown] * 20)
+
+            nursery.start_soon(many)
+            await scene.asked(KEYS, 2)
+            scene.clock.jump(3)
+        assert scene.outcomes == ["503"] * 20
+
+    played(script, refresh_timeout_secs=3)
+
+
 def test_client_that_leaves_does_not_end_the_fetch_for_others() -> None:
     async def script(scene: Scene) -> None:
         with trio.CancelScope() as leaving:
