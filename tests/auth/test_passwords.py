@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 
 from angos_trio.auth import passwords
 from angos_trio.auth.passwords import Passwords, check_hash, hash_password, too_many
-from angos_trio.limits import PASSWORD_BYTES_MAX, PASSWORDS_WAITING_MAX
+from angos_trio.limits import PASSWORD_BYTES_MAX, PASSWORD_SECS_MAX, PASSWORDS_WAITING_MAX
 from angos_trio.oci.codes import Code, OciError
+from tests.oci.refusals import refused
 from tests.oci.strategies import QUICK
 
 WEAK = {"time_cost": 3, "memory_cost": 4096, "parallelism": 1}
@@ -222,6 +223,25 @@ def test_who_waits_too_long_is_told_to_come_back(monkeypatch: pytest.MonkeyPatch
     assert set(trio.run(main)) == {429}
 
 
+def test_nobody_waits_longer_because_others_ask_the_same() -> None:
+    async def main() -> list[float]:
+        checking, waited = Passwords([CHEAP]), []
+
+        async def verify() -> None:
+            with refused(Code.TOOMANYREQUESTS, 429):
+                await checking.verify(CHEAP, "secret")
+            waited.append(trio.current_time() - begun_at)
+
+        begun_at = trio.current_time()
+        async with checking._turn, trio.open_nursery() as nursery:
+            for _ in range(5):
+                nursery.start_soon(verify)
+        return waited
+
+    clock = trio.testing.MockClock(autojump_threshold=0)
+    assert trio.run(main, clock=clock) == [pytest.approx(PASSWORD_SECS_MAX)] * 5
+
+
 def test_after_a_wrong_password_the_next_one_waits_and_nobody_else(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -267,9 +287,15 @@ def test_no_memory_is_no_wrong_password(monkeypatch: pytest.MonkeyPatch) -> None
     assert (raised.value.code, raised.value.status) == (Code.UNAVAILABLE, 503)
 
 
-def test_nobody_has_no_password_and_none_is_computed_where_nobody_has_one() -> None:
+def test_nobody_is_computed_as_well_but_not_where_nobody_has_a_password(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gate = Gate(monkeypatch)
     trio.run(Passwords().verify_nobody, "secret", "mallory")
+    assert gate.computed == []
+
     trio.run(Passwords([CHEAP]).verify_nobody, "secret", "mallory")
+    assert len(gate.computed) == 1
 
 
 def test_nobody_costs_what_one_of_the_users_costs_and_the_same_each_time(
