@@ -154,7 +154,7 @@ class Decision:
     reason: str = ""
 
 
-async def _learn_nothing(namespaces: Sequence[str]) -> None:
+async def _learn_nothing(namespaces: Sequence[str], deadline: float) -> None:
     """Where everything is known already."""
 
 
@@ -163,10 +163,11 @@ class Caller:
     """Who asks, with the access rules bound to them.
 
     `may(action, target)` decides; `sees(namespace)` says whether a listing shows it. What `sees`
-    can only say after having asked others, `learn(namespaces)` asks before.
+    can only say after having asked others, `learn(namespaces, deadline)` asks before, until the
+    deadline of Trio's clock.
     """
 
     identity: Identity
     may: Callable[[Action, Target], Awaitable[Decision]]
     sees: Callable[[str], bool]
-    learn: Callable[[Sequence[str]], Awaitable[None]] = _learn_nothing
+    learn: Callable[[Sequence[str], float], Awaitable[None]] = _learn_nothing

@@ -57,7 +57,8 @@ MOUNT_CANDIDATES_MAX: Final = 32
 REFERRERS_PAGE_ENTRIES: Final = 100
 REFERRERS_PAGE_BYTES: Final = 4 * 1024 * 1024
 CATALOG_ROWS_AT_ONCE: Final = 256
-"""Names that a filtered page reads at once, however few it still wants."""
+"""Names that a filtered page reads at once, however few it still wants; and however many it wants,
+so that deciding about them does not hold the loop up."""
 EXAMINED_PER_ENTRY_MAX: Final = 10
 """Rows that a filtered page looks at for each entry asked for."""
 PARSE_ON_LOOP_BYTES_MAX: Final = 64 * 1024

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import trio
 
 from angos_trio.auth.api_keys import covers
 from angos_trio.identity import Action, Approach, Certificate, Decision, Identity, Target
-from angos_trio.limits import (
-    POLICY_IDENTITIES_MAX,
-    WEBHOOK_QUESTIONS_MAX,
-    WEBHOOK_QUESTIONS_SECS_MAX,
-)
+from angos_trio.limits import POLICY_IDENTITIES_MAX, WEBHOOK_QUESTIONS_MAX
 from angos_trio.oci.names import longest_prefix
 from angos_trio.policy.access import AccessPolicy, Facts
 
@@ -85,28 +81,26 @@ class Access:
         return said is not None and said.allowed
 
     async def learn(
-        self, identity: Identity, namespaces: Sequence[str], approach: Approach
+        self, identity: Identity, namespaces: Sequence[str], approach: Approach, deadline: float
     ) -> None:
-        """Ask webhooks what `visible` will need, some at a time and not for long."""
-        wanted = [
+        """Ask webhooks what `visible` will need, some at a time, until the deadline of Trio's
+        clock."""
+        questions = [
             (authorizer, _visibility(identity, name, approach))
             for name in namespaces
             if (authorizer := self._authorizer_of(name)) is not None
             and self._is_readable(identity, name)
         ]
-        if not wanted:
-            return
-        places = trio.CapacityLimiter(WEBHOOK_QUESTIONS_MAX)
+        left = iter(questions)
 
-        async def ask(authorizer: Authorizer, question: Question) -> None:
-            async with places:
+        async def ask_one_by_one() -> None:
+            for authorizer, question in left:
                 await authorizer.ask(question)
 
-        with trio.move_on_after(WEBHOOK_QUESTIONS_SECS_MAX):
+        with trio.move_on_at(deadline):
             async with trio.open_nursery() as nursery:
-                for authorizer, question in wanted:
-                    if authorizer.remembered(question) is None:
-                        nursery.start_soon(ask, authorizer, question)
+                for _ in questions[:WEBHOOK_QUESTIONS_MAX]:
+                    nursery.start_soon(ask_one_by_one)
 
     def _is_readable(self, identity: Identity, namespace: str) -> bool:
         target = Target(namespace)
@@ -117,7 +111,7 @@ class Access:
         grant = identity.grant
         if grant is not None and not covers(grant, action, target.namespace):
             return Decision(False, "api-key", f"the key {grant.name} does not reach this")
-        repository = self._repository_of(target.namespace)
+        repository = longest_prefix(target.namespace, self.repositories)
         own = None if repository is None else self.repositories[repository]
         if self.policy is None and own is None:
             return self._by_method(identity)
@@ -157,9 +151,6 @@ class Access:
             return Decision(False, "no policy", "only callers with credentials are let in")
         return Decision(True, "open" if trusted[0] == "anonymous" else f"no policy: {trusted[0]}")
 
-    def _repository_of(self, namespace: str | None) -> str | None:
-        return longest_prefix(namespace, self.repositories)
-
     def _authorizer_of(self, namespace: str | None) -> Authorizer | None:
         repository = longest_prefix(namespace, self.webhooks)
         return self.webhook if repository is None else self.webhooks[repository]
@@ -167,8 +158,7 @@ class Access:
 
 def _visibility(identity: Identity, namespace: str, approach: Approach) -> Question:
     """The question that a request for the namespace's tags would be."""
-    uri = f"/v2/{namespace}/tags/list"
-    asked = Approach("GET", approach.scheme, approach.host, uri, approach.address, approach.headers)
+    asked = replace(approach, method="GET", uri=f"/v2/{namespace}/tags/list")
     return Question(asked, identity, Action.LIST_TAGS, Target(namespace))
 
 

@@ -106,8 +106,8 @@ class Gate:
         def sees(namespace: str) -> bool:
             return access.visible(identity, namespace, approach)
 
-        async def learn(namespaces: Sequence[str]) -> None:
-            await access.learn(identity, namespaces, approach)
+        async def learn(namespaces: Sequence[str], deadline: float) -> None:
+            await access.learn(identity, namespaces, approach, deadline)
 
         return Caller(identity, may, sees, learn)
 

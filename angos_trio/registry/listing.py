@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
+import trio
+
 from angos_trio.identity import Caller
 from angos_trio.limits import (
     CATALOG_ROWS_AT_ONCE,
     EXAMINED_PER_ENTRY_MAX,
     REFERRERS_PAGE_BYTES,
     REFERRERS_PAGE_ENTRIES,
+    WEBHOOK_QUESTIONS_SECS_MAX,
 )
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.digest import Digest
@@ -68,12 +71,13 @@ async def list_catalog(
     seen: list[str] = []
     after = await _beginning(registry, page, behind)
     left = EXAMINED_PER_ENTRY_MAX * page.size
+    deadline = trio.current_time() + WEBHOOK_QUESTIONS_SECS_MAX
     while len(seen) < page.size and left > 0:
-        count = min(max(page.size - len(seen), CATALOG_ROWS_AT_ONCE), left)
+        count = min(CATALOG_ROWS_AT_ONCE, left)
         found = await registry.storage.read(
             partial(namespaces.list_with_content, after=after, limit=count + 1)
         )
-        await caller.learn(found[:count])
+        await caller.learn(found[:count], deadline)
         for name in found[:count]:
             if len(seen) == page.size:
                 return await _cut(registry, page, seen, after)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import pytest
@@ -10,6 +11,7 @@ import trio.testing
 
 from angos_trio.auth.access import Access, Question
 from angos_trio.identity import Action, Approach, Decision, Grant, Identity, Target
+from angos_trio.limits import WEBHOOK_QUESTIONS_MAX
 from angos_trio.oci.names import longest_prefix
 from angos_trio.policy.access import AccessPolicy, compile_policy
 from tests.factories import make_certificate
@@ -198,10 +200,14 @@ class Webhook:
     def __init__(self, *allowed: str, secs: float = 0) -> None:
         self.allowed = allowed
         self.secs = secs
+        self.at_once = self.most_at_once = 0
         self.asked: dict[tuple[Action, str | None, str], Decision] = {}
 
     async def ask(self, question: Question) -> Decision:
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
         await trio.sleep(self.secs)
+        self.at_once -= 1
         decision = Decision(question.target.namespace in self.allowed, "webhook")
         self.asked[self._key(question)] = decision
         return decision
@@ -239,9 +245,19 @@ def test_listing_behind_a_webhook_shows_what_it_allows() -> None:
     names: Sequence[str] = ["a", "b", "c"]
 
     assert [name for name in names if access.visible(ALICE, name, CAME)] == []
-    trio.run(access.learn, ALICE, names, CAME)
+    trio.run(access.learn, ALICE, names, CAME, math.inf)
     assert [name for name in names if access.visible(ALICE, name, CAME)] == ["a", "c"]
     assert not access.visible(NOBODY, "a", CAME)
+
+
+def test_webhook_is_asked_some_questions_at_a_time() -> None:
+    names = [f"app{number}" for number in range(100)]
+    webhook = Webhook(*names, secs=0.001)
+    access = Access(frozenset({"basic"}), webhook=webhook)
+    trio.run(access.learn, ALICE, names, CAME, math.inf)
+
+    assert webhook.most_at_once == WEBHOOK_QUESTIONS_MAX
+    assert all(access.visible(ALICE, name, CAME) for name in names)
 
 
 def test_slow_webhook_holds_a_listing_up_for_a_time_only() -> None:
@@ -250,7 +266,7 @@ def test_slow_webhook_holds_a_listing_up_for_a_time_only() -> None:
 
     async def test() -> float:
         begun_at = trio.current_time()
-        await access.learn(ALICE, ["a"] * 100, CAME)
+        await access.learn(ALICE, ["a"] * 100, CAME, begun_at + 5)
         return trio.current_time() - begun_at
 
     assert trio.run(test, clock=trio.testing.MockClock(autojump_threshold=0)) <= 5.0

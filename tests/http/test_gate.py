@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -69,7 +70,7 @@ class Asked:
         return self.allowed
 
     async def learn(
-        self, identity: Identity, namespaces: Sequence[str], approach: Approach
+        self, identity: Identity, namespaces: Sequence[str], approach: Approach, deadline: float
     ) -> None:
         self.approaches.append(approach)
 
@@ -204,7 +205,7 @@ def test_caller_is_bound_to_the_rules_and_to_how_they_came() -> None:
     asked = Asked(allowed=True)
     call = admit(gate_of(asked, Knows(ALICE)), ("Host", "registry.example.test"))
     trio.run(call.caller.may, Action.GET_BLOB, Target("other"))
-    trio.run(call.caller.learn, ["other"])
+    trio.run(call.caller.learn, ["other"], math.inf)
 
     assert asked.questions[-1] == (ALICE, Action.GET_BLOB, Target("other"))
     assert {approach.host for approach in asked.approaches} == {"registry.example.test"}

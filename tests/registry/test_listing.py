@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import trio
 
-from angos_trio.limits import REFERRERS_PAGE_BYTES, REFERRERS_PAGE_ENTRIES
+from angos_trio.limits import (
+    CATALOG_ROWS_AT_ONCE,
+    REFERRERS_PAGE_BYTES,
+    REFERRERS_PAGE_ENTRIES,
+    WEBHOOK_QUESTIONS_SECS_MAX,
+)
 from angos_trio.oci.codes import Code
 from angos_trio.oci.digest import Digest, digest_of
 from angos_trio.oci.media_types import OCI_INDEX, OCI_MANIFEST
@@ -198,6 +205,31 @@ def test_page_of_a_filtered_catalog_costs_a_handful_of_queries(
 
             assert len(page.names) == 100
             assert calls.total <= 10
+
+    run(test)
+
+
+def test_page_asks_others_for_a_time_however_many_names_it_examines(root: Path) -> None:
+    async def test() -> None:
+        async with opened_registry(root) as registry:
+            names = await fill(registry, 3 * CATALOG_ROWS_AT_ONCE)
+            asked: list[str] = []
+            deadlines: list[float] = []
+
+            async def learn(namespaces: Sequence[str], deadline: float) -> None:
+                assert len(namespaces) <= CATALOG_ROWS_AT_ONCE
+                asked.extend(namespaces)
+                deadlines.append(deadline)
+
+            begun_at = trio.current_time()
+            caller = replace(caller_of(sees=lambda name: False), learn=learn)
+            await list_catalog(registry, caller, Page(1000, ""))
+            ended_at = trio.current_time()
+
+            assert asked == names
+            assert len(deadlines) > 2
+            assert begun_at <= deadlines[0] - WEBHOOK_QUESTIONS_SECS_MAX <= ended_at
+            assert set(deadlines) == {deadlines[0]}
 
     run(test)
 
