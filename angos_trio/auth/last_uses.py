@@ -4,6 +4,7 @@ waits for the write lock."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import trio
 
@@ -40,14 +41,13 @@ class LastUses:
 
     async def flush(self) -> None:
         """Write what was gathered in one step; what cannot be written waits for the next time."""
-        used_at, self._used_at = self._used_at, {}
+        used_at = dict(self._used_at)
         if not used_at:
             return
 
         def step(transaction: Transaction) -> None:
             api_keys.touch(transaction.rows, used_at)
 
-        try:
+        with suppress(OciError):
             await self._storage.write(step)
-        except OciError:
-            self._used_at = {**used_at, **self._used_at}
+            self._used_at = {key: at for key, at in self._used_at.items() if at != used_at.get(key)}

@@ -133,6 +133,26 @@ def test_what_could_not_be_written_is_written_the_next_time(root: Path) -> None:
     run(test)
 
 
+def test_memory_of_uses_is_bounded_while_nothing_can_be_written(root: Path) -> None:
+    async def test() -> None:
+        files = ScriptedFiles(**{"commit.before": failing(errno.EIO, times=1)})
+        async with opened(root, files) as storage:
+            noted = LastUses(storage, Clock(7))
+            noted.note("before")
+            async with trio.open_nursery() as nursery:
+                lock = os.open(root / "write.lock", os.O_RDWR)
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                nursery.start_soon(noted.flush)
+                await trio.testing.wait_all_tasks_blocked()
+                for number in range(LAST_USES_MAX):
+                    noted.note(str(number))
+                os.close(lock)
+            assert len(noted._used_at) == LAST_USES_MAX
+            assert "before" in noted._used_at
+
+    run(test)
+
+
 def test_memory_of_uses_is_bounded(root: Path) -> None:
     async def test() -> None:
         async with opened(root) as storage:
