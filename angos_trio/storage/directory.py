@@ -142,20 +142,23 @@ def owner_of(directory: DataDirectory) -> int:
 
 
 def try_instance_lock(directory: DataDirectory) -> int | None:
-    """The same at once, for a command; None when somebody else holds it.
+    """What `take_instance_lock` takes, for a command and without waiting; None when it is held.
 
     Raises OperatorError where there is no data directory yet, where it cannot be used, and where it
     is another user's: what we would write they could not use.
     """
     owner = owner_of(directory)
+    is_ours = owner == os.geteuid()
+    # A lock file that root made in the directory of another user would lock that one out for good.
+    flags = os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if is_ours else 0)
     try:
-        descriptor = os.open(directory.instance_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(directory.instance_lock, flags, 0o600)
     except OSError as error:
-        raise OperatorError(f"{directory.root}: {error.strerror}") from error
+        raise OperatorError(f"{directory.instance_lock}: {error.strerror}") from error
     if not _is_locked(descriptor):
         os.close(descriptor)
         return None
-    if owner != os.geteuid():
+    if not is_ours:
         os.close(descriptor)
         raise OperatorError(
             f"{directory.root}: belongs to the user with the number {owner}, and no registry runs "

@@ -192,3 +192,8 @@ def test_command_of_another_user_changes_nothing(fresh_root: Path) -> None:
     with pytest.raises(OperatorError, match=r"number 65534.*run this command as that user"):
         try_instance_lock(DataDirectory(fresh_root))
     os.close(take_instance_lock(DataDirectory(fresh_root)))
+
+    (fresh_root / "instance.lock").unlink()
+    with pytest.raises(OperatorError, match=r"instance\.lock: No such file"):
+        try_instance_lock(DataDirectory(fresh_root))
+    assert not (fresh_root / "instance.lock").exists(), "the owner could not open it"
