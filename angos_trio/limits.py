@@ -135,6 +135,8 @@ KEY_SETS_MAX: Final = 64
 """Issuers whose keys are kept, also over changes of the configuration."""
 SUBJECT_CHARACTERS_MAX: Final = 1024
 """The name of a caller at their issuer."""
+LOGGED_SUBJECT_CHARACTERS_MAX: Final = 256
+"""Of what a caller says they are, in the audit log."""
 WEBHOOK_ANSWERS_MAX: Final = 8192
 """Answers kept of one authorization webhook."""
 

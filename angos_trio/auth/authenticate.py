@@ -23,11 +23,10 @@ from angos_trio.auth.remembered import Remembered
 from angos_trio.auth.tokens import Bearer, TokenService, is_registry_token
 from angos_trio.clock import epoch_seconds
 from angos_trio.identity import Certificate, Grant, Identity, anonymous
+from angos_trio.limits import LOGGED_SUBJECT_CHARACTERS_MAX
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.storage.metadata.api_keys import ApiKey
 
-SUBJECT_CHARACTERS_MAX: Final = 256
-"""Of what a caller says they are, in the audit log."""
 _EMPTY: Final = "Og=="
 """A colon (RFC 7617 2)."""
 
@@ -44,7 +43,7 @@ class NotAuthenticatedError(Exception):
         self, reason: str, subject: str = "", *, told: str | None = None, is_guess: bool = False
     ) -> None:
         self.reason = reason
-        self.subject = subject[:SUBJECT_CHARACTERS_MAX]
+        self.subject = subject[:LOGGED_SUBJECT_CHARACTERS_MAX]
         self.told = told
         self.is_guess = is_guess
         super().__init__(reason)

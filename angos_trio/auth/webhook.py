@@ -168,8 +168,8 @@ def headers_of(question: Question, settings: WebhookSettings) -> Iterator[tuple[
         yield f"X-Registry-{name}", as_value(value)
     wanted = {name.lower(): name for name in settings.forward_headers}
     for name, value in approach.headers:
-        if name.lower() in wanted:
-            yield wanted[name.lower()], as_sent(value)
+        if name in wanted:
+            yield wanted[name], as_sent(value)
     if settings.authorization is not None:
         yield "Authorization", settings.authorization
 

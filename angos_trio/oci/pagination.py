@@ -11,8 +11,8 @@ from urllib.parse import quote, urlencode
 
 from angos_trio.oci.codes import Code, OciError
 
-# 20 digits hold every number that a client's integer can.
 _NUMBER_MAX = 2**63 - 1
+# 20 digits hold every number that a client's integer can.
 _NUMBER = re.compile(r"[0-9]{1,20}", re.ASCII)
 
 
@@ -35,7 +35,10 @@ def parse_page(number: str | None, last: str | None, default: int, ceiling: int)
 
 
 def parse_number(text: str) -> int:
-    """A number of a query. Raises OciError PAGINATION_NUMBER_INVALID (400)."""
+    """A number of a query, or the largest that SQLite knows where it is larger.
+
+    Raises OciError PAGINATION_NUMBER_INVALID (400).
+    """
     if _NUMBER.fullmatch(text) is None:
         raise OciError(Code.PAGINATION_NUMBER_INVALID, detail=text)
     return min(int(text), _NUMBER_MAX)
