@@ -14,13 +14,16 @@ from msgspec import inspect
 
 from angos_trio.api.context import Runtime
 from angos_trio.api.routes import build_operator_routes, build_routes
+from angos_trio.auth import access, webhook
 from angos_trio.cli import main as cli
 from angos_trio.config.model import Config, Secret
 from angos_trio.config.tables import keys_with_defaults
 from angos_trio.http.routing import Admission
+from angos_trio.identity import Action, Approach, Identity, Target
 from angos_trio.oci.codes import TABLE, Code
 from angos_trio.telemetry.metrics import Metrics, StorageGauges
 from tests.docs.pages import REPOSITORY
+from tests.factories import make_certificate
 
 NONE: Final = "–"
 _LEVELS: Final = {
@@ -186,12 +189,40 @@ def metrics() -> set[str]:
     """Name, type and labels of all that a scrape shows."""
     metrics = Metrics()
     metrics.watch_storage(StorageGauges(*[lambda: 1] * 6))
+    metrics.watch_services(lambda: {"worker-1": True})
     metrics.request_begins()
     metrics.request_ends("GET", "get-blob", 200, 1.0)
     text = metrics.exposition().decode()
     return {
         f"{name} {kind} {', '.join(_labels_of(text, name)) or NONE}"
         for name, kind in re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE)
+    }
+
+
+_CERTIFICATE: Final = make_certificate(common_names=("edge",), organizations=("Edge",))
+_CALLERS: Final = (
+    Identity("basic", "", "alice", "192.0.2.7", id="alice", certificate=_CERTIFICATE),
+    Identity("oidc", "ci", "job", "192.0.2.7"),
+)
+
+
+def identity_facts() -> set[str]:
+    """Every field of `identity` that rules see, and every field of a certificate."""
+    certificate = access.certificate_facts(_CERTIFICATE)
+    fields = access.identity_facts(_CALLERS[0])
+    return {*fields, *(f"certificate.{name}" for name in certificate)}
+
+
+def webhook_headers() -> set[str]:
+    """Every header that an authorization webhook is sent, besides those of the configuration."""
+    settings = webhook.WebhookSettings("asker", "https://asker.example.test/")
+    target = Target("app", {"reference": "1", "digest": "sha256:0"})
+    return {
+        name
+        for caller in _CALLERS
+        for name, _ in webhook.headers_of(
+            access.Question(Approach(host="h"), caller, Action.PUT_MANIFEST, target), settings
+        )
     }
 
 

@@ -34,6 +34,7 @@ from tests.docs.pages import (
 from tests.running import running_registry
 from tests.skips import leave_out
 
+ACCESS = "docs/access-control.md"
 API = "docs/api.md"
 CONFIGURATION = "docs/configuration.md"
 OPERATING = "docs/operating.md"
@@ -97,9 +98,13 @@ def routes(pages: Pages) -> list[str]:
     """Routes with method, path, action and policy; those with errors of their own have a part."""
     table = rows(pages[API], "Method", "Path", "Action", "Policy", "Success")
     written = {f"{row[0]} {code(row[1])} {code(row[2])} {row[3]}" for row in table}
-    parts = {code(heading) for heading in headings(pages[API]) if "/v2/" in heading}
+    parts = {part for part in map(code, headings(pages[API])) if re.match(r"[A-Z]+ /", part)}
     real = facts.routes()
-    own = {" ".join(route.split()[:2]) for route in real if re.search(r"\{|_catalog|_ext", route)}
+    own = {
+        " ".join(route.split()[:2])
+        for route in real
+        if re.search(r"\{|_catalog|_ext|/token", route)
+    }
     return [*difference("route", written, real), *difference("part of a route", parts, own)]
 
 
@@ -130,6 +135,26 @@ def metrics(pages: Pages) -> list[str]:
         for name, kind, labels, _ in table
     }
     return difference("metric", written, facts.metrics())
+
+
+def identity_facts(pages: Pages) -> list[str]:
+    """What rules see of a caller, and of a certificate."""
+    written = set()
+    for cell, text in rows(pages[ACCESS], "Variable", "What it is"):
+        for name in codes(cell):
+            kind, _, field = name.partition(".")
+            if kind == "identity":
+                written.add(field)
+            if field == "certificate":
+                written |= {f"certificate.{shown}" for shown in codes(text)}
+    return difference("fact", written, facts.identity_facts())
+
+
+def webhook_headers(pages: Pages) -> list[str]:
+    """The headers of a question to an authorization webhook."""
+    table = rows(pages[ACCESS], "Header", "What it says")
+    written = {name for cell, _ in table for name in codes(cell) if name.startswith("X-")}
+    return difference("header", written, facts.webhook_headers())
 
 
 def bounds(pages: Pages) -> list[str]:
@@ -202,6 +227,8 @@ CHECKS: tuple[Check, ...] = (
     errors,
     keys_of_the_start,
     metrics,
+    identity_facts,
+    webhook_headers,
     bounds,
     log_events,
     options,
@@ -248,6 +275,7 @@ CHANGES: tuple[tuple[Check, str, str, str], ...] = (
     (routes, API, "### `GET /v2/_catalog`", "### `GET /v2/_catalogue`"),
     (routes, API, "`create-api-key` | operator", "`create-api-key` | asked"),
     (routes, API, "### `POST /v2/_ext/_keys`", "### Making a key"),
+    (routes, API, "### `POST /token`", "### A form"),
     (errors, API, "| `TAG_INVALID` | 400 |", "| `TAG_INVALID` | 404 |"),
     (errors, API, "| `UNKNOWN` | 500 |", "| `UNKNOWN_ERROR` | 500 |"),
     (errors, API, NOT_SENT, "Sent"),
@@ -256,6 +284,11 @@ CHANGES: tuple[tuple[Check, str, str, str], ...] = (
     (metrics, API, "| `storage_writable` | gauge", "| `storage_writeable` | gauge"),
     (metrics, API, "| `http_requests_total` | counter", "| `http_requests_total` | gauge"),
     (metrics, API, "| `method`, `route`, `status` |", "| `method`, `status` |"),
+    (metrics, API, "| `service_up` | gauge | `service` |", "| `service_up` | gauge | – |"),
+    (identity_facts, ACCESS, "| `identity.id` |", "| `identity.name` |"),
+    (identity_facts, ACCESS, "`fingerprint` (SHA-256)", "`thumbprint` (SHA-256)"),
+    (webhook_headers, ACCESS, "`X-Registry-Digest`", "`X-Registry-Digests`"),
+    (webhook_headers, ACCESS, ", `X-Forwarded-Uri`", ""),
     (bounds, API, "| 64 KiB | 431", "| 32 KiB | 431"),
     (bounds, API, "| `PAGE_ENTRIES_MAX` |", "| `PAGE_MAX` |"),
     (log_events, OPERATING, "| `stopped` | info", "| `ended` | info"),
