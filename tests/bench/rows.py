@@ -186,14 +186,23 @@ def measure(row: Row, rounds: int, pair: Pair = both) -> Measured:
 
 
 def _load(side: Side, row: Row, prefix: str) -> Run:
-    command = [
-        str(CLIENT),
-        *("-address", side.address, "-pid", str(side.process.pid), "-prefix", prefix),
-        *("-scenario", row.scenario, "-clients", str(row.clients), "-count", str(row.count)),
-        *("-size", str(row.size), "-entries", str(max(1, row.entries)), *side.client),
-    ]
+    return load(
+        side,
+        *("-prefix", prefix, "-scenario", row.scenario, "-clients", row.clients),
+        *("-count", row.count, "-size", row.size, "-entries", max(1, row.entries)),
+    )
+
+
+def client_command(side: Side, *words: object) -> list[str]:
+    """A command of the load client against a registry."""
+    pid = side.process.pid
+    return [str(CLIENT), "-address", side.address, "-pid", str(pid), *map(str, words)]
+
+
+def load(side: Side, *words: object) -> Run:
+    """One run of the load client. Raises BenchError."""
     done = subprocess.run(
-        command,
+        client_command(side, *words, *side.client),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -202,5 +211,5 @@ def _load(side: Side, row: Row, prefix: str) -> Run:
     )
     if done.returncode != 0:
         said = f"{done.stderr.strip()}\n{side.last_words}"
-        raise BenchError(f"{side.name}, {row.name}: {said}")
+        raise BenchError(f"{side.name}, {' '.join(map(str, words))}: {said}")
     return Run(**json.loads(done.stdout))

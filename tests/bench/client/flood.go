@@ -1,7 +1,6 @@
 package main
 
 import (
-	"crypto/tls"
 	"encoding/base64"
 	"fmt"
 	"io"
@@ -13,11 +12,10 @@ import (
 	"time"
 )
 
-// flooded is what a flood of wrong passwords was answered while it lasted. Unsent are those that found
-// no connection free, because the registry had not answered what was sent before.
+// flooded is what a flood of wrong passwords was answered while it lasted. One that is due while no
+// connection is free, because the registry has not answered what was sent before, is not sent.
 type flooded struct {
 	Sent          int         `json:"sent"`
-	Unsent        int         `json:"unsent"`
 	Seconds       float64     `json:"seconds"`
 	Statuses      map[int]int `json:"statuses"`
 	ClientCPUSecs float64     `json:"client_cpu_secs"`
@@ -38,7 +36,8 @@ func flood(o options, rate int) flooded {
 	d := deluge{turns: make(chan int, rate/10), found: flooded{Statuses: map[int]int{}}}
 	connections := make([]*connection, o.clients)
 	for number := range connections {
-		connections[number] = dialFrom(o, number)
+		source := &net.TCPAddr{IP: sourceOf(number)}
+		connections[number] = dialBy(&net.Dialer{LocalAddr: source}, o)
 	}
 	fmt.Println("flooding")
 	var ended atomic.Bool
@@ -61,7 +60,6 @@ func flood(o options, rate int) flooded {
 		select {
 		case d.turns <- turn:
 		default:
-			d.found.Unsent++
 		}
 	}
 	d.guard.Lock()
@@ -98,15 +96,6 @@ func (d *deluge) work(c *connection, number int) {
 		}
 		d.guard.Unlock()
 	}
-}
-
-func dialFrom(o options, number int) *connection {
-	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: sourceOf(number)}}
-	socket, err := dialer.Dial("tcp", o.address)
-	check(err, "dial")
-	secure := tls.Client(socket, o.trust)
-	check(secure.Handshake(), "handshake")
-	return newConnection(secure, o.address, "")
 }
 
 func sourceOf(number int) net.IP {

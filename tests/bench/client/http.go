@@ -41,26 +41,26 @@ type answer struct {
 }
 
 func dial(o options) *connection {
-	socket, err := net.Dial("tcp", o.address)
+	c := dialBy(&net.Dialer{}, o)
+	if o.authorization != "" {
+		c.headers = "Authorization: " + o.authorization + "\r\n"
+	}
+	return c
+}
+
+// dialBy makes a connection that shows no credentials.
+func dialBy(dialer *net.Dialer, o options) *connection {
+	socket, err := dialer.Dial("tcp", o.address)
 	check(err, "dial")
 	if o.trust != nil {
 		secure := tls.Client(socket, o.trust)
 		check(secure.Handshake(), "handshake")
 		socket = secure
 	}
-	headers := ""
-	if o.authorization != "" {
-		headers = "Authorization: " + o.authorization + "\r\n"
-	}
-	return newConnection(socket, o.address, headers)
-}
-
-func newConnection(socket net.Conn, address, headers string) *connection {
 	return &connection{
 		socket:  socket,
 		reader:  bufio.NewReaderSize(socket, bufferBytes),
-		address: address,
-		headers: headers,
+		address: o.address,
 		scratch: make([]byte, 1<<20),
 	}
 }
