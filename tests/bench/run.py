@@ -49,7 +49,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--write-docs", action="store_true", help="write docs/performance.md")
     options = parser.parse_args(arguments)
-    if options.write_docs and (options.quick or options.row):
+    if options.write_docs and (options.quick or options.row or options.sweep):
         parser.error("the page is written by a full run only")
     return options
 
