@@ -23,6 +23,7 @@ COUNTED = ("_total", "_count", "_sum", "_bucket")
 IN_FLIGHT = "http_requests_in_flight"
 SETTLE_SECS = 0.3
 """In which what was answered is counted, also on a busy machine."""
+SETTLES_MAX = 20
 
 
 def body_of(mark: str) -> bytes:
@@ -122,14 +123,16 @@ def scrape(line: Line) -> dict[str, float]:
 
 
 def settled(line: Line, name: str) -> dict[str, float]:
-    """Samples in which a sum does not grow any more: a request is counted after its answer."""
+    """Samples in which a sum does not grow any more: a request is counted after its answer. Raises
+    Wrong when it goes on growing."""
     found = scrape(line)
-    while True:
+    for _ in range(SETTLES_MAX):
         time.sleep(SETTLE_SECS)
         again = scrape(line)
         if again.get(name) == found.get(name):
             return again
         found = again
+    raise Wrong(f"{name} goes on growing while nobody asks")
 
 
 def check_metrics(scratch: Path, requests: int) -> list[Report]:
