@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.conformance.suite import CACHE, give_up, go, pin, require_go
-from tests.running import RegistryDidNotStart, RunningRegistry, running_registry
+from tests.running import RegistryDidNotStart, RegistryDidNotStop, RunningRegistry, running_registry
 from tests.secure import PASSWORD, USER, Secure
 
 RUN_SECS_MAX = 600
@@ -238,7 +238,7 @@ def main() -> int:
             started = time.monotonic()
             try:
                 found.append(run(program, pinned["oci_version"], way))
-            except RegistryDidNotStart as error:
+            except (RegistryDidNotStart, RegistryDidNotStop) as error:
                 give_up(str(error))
             print(f"{way.name}:")
             show(found[-1], time.monotonic() - started)
