@@ -11,6 +11,7 @@ from http.client import HTTPException
 from typing import Final
 
 from tests.e2e.machine import Failure, NotRunnable
+from tests.running import RegistryDidNotStart, RegistryDidNotStop
 
 OK: Final = "ok"
 FAILED: Final = "FAILED"
@@ -27,8 +28,12 @@ CLIENT_WIDTH = 11
 NAME_WIDTH = 74
 
 
-# What a check may end in: a failure, a registry that is gone, an answer that cannot be read.
-MISHAPS = (Failure, OSError, HTTPException, ValueError, LookupError, subprocess.TimeoutExpired)
+# What a check may end in: a failure, a registry that is gone or does not come or go, an answer that
+# cannot be read.
+MISHAPS = (
+    *(Failure, OSError, HTTPException, ValueError, LookupError, subprocess.TimeoutExpired),
+    *(RegistryDidNotStart, RegistryDidNotStop),
+)
 
 
 def tell(error: Exception) -> str:

@@ -148,13 +148,13 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
 
 
 def chosen(options: argparse.Namespace) -> list[Suite]:
-    """The suites that the command line asks for."""
-    wanted = options.only or [suite.client for suite in SUITES]
-    return [
-        suite
-        for suite in SUITES
-        if suite.client in wanted and (suite.is_quick or not options.quick)
-    ]
+    """The suites that the command line asks for; one that it names runs in a quick run too."""
+    if options.only:
+        return [suite for suite in SUITES if suite.client in options.only]
+    left_out = [suite.client for suite in SUITES if options.quick and not suite.is_quick]
+    if left_out:
+        print(f"left out by --quick, as they build long: {', '.join(left_out)}", flush=True)
+    return [suite for suite in SUITES if suite.client not in left_out]
 
 
 def install(suites: Sequence[Suite], report: Report) -> list[Suite]:
@@ -183,10 +183,12 @@ def _version(suite: Suite) -> str:
 
 
 def run_suite(suite: Suite, lab: Lab) -> None:
-    """All checks of one client; one that cannot start is an outcome too."""
-    started = time.monotonic()
+    """All checks of one client; one that cannot start, or checks nothing, is an outcome too."""
+    started, before = time.monotonic(), len(lab.report.outcomes)
     try:
         suite.run(lab)
+        if len(lab.report.outcomes) == before:
+            raise Failure("nothing was checked")
     except (NotRunnable, *MISHAPS) as error:
         verdict = NOT_RUN if isinstance(error, NotRunnable) else FAILED
         secs = time.monotonic() - started

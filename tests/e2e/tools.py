@@ -102,12 +102,13 @@ def npm_package(package: str) -> Path:
 
 
 def install_npm(package: str) -> str:
-    """Install a package with what it needs, unless it is there; its version."""
+    """Install a package with what it needs and what runs it, unless it is there; its version."""
     version: str = pins("e2e-npm")[package]
     home = npm_package(package).parents[1]
+    programs = ["node"] if home.exists() else ["node", "npm"]
+    if not all(map(shutil.which, programs)):
+        install_debian(programs)
     if not home.exists():
-        if not all(map(shutil.which, ("node", "npm"))):
-            install_debian(["node", "npm"])
         print(f"installing {package}@{version}", flush=True)
         partial = NPM_PACKAGES / "partial"
         shutil.rmtree(partial, ignore_errors=True)
