@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 from tests.e2e.machine import Failure, Sandbox
 from tests.e2e.material import TAG, Layout, Material, file_digest
 from tests.e2e.report import Report
+from tests.processes import family
 from tests.running import RunningRegistry, running_registry
 
 ANSWER_SECS_MAX = 30
@@ -100,13 +101,7 @@ class Lab:
         body: bytes | BinaryIO = b"",
     ) -> Answer:
         """One request on a connection of its own."""
-        connection = self.connection()
-        try:
-            connection.request(method, path, body or None, dict(headers or {}))
-            response = connection.getresponse()
-            return Answer(response.status, response.headers, response.read())
-        finally:
-            connection.close()
+        return ask_once(self.connection(), method, path, headers, body)
 
     def expect(self, status: int, method: str, path: str) -> Answer:
         """Like `ask`; fails on any other status."""
@@ -196,6 +191,22 @@ class Lab:
                 raise Failure(f"the file of {digest} was written again")
 
 
+def ask_once(
+    connection: http.client.HTTPConnection,
+    method: str,
+    path: str,
+    headers: Mapping[str, str] | None = None,
+    body: bytes | BinaryIO = b"",
+) -> Answer:
+    """One request on a connection that is closed after it."""
+    try:
+        connection.request(method, path, body or None, dict(headers or {}))
+        response = connection.getresponse()
+        return Answer(response.status, response.headers, response.read())
+    finally:
+        connection.close()
+
+
 def request_counts(lab: Lab) -> Counts:
     """How many requests there were, by method, action and status."""
     found = COUNTED.findall(lab.metrics())
@@ -209,40 +220,40 @@ def moved_bytes(registry: RunningRegistry) -> int:
 
     The kernel counts them.
     """
-    return sum(_written_bytes(pid) for pid in _family(registry.process.pid))
+    return sum(_written_bytes(pid) for pid in family(registry.process.pid))
 
 
 def _written_bytes(pid: int) -> int:
     found = re.search(r"^wchar: (\d+)$", Path(f"/proc/{pid}/io").read_text(), re.MULTILINE)
-    return int(found[1]) if found else 0
-
-
-def _family(pid: int) -> list[int]:
-    """A process and all that come from it."""
-    tasks = Path(f"/proc/{pid}/task").glob("*/children")
-    children = [int(child) for task in tasks for child in task.read_text().split()]
-    return [pid, *(member for child in children for member in _family(child))]
+    if found is None:
+        raise Failure("this kernel does not count what a process writes")
+    return int(found[1])
 
 
 def expect_no_crash(lab: Lab) -> None:
     """Fail if the log tells of a crash or the counters of an answer of 500 or more."""
-    if crashes := CRASHES.findall(lab.registry.log):
-        raise Failure(f"{len(crashes)} crashes in the log, the first:\n{crashes[0][:3000]}")
+    _expect_calm_log(lab.registry)
     broken = {key: count for key, count in request_counts(lab).items() if key[2] >= "500"}
     if broken:
         raise Failure(f"answers of 500 or more: {broken}")
+
+
+def _expect_calm_log(registry: RunningRegistry) -> None:
+    if crashes := CRASHES.findall(registry.log):
+        raise Failure(f"{len(crashes)} crashes in the log, the first:\n{crashes[0][:3000]}")
 
 
 def expect_sound_store(registry: RunningRegistry) -> None:
     """Fail unless every blob of a stopped registry has the bytes that its name says."""
     for algorithm in (registry.data_dir / "blobs").iterdir():
         for path in algorithm.glob("*/*"):
-            if algorithm.name == "sha256" and file_digest(path) != f"sha256:{path.name}":
+            if file_digest(path, algorithm.name) != f"{algorithm.name}:{path.name}":
                 raise Failure(f"{path.name} holds other bytes")
 
 
 def expect_clean_stop(registry: RunningRegistry) -> None:
-    """Stop the registry; fail on any exit code but 0."""
+    """Stop the registry; fail on any exit code but 0, and if its log tells of a crash by then."""
     code = registry.stop()
     if code != 0:
         raise Failure(f"ended with {code}:\n{registry.log[-3000:]}")
+    _expect_calm_log(registry)

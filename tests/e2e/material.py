@@ -153,10 +153,10 @@ def tar_of(files: Mapping[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def file_digest(path: Path) -> str:
-    """The SHA-256 of a file, as a digest."""
+def file_digest(path: Path, algorithm: str = "sha256") -> str:
+    """The digest of a file."""
     with path.open("rb") as file:
-        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+        return f"{algorithm}:{hashlib.file_digest(file, algorithm).hexdigest()}"
 
 
 def expect_same_layout(pushed: Path, pulled: Path) -> None:

@@ -10,12 +10,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
 
 from tests.certificates import client_context
+from tests.e2e.lab import ask_once
 from tests.e2e.machine import REPOSITORY, Failure, daemon, require
 from tests.e2e.secure import ADDRESS, SecureLab, basic
 from tests.e2e.tools import npm_package
@@ -48,28 +50,24 @@ class OpenIdProvider:
         """An access token for a resource."""
         wish = urlencode({"grant_type": "client_credentials", "resource": resource})
         form = {"Content-Type": "application/x-www-form-urlencoded"}
-        answer = self.ask("POST", "/token", {**basic(CLIENT, self.secret), **form}, wish)
+        answer = self.ask("POST", "/token", {**basic(CLIENT, self.secret), **form}, wish.encode())
         token: str = answer["access_token"]
         return token
 
     def ask(
-        self, method: str, path: str, headers: Mapping[str, str] | None = None, body: str = ""
-    ) -> dict[str, str]:
+        self, method: str, path: str, headers: Mapping[str, str] | None = None, body: bytes = b""
+    ) -> dict[str, Any]:
         """A document of the provider."""
         connection = http.client.HTTPSConnection(
             ADDRESS, PORT, timeout=ANSWER_SECS_MAX, context=self.context
         )
         try:
-            connection.request(method, path, body or None, dict(headers or {}))
-            answer = connection.getresponse()
-            content = answer.read()
+            answer = ask_once(connection, method, path, headers, body)
         except OSError as error:
             raise Failure(f"{method} {ISSUER}{path}: {error}") from error
-        finally:
-            connection.close()
         if answer.status != 200:
-            raise Failure(f"{method} {ISSUER}{path}: {answer.status} {content!r}")
-        document: dict[str, str] = json.loads(content)
+            raise Failure(f"{method} {ISSUER}{path}: {answer.status} {answer.body!r}")
+        document: dict[str, Any] = answer.json()
         return document
 
 

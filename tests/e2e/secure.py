@@ -18,11 +18,12 @@ from tests.e2e.lab import (
     ANSWER_SECS_MAX,
     Answer,
     Lab,
+    ask_once,
     expect_clean_stop,
     expect_no_crash,
     expect_sound_store,
 )
-from tests.e2e.machine import Sandbox, command
+from tests.e2e.machine import Failure, Sandbox, command
 from tests.e2e.network import own_network
 from tests.running import program, running_registry
 from tests.secure import PASSWORD, USER, Secure
@@ -57,12 +58,11 @@ class SecureLab(Lab):
 
     def metrics(self) -> str:
         """What the registry counts, as its second listener tells it to this host."""
-        connection = http.client.HTTPConnection(self.secure.probe, timeout=ANSWER_SECS_MAX)
-        try:
-            connection.request("GET", "/metrics")
-            return connection.getresponse().read().decode()
-        finally:
-            connection.close()
+        listener = http.client.HTTPConnection(self.secure.probe, timeout=ANSWER_SECS_MAX)
+        answer = ask_once(listener, "GET", "/metrics")
+        if answer.status != 200:
+            raise Failure(f"GET /metrics: {answer.status}, expected 200: {answer.body!r}")
+        return answer.body.decode()
 
     def sandbox(self, name: str, **environment: str) -> Sandbox:
         """An empty sandbox, in which the name of the registry is known."""
