@@ -15,6 +15,7 @@ from cryptography import x509
 
 from tests.certificates import Issued
 from tests.e2e.machine import Failure
+from tests.e2e.report import MISHAPS, tell
 from tests.e2e.secure import SecureLab
 
 HANDSHAKES = 20
@@ -30,6 +31,15 @@ def serial_of(connection: http.client.HTTPConnection) -> int:
     if shown is None:
         raise Failure("no certificate was shown")
     return x509.load_der_x509_certificate(shown).serial_number
+
+
+def shown_by(lab: SecureLab) -> int:
+    """The serial number of the certificate that a new connection is shown."""
+    connection = lab.connection()
+    try:
+        return serial_of(connection)
+    finally:
+        connection.close()
 
 
 @dataclass
@@ -60,12 +70,13 @@ class Rotation:
             wait_until(lambda: self._is_taken(self.lab.registry.log[log:]), "all have taken it")
             self.ended_at = time.monotonic()
             self._look()
-        except (Failure, OSError) as error:
-            self.failures.append(str(error))
+        except MISHAPS as error:
+            self.failures.append(tell(error))
 
     def _is_taken(self, log: str) -> bool:
         """Whether each process that answers requests has said so."""
-        events = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
+        whole = log.rpartition("\n")[0].splitlines()
+        events = [json.loads(line) for line in whole if line.startswith("{")]
         if self.has_signal:
             return any(event["event"] == "reload.done" for event in events)
         wanted = {f"worker-{number + 1}" for number in range(workers_of(self.lab))}
@@ -79,10 +90,7 @@ class Rotation:
     def _look(self) -> None:
         """Fail unless each new connection is shown the new certificate."""
         for _ in range(HANDSHAKES):
-            connection = self.lab.connection()
-            shown = serial_of(connection)
-            connection.close()
-            if shown != self.serial:
+            if (shown := shown_by(self.lab)) != self.serial:
                 raise Failure(f"{shown} is shown, not {self.serial}")
 
 
@@ -96,6 +104,7 @@ def workers_of(lab: SecureLab) -> int:
 
 
 def wait_until(is_so: Callable[[], bool], what: str) -> None:
+    """Return once it is so. Raises Failure after 30 s."""
     deadline = time.monotonic() + SETTLE_SECS_MAX
     while not is_so():
         if time.monotonic() > deadline:

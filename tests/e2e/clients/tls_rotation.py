@@ -14,7 +14,7 @@ from functools import cached_property
 from tests.e2e.lab import Lab
 from tests.e2e.machine import Failure
 from tests.e2e.material import TAG, noise
-from tests.e2e.rotation import Rotation, serial_of, wait_until
+from tests.e2e.rotation import Rotation, serial_of, shown_by, wait_until
 from tests.e2e.secure import NAME, SecureLab, alone, make
 
 SUITE = "rotation"
@@ -91,11 +91,11 @@ class Crowd:
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
-        """From when each client has had its first answer."""
+        """From when there are as many answers as clients."""
         for thread in self._threads:
             thread.start()
         try:
-            wait_until(lambda: self.answers >= CLIENTS, "all clients have an answer")
+            wait_until(lambda: self.answers >= CLIENTS, "there are as many answers as clients")
             yield
         finally:
             self._is_over.set()
@@ -181,15 +181,6 @@ def pull(lab: SecureLab, blob: Blob, rotation: Rotation) -> None:
         raise Failure(f"sha256:{found.hexdigest()} came back, not {blob.digest}")
 
 
-def _shown(lab: SecureLab) -> int:
-    """The serial number of the certificate that the registry shows now."""
-    connection = lab.connection()
-    try:
-        return serial_of(connection)
-    finally:
-        connection.close()
-
-
 def _rotate_amid(
     lab: SecureLab,
     blob: Blob,
@@ -199,7 +190,7 @@ def _rotate_amid(
 ) -> None:
     issued = lab.secure.root.server(NAME)
     rotation, crowd = Rotation(lab, issued, has_signal), Crowd(lab)
-    before = _shown(lab)
+    before = shown_by(lab)
     with crowd.at_work():
         move(lab, blob, rotation)
     late = {shown for begun, shown in crowd.handshakes if begun > rotation.ended_at}

@@ -34,15 +34,8 @@ SCANS = (
     *("early_data", "certinfo"),
 )
 OLD_PROTOCOLS = ("ssl_2_0", "ssl_3_0", "tls_1_0", "tls_1_1")
-GOOD_SUITES = {
-    f"TLS_ECDHE_{{}}_WITH_{cipher}"
-    for cipher in ("AES_128_GCM_SHA256", "AES_256_GCM_SHA384", "CHACHA20_POLY1305_SHA256")
-}
-"""Of TLS 1.2, for a kind of key: with forward secrecy, and authenticated encryption."""
-GOOD_SUITES_1_3 = {
-    f"TLS_{cipher}"
-    for cipher in ("AES_128_GCM_SHA256", "AES_256_GCM_SHA384", "CHACHA20_POLY1305_SHA256")
-}
+GOOD_CIPHERS = ("AES_128_GCM_SHA256", "AES_256_GCM_SHA384", "CHACHA20_POLY1305_SHA256")
+"""With authenticated encryption; all of TLS 1.3 have forward secrecy, those of 1.2 are to."""
 GOOD_CURVES = {"X25519", "X448", "secp256r1", "secp384r1", "secp521r1"}
 GOOD_ANSWERS = {
     ("tls_compression", "supports_compression"): False,
@@ -188,8 +181,8 @@ def faults(
         if name != "http_headers" and look["status"] != "COMPLETED"
     ]
     lines += [f"{name} is served" for name in OLD_PROTOCOLS if _is_served(found, name)]
-    lines += _other_suites(found, "tls_1_2", {name.format(key) for name in GOOD_SUITES})
-    lines += _other_suites(found, "tls_1_3", GOOD_SUITES_1_3)
+    lines += _other_suites(found, "tls_1_2", _suites_of(f"TLS_ECDHE_{key}_WITH"))
+    lines += _other_suites(found, "tls_1_3", _suites_of("TLS"))
     curves = {curve["name"] for curve in _result(found, "elliptic_curves")["supported_curves"]}
     lines += [f"curve {name} is supported" for name in sorted(curves - GOOD_CURVES)]
     for (look, field), good in answers.items():
@@ -197,6 +190,10 @@ def faults(
         if answer != good:
             lines.append(f"{look}: {field} is {answer}")
     return lines
+
+
+def _suites_of(begin: str) -> set[str]:
+    return {f"{begin}_{cipher}" for cipher in GOOD_CIPHERS}
 
 
 def _other_suites(found: Mapping[str, Any], name: str, good: Set[str]) -> list[str]:
