@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 
-from tests.e2e.clients.tls_clients import Client, started
-from tests.e2e.lab import Lab, request_counts
-from tests.e2e.machine import Failure, expect_refusal
+from tests.e2e.clients.tls_clients import Client, started, tokens
+from tests.e2e.lab import Lab
+from tests.e2e.machine import expect_refusal
 from tests.e2e.secure import SecureLab, alone, make
 from tests.secure import PASSWORD, USER
 
@@ -40,9 +38,9 @@ def run(lab: Lab) -> None:
 
 def _guests_and_users(program: str, lab: SecureLab, client: Client, told: tuple[str, str]) -> None:
     not_allowed, wrong = told
-    with lab.check(SUITE, f"{program}: anonymous push is refused: {not_allowed}"), _tokens(lab):
+    with lab.check(SUITE, f"{program}: anonymous push is refused: {not_allowed}"), tokens(lab):
         expect_refusal(not_allowed, run=client.push)
-    with lab.check(SUITE, f"{program}: push as a user, anonymous pull: same image"), _tokens(lab):
+    with lab.check(SUITE, f"{program}: push as a user, anonymous pull: same image"), tokens(lab):
         client.log_in(USER, PASSWORD)
         client.push()
         client.log_out()
@@ -62,17 +60,3 @@ def _guests_and_users(program: str, lab: SecureLab, client: Client, told: tuple[
 def _push_as_somebody_else(client: Client) -> None:
     client.log_in(USER, "wrong")
     client.push(f"{client.repository}/wrong")
-
-
-@contextmanager
-def _tokens(lab: SecureLab) -> Iterator[None]:
-    """Fail unless tokens are given out meanwhile."""
-    before = _given(lab)
-    yield
-    if _given(lab) == before:
-        raise Failure("nobody asked for a token")
-
-
-def _given(lab: SecureLab) -> int:
-    counts = request_counts(lab)
-    return sum(counts[method, "get-token", "200"] for method in ("GET", "POST"))

@@ -12,6 +12,7 @@ from tests.e2e.clients.containerd import Ctr, containerd, oci_archive
 from tests.e2e.clients.containers import Engine
 from tests.e2e.clients.docker import Docker, docker_archive, dockerd
 from tests.e2e.clients.skopeo import Skopeo
+from tests.e2e.lab import request_counts
 from tests.e2e.machine import Failure
 from tests.e2e.material import LAYER_BYTES, TAG, Image, Layout, expect_same_layout
 from tests.e2e.secure import NAME, Pair, SecureLab, put_certificates
@@ -218,6 +219,20 @@ class OfDocker:
     def expect_pulled(self) -> None:
         if self.docker.identity(self.image) != self.content.config:
             raise Failure(f"pulled {self.docker.identity(self.image)}, not {self.content.config}")
+
+
+@contextmanager
+def tokens(lab: SecureLab, *, are_given: bool = True) -> Iterator[None]:
+    """Fail unless registry tokens are given out meanwhile, or, where none are to be, if one is."""
+    before = _tokens_given(lab)
+    yield
+    if (_tokens_given(lab) > before) != are_given:
+        raise Failure("nobody asked for a token" if are_given else "tokens were given out")
+
+
+def _tokens_given(lab: SecureLab) -> int:
+    counts = request_counts(lab)
+    return sum(counts[method, "get-token", "200"] for method in ("GET", "POST"))
 
 
 @contextmanager

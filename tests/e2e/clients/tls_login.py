@@ -6,7 +6,7 @@ import json
 import time
 from functools import partial
 
-from tests.e2e.clients.tls_clients import Client, started
+from tests.e2e.clients.tls_clients import Client, started, tokens
 from tests.e2e.lab import Lab
 from tests.e2e.machine import Failure, expect_refusal
 from tests.e2e.network import own_network
@@ -70,7 +70,10 @@ def _there_and_back(client: Client, user: str, secret: str) -> None:
 def _password(flow: str, lab: SecureLab, client: Client) -> None:
     with lab.check(SUITE, f"{flow}: a wrong password is refused: {WRONG}"):
         expect_refusal(WRONG, run=partial(client.log_in, USER, "wrong"))
-    with lab.check(SUITE, f"{flow}: a password: push, pull: same image"):
+    with (
+        lab.check(SUITE, f"{flow}: a password: push, pull: same image"),
+        tokens(lab, are_given=FLOWS[flow]),
+    ):
         _there_and_back(client, USER, PASSWORD)
 
 
