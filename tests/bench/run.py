@@ -28,10 +28,10 @@ from tests.bench.sides import (
     measure_idle_family,
     measure_start,
     peer_program,
-    pins,
     sweep,
     versions,
 )
+from tests.pins import pins
 
 ROUNDS, QUICK_ROUNDS = 9, 3
 PAGE = REPOSITORY / "docs" / "performance.md"
@@ -80,8 +80,9 @@ def run(options: argparse.Namespace) -> int:
     build_client()
     peer_program()
     found = versions()
-    if not found[1].startswith(pins()["peer_version"]):
-        print(f"note: {THEIRS} is {found[1]}, tests/pins.toml has {pins()['peer_version']}")
+    pinned = pins("bench")["peer_version"]
+    if not found[1].startswith(pinned):
+        print(f"note: {THEIRS} is {found[1]}, tests/pins.toml has {pinned}")
     rounds = options.rounds or (QUICK_ROUNDS if options.quick else ROUNDS)
     starts = measure_start(OURS, CACHE / "start"), measure_start(THEIRS, CACHE / "start")
     measured = run_rows(rows, rounds)

@@ -15,13 +15,12 @@ import signal
 import statistics
 import subprocess
 import time
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from tests.pins import pins
 from tests.processes import family
 from tests.running import HOST, free_port, program
 
@@ -94,16 +93,9 @@ class Side:
         return Memory(totals["Rss"], totals["Pss"])
 
 
-def pins() -> dict[str, Any]:
-    """The `[bench]` table of tests/pins.toml."""
-    text = (REPOSITORY / "tests" / "pins.toml").read_text(encoding="utf-8")
-    table: dict[str, Any] = tomllib.loads(text)["bench"]
-    return table
-
-
 def peer_program() -> Path:
     """The other registry, unpacked from its Debian package where it is not installed."""
-    package = str(pins()["peer_package"])
+    package = str(pins("bench")["peer_package"])
     if installed := shutil.which(package):
         return Path(installed)
     unpacked = PEER_CACHE / "usr" / "bin" / package

@@ -17,7 +17,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.bench.sides import REPOSITORY, BenchError, pins
+from tests.bench.sides import REPOSITORY, BenchError
+from tests.pins import pins
 from tests.running import RegistryDidNotStart, running_registry
 
 PROGRAMS = REPOSITORY / ".cache" / "go-bin"
@@ -30,7 +31,7 @@ POLITE = ("nice", "-n", "19")
 
 def program(source: Path | None) -> Path:
     """The program at its pin, built once."""
-    pinned = pins()
+    pinned = pins("bench")
     module, version = pinned["zb_module"], pinned["zb_version"]
     kept = PROGRAMS / f"zb-{version}"
     if kept.exists():

@@ -21,7 +21,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.conformance.suite import CACHE, give_up, go, pin, require_go
+from tests.conformance.suite import CACHE, give_up, go, require_go
+from tests.pins import pins
 from tests.running import RegistryDidNotStart, RegistryDidNotStop, RunningRegistry, running_registry
 from tests.secure import PASSWORD, USER, Secure
 
@@ -229,7 +230,7 @@ def _registry(secure: Secure | None) -> AbstractContextManager[RunningRegistry]:
 def main() -> int:
     """Run the suite in each way; 0 when everything passed."""
     require_go()
-    pinned = pin("conformance")
+    pinned = pins("conformance")
     CACHE.mkdir(parents=True, exist_ok=True)
     program = install(pinned["module"], pinned["version"])
     found = []

@@ -20,7 +20,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.conformance.suite import CACHE, give_up, go, pin, require_go
+from tests.conformance.suite import CACHE, give_up, go, require_go
+from tests.pins import pins
 from tests.running import RegistryDidNotStart, RunningRegistry, running_registry
 
 RUN_SECS_MAX = 600
@@ -126,7 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--source", type=Path, help="a copy of the suite instead of the download")
     options = parser.parse_args(arguments)
     require_go()
-    pinned = pin("conformance-v1_1_1")
+    pinned = pins("conformance-v1_1_1")
     CACHE.mkdir(parents=True, exist_ok=True)
     source = options.source or download(pinned["module"], pinned["version"])
     program = build(source)

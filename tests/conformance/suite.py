@@ -1,4 +1,4 @@
-"""What the scripts of this directory share: pins, Go, and a place for what they fetch."""
+"""What the scripts of this directory share: Go, and a place for what they fetch."""
 
 from __future__ import annotations
 
@@ -7,21 +7,13 @@ import re
 import shutil
 import subprocess
 import sys
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 GO_MIN = (1, 24)
 CACHE = REPOSITORY / ".cache" / "conformance"
-
-
-def pin(name: str) -> dict[str, Any]:
-    """One table of tests/pins.toml."""
-    text = (REPOSITORY / "tests" / "pins.toml").read_text(encoding="utf-8")
-    table: dict[str, Any] = tomllib.loads(text)[name]
-    return table
 
 
 def give_up(reason: str) -> NoReturn:

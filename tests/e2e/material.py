@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.e2e.machine import REPOSITORY, Failure, command
-from tests.e2e.tools import pins
+from tests.pins import pins
 
 CACHE = REPOSITORY / ".cache" / "image"
 PIECE_BYTES = 1 << 20

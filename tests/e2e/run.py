@@ -46,8 +46,8 @@ from tests.e2e.tools import (
     install_go,
     install_npm,
     install_pypi,
-    pins,
 )
+from tests.pins import pins
 from tests.running import RegistryDidNotStart, RegistryDidNotStop, running_registry
 
 BETWEEN_CHECKS = "start, or what its checks rest on"

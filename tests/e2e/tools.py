@@ -10,12 +10,11 @@ import os
 import re
 import shutil
 import sys
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from tests.e2e.machine import REPOSITORY, Failure, command, require
+from tests.pins import pins
 
 GO_PROGRAMS = REPOSITORY / ".cache" / "go-bin"
 NPM_PACKAGES = REPOSITORY / ".cache" / "npm"
@@ -29,13 +28,6 @@ PACKAGES = {
     "ip": "iproute2",
     "node": "nodejs",
 }
-
-
-def pins(section: str) -> dict[str, Any]:
-    """One table of tests/pins.toml."""
-    text = (REPOSITORY / "tests" / "pins.toml").read_text(encoding="utf-8")
-    table: dict[str, Any] = tomllib.loads(text)[section]
-    return table
 
 
 def install_debian(programs: Sequence[str]) -> None:
