@@ -58,6 +58,9 @@ class Secret:
         return self._text
 
 
+SecretText = Annotated[Secret, Meta(extra_json_schema={"type": "string", "writeOnly": True})]
+
+
 class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A table that refuses keys it does not know."""
 
@@ -135,7 +138,7 @@ class BasicIdentity(_Table, frozen=True):
     """`[auth.identity.<name>]`: a user; the password is an argon2id hash in PHC form."""
 
     username: str
-    password: Secret | None = None
+    password: SecretText | None = None
     password_file: FilePath | None = None
 
 
@@ -164,7 +167,7 @@ class Oidc(_Table, frozen=True):
 class TokenService(_Table, frozen=True):
     """`[auth.token_service]`: registry tokens; the key is base64 of at least 32 bytes."""
 
-    secret_key: Secret | None = None
+    secret_key: SecretText | None = None
     secret_key_file: FilePath | None = None
     realm: str | None = None
     ttl_secs: Annotated[int, Meta(ge=60, le=86_400)] = 3600
@@ -174,7 +177,7 @@ class BasicCredential(_Table, frozen=True):
     """`[auth.webhook.<name>.basic_auth]`"""
 
     username: str
-    password: Secret | None = None
+    password: SecretText | None = None
     password_file: FilePath | None = None
 
 
@@ -183,7 +186,7 @@ class AuthorizationWebhook(_Table, frozen=True):
 
     url: str
     timeout_ms: Annotated[int, Meta(ge=1, le=60_000)]
-    bearer_token: Secret | None = None
+    bearer_token: SecretText | None = None
     bearer_token_file: FilePath | None = None
     basic_auth: BasicCredential | None = None
     client_certificate_bundle: FilePath | None = None

@@ -11,23 +11,20 @@ from typing import Any
 import msgspec
 
 from angos_trio.config.known import NOT_BUILT, WITHOUT_EFFECT
-from angos_trio.config.model import Config, Secret
-from angos_trio.config.tables import key_at, keys_of
+from angos_trio.config.model import Config
+from angos_trio.config.tables import table_at
 
 Schema = dict[str, Any]
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _EMPTY = "Empty"
-_ANY_NAME = "*"
 _NULL = {"type": "null"}
 
 
 def json_schema() -> Schema:
     """The schema of a whole configuration. It refuses keys that do not exist, and takes those of
     the original as the registry does: some without effect, some only if they are empty."""
-    (top,), tables = msgspec.json.schema_components(
-        [Config], schema_hook=_secret, ref_template="#/$defs/{name}"
-    )
+    (top,), tables = msgspec.json.schema_components([Config], ref_template="#/$defs/{name}")
     definitions: Schema = {name: _without_null(table) for name, table in tables.items()}
     for pattern, why in NOT_BUILT.items():
         _add(definitions, pattern, {"$ref": f"#/$defs/{_EMPTY}", "description": f"Refused: {why}"})
@@ -44,12 +41,6 @@ def json_schema() -> Schema:
     schema = {"$schema": DIALECT, **top, "$defs": dict(sorted(definitions.items()))}
     plain: Schema = msgspec.json.decode(msgspec.json.encode(schema))
     return plain
-
-
-def _secret(kind: type[Any]) -> Schema:
-    if kind is Secret:
-        return {"type": "string", "writeOnly": True}
-    raise NotImplementedError(f"no schema for {kind.__name__}")
 
 
 def _without_null(schema: Schema) -> Schema:
@@ -74,7 +65,6 @@ def _add(definitions: Schema, pattern: str, schema: Schema) -> None:
     """Put a key of the original into the table that holds it; a key without such a table stands in
     one that is taken or refused as a whole."""
     *above, name = pattern.split(".")
-    key = key_at(tuple(above)) if _ANY_NAME not in above else key_at(tuple(above[:-1]))
-    table = Config if not above else key.table if key is not None else None
-    if table is not None and name not in {item.name for item in keys_of(table)}:
+    table = table_at(tuple(above))
+    if table is not None:
         definitions[table.__name__]["properties"][name] = schema

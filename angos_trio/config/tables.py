@@ -41,13 +41,9 @@ class Key:
     is_text: bool
 
 
+@functools.cache
 def keys_of(struct: Struct) -> tuple[Key, ...]:
     """The keys of a table in their order."""
-    return _keys_of(struct)
-
-
-@functools.cache
-def _keys_of(struct: Any) -> tuple[Key, ...]:
     return tuple(_key(field) for field in msgspec.structs.fields(struct))
 
 
@@ -100,21 +96,26 @@ def _is_text(kind: Any) -> bool:
     return kind in (str, Secret)
 
 
+def table_at(path: Keys) -> Struct | None:
+    """The table at a path, in which any name stands for an operator's own; None where none is."""
+    struct: Struct = Config
+    names = iter(path)
+    for name in names:
+        key = _key_in(struct, name)
+        if key is None or key.table is None or (key.is_named and next(names, None) is None):
+            return None
+        struct = key.table
+    return struct
+
+
 def key_at(path: Keys) -> Key | None:
     """The key at a path; None for the name of an operator's own table, and where no key is."""
-    struct: Struct | None = Config
-    found: Key | None = None
-    names = list(path)
-    while names:
-        name = names.pop(0)
-        found = next((key for key in keys_of(struct) if key.name == name), None) if struct else None
-        if found is None:
-            return None
-        struct = found.table
-        if found.is_named and names:
-            names.pop(0)
-            found = None
-    return found
+    struct = table_at(path[:-1])
+    return None if struct is None else _key_in(struct, path[-1])
+
+
+def _key_in(struct: Struct, name: str) -> Key | None:
+    return next((key for key in keys_of(struct) if key.name == name), None)
 
 
 def keys_with_defaults() -> list[tuple[str, object]]:
