@@ -9,7 +9,7 @@ import msgspec
 
 from angos_trio.config.model import Config
 from angos_trio.config.paths import Keys, dotted
-from angos_trio.config.tables import Key, keys_of
+from angos_trio.config.tables import Key, T, keys_of
 from angos_trio.config.values import decode_secret, encode_secret
 
 
@@ -18,11 +18,10 @@ def keep_what_is_set_at_the_start(old: Config, new: Config) -> tuple[Config, tup
 
     Also the paths of those that differ, for which a restart is needed.
     """
-    kept: Config = _keep(old, new)
-    return kept, tuple(_changed(old, new, ()))
+    return _keep(old, new), tuple(_changed(old, new, ()))
 
 
-def _keep(old: Any, new: Any) -> Any:
+def _keep(old: T, new: T) -> T:
     changes: dict[str, Any] = {}
     for key in keys_of(type(new)):
         before, after = getattr(old, key.attribute), getattr(new, key.attribute)
@@ -38,7 +37,7 @@ def _keep(old: Any, new: Any) -> Any:
     return msgspec.structs.replace(new, **changes)
 
 
-def _changed(old: Any, new: Any, above: Keys) -> Iterator[str]:
+def _changed(old: msgspec.Struct, new: msgspec.Struct, above: Keys) -> Iterator[str]:
     for key in keys_of(type(new)):
         before, after = getattr(old, key.attribute), getattr(new, key.attribute)
         path = (*above, key.name)

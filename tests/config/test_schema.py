@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from angos_trio.config.known import NOT_BUILT, WITHOUT_EFFECT
-from angos_trio.config.model import ALGORITHMS
+from angos_trio.config.model import ALGORITHMS, Secret
 from angos_trio.config.parse import parse
 from angos_trio.config.schema import DIALECT, json_schema
 from angos_trio.config.tables import keys_with_defaults
@@ -148,6 +149,23 @@ def test_secrets_are_marked_and_algorithms_listed() -> None:
     }
     listed = tables["Oidc"]["properties"]["allowed_algorithms"]["items"]["enum"]
     assert tuple(listed) == ALGORITHMS
+
+
+def test_each_key_says_what_its_value_is() -> None:
+    saying = {"type", "enum", "anyOf", "$ref", "const"}
+    for name, table in SCHEMA["$defs"].items():
+        for key, schema in table.get("properties", {}).items():
+            assert saying & schema.keys() or "deprecated" in schema, f"{name}.{key}"
+
+
+def test_type_that_says_nothing_of_its_values_has_no_schema() -> None:
+    """So a key that holds a `Secret`, and not what `SecretText` says of it, ends all of the above."""
+
+    class Table(msgspec.Struct):
+        key: Secret
+
+    with pytest.raises(TypeError, match="custom type"):
+        msgspec.json.schema(Table)
 
 
 def test_nothing_in_it_may_be_null() -> None:
