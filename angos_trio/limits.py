@@ -222,6 +222,22 @@ HOLD_SECS: Final = 1.0
 TAG_HISTORY_ENTRIES_MAX: Final = 100
 """For each tag."""
 
+# Housekeeping (`maintenance`)
+COLLECT_SECS: Final = 10.0
+"""Between two runs of the collection;"""
+COLLECT_ROWS: Final = 128
+"""so many things are looked at in one change,"""
+COLLECT_STEP_SECS: Final = 0.01
+"""or fewer, when they take this long,"""
+COLLECT_REST: Final = 2.0
+"""and then everybody else has so many times as long."""
+PREVIEW_MAX: Final = 200_000
+"""Manifests and blobs that a preview of a collection counts."""
+CLOCK_STEP_SECS: Final = 5.0
+"""A wall clock that goes ahead of the monotonic one by this was set."""
+UPLOAD_LOOK_SECS: Final = 60
+"""What only an upload of its namespace keeps is looked at again after this."""
+
 # Commands (`app`, `net`)
 COMMAND_WAIT_SECS_MAX: Final = 10.0
 """A command waits for a registry that starts or stops, or for another command;"""

@@ -6,6 +6,7 @@ from angos_trio.api.context import Runtime
 from angos_trio.http.call import Call
 from angos_trio.http.reply import Reply
 from angos_trio.oci.conditional import entity_tag, is_not_modified
+from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import Tag, parse_reference_to_read, parse_reference_to_write
 from angos_trio.registry import delete, pull, push_manifest
 from angos_trio.registry.push_manifest import ManifestPush
@@ -18,9 +19,13 @@ class Manifests:
         self._registry = runtime.registry
 
     async def get(self, call: Call) -> Reply:
-        """GET and HEAD: the bytes as pushed, or 304; HEAD does not read them."""
+        """GET and HEAD: the bytes as pushed, or 304; HEAD does not read them, and what it finds by
+        a digest is kept for the client, who will rely on it."""
         reference = parse_reference_to_read(call.values["reference"])
-        found = await pull.find_manifest(self._registry, call.name, reference)
+        if call.request.method == "HEAD" and isinstance(reference, Digest):
+            found = await pull.promise_manifest(self._registry, call.name, reference)
+        else:
+            found = await pull.find_manifest(self._registry, call.name, reference)
         headers = {
             "Docker-Content-Digest": found.digest,
             "ETag": entity_tag(found.digest),

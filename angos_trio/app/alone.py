@@ -27,6 +27,7 @@ from angos_trio.app.plan import Plan
 from angos_trio.app.reload import ReadAgain, Serving, reload_alone, serve_by
 from angos_trio.app.services import report_alive, run_services, services_of
 from angos_trio.errors import OperatorError
+from angos_trio.maintenance.collect import Collector
 from angos_trio.registry.push_blob import complete_interrupted
 from angos_trio.server.serve import serve
 from angos_trio.server.sockets import (
@@ -110,7 +111,8 @@ async def _serve(
             services.start_soon(storage.sessions.run)
             services.start_soon(report_alive, storage, worker_name(0))
             services.start_soon(doors.last_uses.run)
-            wanted = services_of(registry, lambda: serving.expiry_secs)
+            collector = Collector(registry, lambda: serving.plan.collection)
+            wanted = services_of(registry, lambda: serving.expiry_secs, collector)
             services.start_soon(run_services, storage, wanted)
             services.start_soon(follow, serving, storage, sockets)
             services.start_soon(serve_probes, plan, runtime, probes)

@@ -47,6 +47,7 @@ from angos_trio.auth.remembered import Remembered
 from angos_trio.config.reload import decode, encode
 from angos_trio.errors import OperatorError
 from angos_trio.limits import CHILD_ALIVE_SECS
+from angos_trio.maintenance.collect import Collector
 from angos_trio.registry.push_blob import complete_interrupted
 from angos_trio.server.link import Drop, Link, Offer, Take
 from angos_trio.server.serve import serve
@@ -259,7 +260,8 @@ async def _look_after(family: _Family, link: Link) -> None:
             tls = await trio.to_thread.run_sync(open_tls, plan.tls)
             serving = serve_by(plan, runtime, doors_of(storage, tls), STEWARD)
             operator = build_operator_application(runtime, lambda: users_of(serving.plan.config))
-            services_wanted = services_of(registry, lambda: serving.expiry_secs)
+            collector = Collector(registry, lambda: serving.plan.collection)
+            services_wanted = services_of(registry, lambda: serving.expiry_secs, collector)
             async with trio.open_nursery() as services:
                 services.start_soon(_be_alive, link)
                 services.start_soon(storage.sessions.run)

@@ -19,6 +19,7 @@ from angos_trio.limits import (
     REPORT_SECS,
     SWEEP_SECS,
 )
+from angos_trio.maintenance.collect import Collector
 from angos_trio.oci.codes import OciError
 from angos_trio.registry.context import Registry
 from angos_trio.registry.push_blob import complete_interrupted
@@ -87,9 +88,12 @@ async def refill(registry: Registry) -> None:
 Services = Mapping[str, Callable[[], Awaitable[None]]]
 
 
-def services_of(registry: Registry, expiry_secs: Callable[[], int]) -> Services:
+def services_of(
+    registry: Registry, expiry_secs: Callable[[], int], collector: Collector
+) -> Services:
     """The steward's services by name."""
     return {
+        "collect": collector.run,
         "expire": partial(expire, registry, expiry_secs),
         "recover": partial(recover, registry),
         "prune": partial(prune, registry),

@@ -127,6 +127,7 @@ class Global(_Table, frozen=True):
     immutable_tags_deletable: bool = False
     allow_missing_manifest_references: bool = True
     gc_grace_secs: Seconds = 86_400
+    untagged_grace: Seconds | None = None
     upload_expiry_secs: Seconds = 86_400
     shutdown_drain_secs: Annotated[int, Meta(ge=0, le=86_400), AtStart] = 30
     access_policy: AccessPolicy | None = None

@@ -1,4 +1,4 @@
-"""Deleting: visible at once. Space comes back later; what lost its last reference has a lease."""
+"""Deleting: visible at once. What lost its last reference is collected once its lease is over."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import Reference, RepositoryName, Tag
 from angos_trio.registry.context import Registry
-from angos_trio.storage.metadata import blobs, manifests, namespaces, tags
+from angos_trio.storage.metadata import blobs, leases, manifests, namespaces, reclaims, tags
 from angos_trio.storage.transactions import Rows, Transaction
 
 
@@ -31,6 +31,7 @@ async def delete_blob(
                 Code.DENIED, status=405, message="a manifest references this blob", detail=digest
             )
         blobs.release(rows, namespace, digest)
+        reclaims.forget_unheld(rows, digest)  # the collector moves the file
         record(rows, Event(EventKind.BLOB_DELETED, name, now, by, {"digest": digest}))
 
     await registry.storage.write(step)
@@ -51,13 +52,15 @@ async def delete_manifest(
             raise OciError(Code.TAG_IMMUTABLE, detail=tag)
         digest = tags.find(rows, namespace, tag)
         tags.delete(rows, namespace, tag, now=now, by=by)
+        if digest is not None:
+            leases.lose_tag(rows, namespace, digest, now=now, lease_until=lease_until)
         payload = {"tag": tag, "digest": digest}
         record(rows, Event(EventKind.TAG_DELETED, name, now, by, payload))
 
     def delete_digest(rows: Rows, namespace: int, digest: Digest) -> None:
         for tag in tags.names_of(rows, namespace, digest):
             delete_tag(rows, namespace, tag)
-        blobs.extend_leases_of(rows, namespace, digest, lease_until)
+        leases.lose_manifest(rows, namespace, digest, lease_until)
         manifests.delete(rows, namespace, digest)
         record(rows, Event(EventKind.MANIFEST_DELETED, name, now, by, {"digest": digest}))
 

@@ -6,7 +6,7 @@ from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import Reference, RepositoryName
 from angos_trio.registry.context import Registry
-from angos_trio.storage.metadata import blobs, manifests, namespaces
+from angos_trio.storage.metadata import blobs, leases, manifests, namespaces
 from angos_trio.storage.metadata.blobs import HeldBlob
 from angos_trio.storage.metadata.manifests import StoredManifest
 from angos_trio.storage.store import OpenBlob
@@ -55,33 +55,52 @@ async def find_blob(registry: Registry, name: RepositoryName, digest: Digest) ->
 async def promise_blob(registry: Registry, name: RepositoryName, digest: Digest) -> HeldBlob:
     """As `find_blob`, for a client that will rely on the answer.
 
-    A blob that no manifest names yet has its lease renewed before the answer, when less than half
-    of it is left.
+    A blob that is not part of a tagged image has its lease renewed before the answer, when less
+    than half of it is left.
     """
     held = await find_blob(registry, name, digest)
-    if held.lease_until - registry.now() >= registry.limits.lease_secs // 2:
-        return held
+    if await _needs_lease(registry, name, digest, held.lease_until):
+        lease_until = registry.lease_until()
 
-    def query(rows: Rows) -> bool:
-        namespace = namespaces.find(rows, name)
-        return namespace is not None and blobs.is_referenced(rows, namespace, digest)
+        def step(transaction: Transaction) -> None:
+            rows = transaction.rows
+            namespace = namespaces.find(rows, name)
+            if namespace is None or blobs.find_held(rows, name, digest) is None:
+                raise OciError(Code.BLOB_UNKNOWN, detail=digest)
+            blobs.hold(rows, namespace, digest, lease_until)
 
-    if not await registry.storage.read_point(query):
-        await _renew_lease(registry, name, digest)
+        await registry.storage.write(step)
     return held
 
 
-async def _renew_lease(registry: Registry, name: RepositoryName, digest: Digest) -> None:
-    lease_until = registry.lease_until()
+async def promise_manifest(
+    registry: Registry, name: RepositoryName, digest: Digest
+) -> StoredManifest:
+    """As `find_manifest`, for a client that will rely on the answer: see `promise_blob`."""
+    found = await find_manifest(registry, name, digest)
+    if await _needs_lease(registry, name, digest, found.lease_until):
+        lease_until = registry.lease_until()
 
-    def step(transaction: Transaction) -> None:
-        rows = transaction.rows
-        namespace = namespaces.find(rows, name)
-        if namespace is None or blobs.find_held(rows, name, digest) is None:
-            raise OciError(Code.BLOB_UNKNOWN, detail=digest)
-        blobs.hold(rows, namespace, digest, lease_until)
+        def step(transaction: Transaction) -> None:
+            rows = transaction.rows
+            namespace = namespaces.find(rows, name)
+            if namespace is None or not leases.renew_manifest(rows, namespace, digest, lease_until):
+                raise OciError(Code.MANIFEST_UNKNOWN, detail=digest)
 
-    await registry.storage.write(step)
+        await registry.storage.write(step)
+    return found
+
+
+async def _needs_lease(
+    registry: Registry, name: RepositoryName, digest: Digest, lease_until: int
+) -> bool:
+    """Whether nothing else keeps it for half a lease. What a tag keeps has a new lease once the tag
+    goes; a reference of an untagged manifest may be collected with it at any time."""
+    if lease_until - registry.now() >= registry.limits.lease_secs // 2:
+        return False
+    return not await registry.storage.read_point(
+        lambda rows: leases.is_tagged_through(rows, name, digest)
+    )
 
 
 async def open_blob(registry: Registry, name: RepositoryName, digest: Digest) -> OpenBlob:

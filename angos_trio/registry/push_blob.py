@@ -13,7 +13,7 @@ from angos_trio.oci.digest import Digest, new_hash
 from angos_trio.oci.names import RepositoryName, SessionId
 from angos_trio.oci.ranges import ByteRange, upload_range
 from angos_trio.registry.context import Registry
-from angos_trio.storage.metadata import blobs, namespaces
+from angos_trio.storage.metadata import blobs, leases, namespaces
 from angos_trio.storage.metadata import events as outbox
 from angos_trio.storage.session_record import UploadSession
 from angos_trio.storage.transactions import StagedBlob, Step, Transaction
@@ -276,10 +276,13 @@ def publish_step(
     The event names the session, so that a start after a crash can tell that it was finished.
     """
     name, now, lease_until = session.namespace, registry.now(), registry.lease_until()
+    was_long = now - session.started_at > registry.limits.lease_secs // 2
 
     def step(transaction: Transaction) -> None:
         transaction.publish(staged)
-        record_blob(transaction, name, staged, now=now, lease_until=lease_until)
+        namespace = record_blob(transaction, name, staged, now=now, lease_until=lease_until)
+        if was_long:  # what was pushed before it has waited for it: the manifest comes now
+            leases.renew_namespace(transaction.rows, namespace, lease_until)
         record(
             transaction.rows,
             Event(
@@ -301,11 +304,12 @@ def record_blob(
     *,
     now: int,
     lease_until: int,
-) -> None:
-    """The rows of a blob whose bytes are published."""
+) -> int:
+    """The rows of a blob whose bytes are published; the namespace's number."""
     namespace = namespaces.ensure(transaction.rows, name, now)
     blobs.put(transaction.rows, staged.digest, staged.size, now)
     blobs.hold(transaction.rows, namespace, staged.digest, lease_until)
+    return namespace
 
 
 async def complete_interrupted(registry: Registry, found: Sequence[UploadSession]) -> int:

@@ -15,7 +15,7 @@ from angos_trio.oci.manifest import ManifestFacts, parse_manifest
 from angos_trio.oci.names import Reference, RepositoryName, Tag
 from angos_trio.policy.immutability import TagRule
 from angos_trio.registry.context import Registry
-from angos_trio.storage.metadata import manifests, namespaces, tags
+from angos_trio.storage.metadata import leases, manifests, namespaces, tags
 from angos_trio.storage.metadata.manifests import PushedManifest
 from angos_trio.storage.transactions import Rows, Transaction
 
@@ -114,7 +114,10 @@ def _point_tag(
     current = tags.find(rows, namespace, tag)
     if not rule.may_point(tag, current, pushed.digest):
         raise OciError(Code.TAG_IMMUTABLE, detail=tag)
-    tags.point(rows, namespace, tag, pushed.digest, now=pushed.pushed_at, by=pushed.pushed_by)
+    now = pushed.pushed_at
+    tags.point(rows, namespace, tag, pushed.digest, now=now, by=pushed.pushed_by)
+    if current is not None and current != pushed.digest:
+        leases.lose_tag(rows, namespace, current, now=now, lease_until=pushed.lease_until)
     if current != pushed.digest:
         kind = EventKind.TAG_CREATED if current is None else EventKind.TAG_UPDATED
         record(rows, _event(kind, name, pushed, tag=tag, previous=current))

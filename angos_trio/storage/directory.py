@@ -83,6 +83,15 @@ class DataDirectory:
         return self.root / "uploads"
 
     @property
+    def trash(self) -> Path:
+        """What nobody can reach any more, until it is unlinked."""
+        return self.root / "trash"
+
+    def trashed(self, digest: Digest) -> str:
+        """A name in the trash that nothing has yet."""
+        return f"{self.root}/trash/{digest.hex}.{uuid.uuid4().hex}"
+
+    @property
     def ballast(self) -> Path:
         """Space to give up when the disk is full."""
         return self.root / "ballast"

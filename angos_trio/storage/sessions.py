@@ -105,6 +105,10 @@ class Sessions:
         """How many sessions the instance has open."""
         return self._shared.run_blocking(uploads.count)
 
+    async def namespaces(self) -> frozenset[str]:
+        """The namespaces that take an upload."""
+        return frozenset(await self._shared.run(uploads.namespaces))
+
     async def count_of(self, limit_key: str) -> int:
         """How many sessions one caller has open."""
         return await self._shared.run(partial(uploads.count_of, limit_key=limit_key))

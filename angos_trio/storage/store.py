@@ -29,6 +29,7 @@ from angos_trio.storage.bodies import BodyCache
 from angos_trio.storage.connections import disk_full, is_busy, open_reader, unavailable
 from angos_trio.storage.directory import DataDirectory, prepare, take_instance_lock
 from angos_trio.storage.files import Files
+from angos_trio.storage.reclaiming import empty_trash
 from angos_trio.storage.session_record import UploadSession
 from angos_trio.storage.sessions import Sessions
 from angos_trio.storage.shared import Shared, begin_instance
@@ -168,6 +169,14 @@ class Storage:
         for session in found.resumable:
             await self.sessions.reopen(session.id)
         return found.interrupted
+
+    async def empty_trash(self) -> int:
+        """Unlink what nobody can reach any more; how many files. Raises UNAVAILABLE (503)."""
+        receiver = self.receiver
+        try:
+            return await trio.to_thread.run_sync(empty_trash, receiver.directory, receiver.files)
+        except OSError as error:
+            raise unavailable(error) from error
 
     def published_size(self, digest: Digest) -> int | None:
         """The size of the blob's file, if there is one; blocks for one look."""

@@ -12,6 +12,7 @@ from angos_trio.storage.directory import DataDirectory
 from angos_trio.storage.files import Files
 
 Outcome = TypeVar("Outcome")
+Mark = tuple[int, int]
 Rows = sqlite3.Connection
 """Where the verbs of `storage.metadata` read; opaque to the floors above."""
 
@@ -39,19 +40,50 @@ class Transaction:
     files: Files
     unsynced: set[str] = field(default_factory=set)
     leftovers: list[str] = field(default_factory=list)
+    doomed: list[Digest] = field(default_factory=list)
+    """Blobs whose files go to the trash once the rows are committed."""
 
     def publish(self, staged: StagedBlob) -> None:
         """Move a staged blob to its final name, over whatever stands there: a push always heals.
 
-        The directory is synced before the commit. A step that runs again finds it done.
+        The directory is synced before the commit. A step that runs again finds it done; what is
+        not there then was collected meanwhile (FileNotFoundError).
         """
+        path = self.directory.blob(staged.digest)
         if not staged.is_published:
             self.files.reached("publish.before")
-            self.files.publish(staged.path, self.directory.blob(staged.digest))
+            self.files.publish(staged.path, path)
             staged.is_published = True
             self.files.reached("publish.after")
+        elif self.files.regular_size(path) is None:
+            raise FileNotFoundError(path)
+        if staged.digest in self.doomed:
+            self.doomed.remove(staged.digest)
         self.unsynced.add(self.directory.blob_directory(staged.digest))
         self.leftovers.extend(staged.leftovers)
+
+    def is_on_disk(self, digest: Digest) -> bool:
+        """Whether a file stands under the blob's name."""
+        return self.files.regular_size(self.directory.blob(digest)) is not None
+
+    def doom(self, digest: Digest) -> None:
+        """Move the blob's file to the trash once the commit is done and before the lock is free.
+
+        The rows must be gone, and say in `reclaims` that the file is to go: what is killed in
+        between is done later.
+        """
+        if digest not in self.doomed:
+            self.doomed.append(digest)
+
+    def mark(self) -> Mark:
+        """How far the step has come."""
+        return len(self.leftovers), len(self.doomed)
+
+    def cut_back(self, mark: Mark) -> None:
+        """Forget the file steps after the mark: their rows were undone."""
+        leftovers, doomed = mark
+        del self.leftovers[leftovers:]
+        del self.doomed[doomed:]
 
     def sync_directories(self) -> None:
         """Make the names of what was published survive, before the rows say that it is there."""

@@ -28,6 +28,7 @@ from angos_trio.limits import (
     WRITER_STOP_SECS_MAX,
 )
 from angos_trio.oci.codes import Code, OciError
+from angos_trio.oci.digest import Digest
 from angos_trio.storage.ballast import Ballast
 from angos_trio.storage.connections import (
     ends_batch,
@@ -40,7 +41,7 @@ from angos_trio.storage.connections import (
 from angos_trio.storage.directory import DataDirectory
 from angos_trio.storage.files import Files
 from angos_trio.storage.spares import Spares
-from angos_trio.storage.transactions import Outcome, Step, Transaction
+from angos_trio.storage.transactions import Mark, Outcome, Step, Transaction
 
 Settled = Callable[[BaseException | None], None]
 
@@ -220,7 +221,19 @@ class Writer:
             return not is_full(error)
         self._files.reached("commit.after")
         leftovers += transaction.leftovers
+        self._discard(transaction.doomed)
         return True
+
+    def _discard(self, doomed: Iterable[Digest]) -> None:
+        """Under the lock still: nobody publishes a blob of this name before it is out of the way.
+
+        What the disk refuses to move stays in `reclaims`, and is tried again.
+        """
+        for digest in doomed:
+            self._files.reached("discard.before")
+            with contextlib.suppress(OSError):
+                self._files.move(self._directory.blob(digest), self._directory.trashed(digest))
+            self._files.reached("discard.after")
 
     def _undo(self, rows: sqlite3.Connection, error: Exception) -> None:
         """Leave no transaction open; an I/O error on the way makes the process read-only."""
@@ -248,30 +261,30 @@ def _run_step(transaction: Transaction, waiting: _Waiting) -> None:
     """Run one step in a savepoint; a refusal undoes that step, SQLite's ends the batch."""
     rows = transaction.rows
     rows.execute("SAVEPOINT step")
-    kept = len(transaction.leftovers)
+    mark = transaction.mark()
     try:
         waiting.outcome = waiting.step(transaction)
     except sqlite3.Error as error:
         if not rows.in_transaction or ends_batch(error):
             raise
-        _undo_step(transaction, kept)
+        _undo_step(transaction, mark)
         waiting.error = error
     except OSError as error:
         if is_full(error):
             raise
-        _undo_step(transaction, kept)
+        _undo_step(transaction, mark)
         waiting.error = unavailable(error)
     except Exception as error:
-        _undo_step(transaction, kept)
+        _undo_step(transaction, mark)
         waiting.error = error
     else:
         rows.execute("RELEASE step")
 
 
-def _undo_step(transaction: Transaction, kept: int) -> None:
+def _undo_step(transaction: Transaction, mark: Mark) -> None:
     transaction.rows.execute("ROLLBACK TO step")
     transaction.rows.execute("RELEASE step")
-    del transaction.leftovers[kept:]
+    transaction.cut_back(mark)
 
 
 def _refuse(batch: list[_Waiting], error: Exception) -> None:

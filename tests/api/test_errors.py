@@ -209,6 +209,8 @@ def test_body_that_breaks_off_is_400(registries: Registries, name: str) -> None:
             wire.send(b"x")
             wire.socket.shutdown(socket.SHUT_WR)
             answer = wire.answer()
+            if answer.status == 102:  # on a busy machine: asked whether anybody is there still
+                answer = wire.answer()
             assert answer.status == 400
             (entry,) = json.loads(answer.body)["errors"]
             assert entry["code"] == "SIZE_INVALID"

@@ -31,6 +31,7 @@ OURS = {
     "server.tls.client_crl",
     "server.tls.crl_stale",
     "global.immutable_tags_deletable",
+    "global.untagged_grace",
     "global.upload_expiry_secs",
     "repository.*.immutable_tags_deletable",
     "auth.identity.*.password_file",

@@ -16,7 +16,7 @@ from angos_trio.oci.digest import Digest, digest_of
 from angos_trio.oci.manifest import parse_manifest
 from angos_trio.oci.names import RepositoryName, Tag
 from angos_trio.storage.connections import migrate, open_writer
-from angos_trio.storage.metadata import blobs, events, manifests, namespaces, tags
+from angos_trio.storage.metadata import blobs, events, leases, manifests, namespaces, tags
 from angos_trio.storage.metadata.manifests import PushedManifest
 from angos_trio.storage.transactions import Rows
 from tests.registry.support import image, index, numbered
@@ -195,7 +195,7 @@ def test_delete_extends_the_lease_of_what_lost_its_last_reference(
     going = put(rows, image(A))
     for body in others:
         put(rows, body)
-    blobs.extend_leases_of(rows, 1, going, 100)
+    leases.lose_manifest(rows, 1, going, 100)
 
     assert lease_of(rows, A) == expected
 
@@ -205,7 +205,7 @@ def test_references_of_another_namespace_do_not_count(rows: Rows) -> None:
     hold(rows, A, 2)
     going = put(rows, image(A))
     put(rows, image(A, config=B), 2)
-    blobs.extend_leases_of(rows, 1, going, 100)
+    leases.lose_manifest(rows, 1, going, 100)
 
     assert lease_of(rows, A) == 100
     assert lease_of(rows, A, OTHER) == 0
@@ -216,7 +216,7 @@ def test_delete_never_shortens_a_lease_and_leaves_others_alone(rows: Rows) -> No
     hold(rows, B)
     hold(rows, C)
     going = put(rows, image(A, config=B))
-    blobs.extend_leases_of(rows, 1, going, 100)
+    leases.lose_manifest(rows, 1, going, 100)
 
     assert [lease_of(rows, digest) for digest in (A, B, C)] == [500, 100, 0]
 
@@ -227,7 +227,7 @@ def test_delete_extends_the_lease_of_manifests_that_an_index_listed(rows: Rows) 
     child, shared = put(rows, numbered(1)), put(rows, numbered(2))
     going = put(rows, index(child, shared))
     put(rows, index(shared))
-    blobs.extend_leases_of(rows, 1, going, 100)
+    leases.lose_manifest(rows, 1, going, 100)
 
     found = dict(rows.execute("SELECT digest, lease_until FROM manifests"))
     assert (found[child], found[shared]) == (100, 0)

@@ -15,13 +15,23 @@ from angos_trio.oci.digest import digest_of
 from angos_trio.oci.manifest import parse_manifest
 from angos_trio.oci.names import RepositoryName, Tag
 from angos_trio.storage.connections import migrate, open_writer
-from angos_trio.storage.metadata import api_keys, blobs, manifests, namespaces, tags
+from angos_trio.storage.metadata import (
+    api_keys,
+    blobs,
+    leases,
+    manifests,
+    namespaces,
+    reclaims,
+    tags,
+)
+from angos_trio.storage.metadata.leases import Due
 from angos_trio.storage.transactions import Rows
 from tests.registry.support import image
 
 NAME = RepositoryName("team/app")
 A, B = digest_of(b"a"), digest_of(b"b")
 FACTS = parse_manifest(image(A), None)
+DUE = Due(1, 1, A)
 
 VERBS: dict[str, Callable[[Rows], object]] = {
     "namespaces.find": partial(namespaces.find, name=NAME),
@@ -30,9 +40,21 @@ VERBS: dict[str, Callable[[Rows], object]] = {
     "blobs.is_referenced": partial(blobs.is_referenced, namespace=1, digest=A),
     "blobs.holders": partial(blobs.holders, digest=A, limit=32),
     "blobs.release": partial(blobs.release, namespace=1, digest=A),
-    "blobs.extend_leases_of": partial(
-        blobs.extend_leases_of, namespace=1, manifest=A, lease_until=5
-    ),
+    "leases.due_blobs": partial(leases.due_blobs, before=9, after=DUE, limit=10),
+    "leases.due_manifests": partial(leases.due_manifests, before=9, after=DUE, limit=10),
+    "leases.untagged_manifests": partial(leases.untagged_manifests, before=9, after=DUE, limit=10),
+    "leases.hold_of_blob": partial(leases.hold_of_blob, due=DUE, gone=(), has_upload=False),
+    "leases.hold_of_manifest": partial(leases.hold_of_manifest, due=DUE, gone=(), has_upload=False),
+    "leases.is_tagged_through": partial(leases.is_tagged_through, name=NAME, digest=A),
+    "leases.keep_blob": partial(leases.keep_blob, due=DUE, lease_until=0),
+    "leases.keep_manifest": partial(leases.keep_manifest, due=DUE, lease_until=0, untagged_at=None),
+    "leases.renew_manifest": partial(leases.renew_manifest, namespace=1, digest=A, lease_until=5),
+    "leases.lose_tag": partial(leases.lose_tag, namespace=1, digest=A, now=1, lease_until=5),
+    "leases.lose_manifest": partial(leases.lose_manifest, namespace=1, manifest=A, lease_until=5),
+    "leases.extend": partial(leases.extend, lease_until=5, limit=10),
+    "reclaims.forget_unheld": partial(reclaims.forget_unheld, digest=A),
+    "reclaims.pending": partial(reclaims.pending, after="", limit=10),
+    "reclaims.settle": partial(reclaims.settle, digest=A),
     "manifests.find_by_digest": partial(manifests.find_by_digest, name=NAME, digest=A),
     "manifests.find_by_tag": partial(manifests.find_by_tag, name=NAME, tag=Tag("v1")),
     "manifests.read_body": partial(manifests.read_body, digest=A),
@@ -121,6 +143,9 @@ def test_verb_reads_its_rows_in_their_order(rows: sqlite3.Connection, name: str)
         ),
         ("manifests.find_by_tag", "PRIMARY KEY", "namespace=? AND name=?"),
         ("blobs.is_referenced", "manifest_references_by_digest", "namespace=? AND digest=?"),
+        ("leases.due_blobs", "namespace_blobs_by_lease", "lease_until>? AND lease_until<?"),
+        ("leases.due_manifests", "manifests_by_lease", "lease_until>? AND lease_until<?"),
+        ("leases.untagged_manifests", "manifests_untagged", "untagged_at>? AND untagged_at<?"),
         ("api_keys.find", "PRIMARY KEY", "id=?"),
         ("api_keys.list_after", "PRIMARY KEY", "id>?"),
     ],
@@ -164,8 +189,8 @@ def fill(rows: sqlite3.Connection, tag_count: int, namespace_count: int) -> None
     )
     rows.execute("INSERT INTO namespace_blobs SELECT id, ?, 0 FROM namespaces", (A,))
     rows.execute(
-        "INSERT INTO manifests SELECT id, ?, 'a/b', 'image', 'a/b', NULL, 1, '{}', 1, '', 0 "
-        "FROM namespaces",
+        "INSERT INTO manifests SELECT id, ?, 'a/b', 'image', 'a/b', NULL, 1, '{}', 1, '', 0, "
+        "NULL, 0 FROM namespaces",
         (digest,),
     )
     rows.executemany(
@@ -177,7 +202,7 @@ def fill(rows: sqlite3.Connection, tag_count: int, namespace_count: int) -> None
         ((f"sha256:{number:064x}",) for number in range(tag_count)),
     )
     rows.executemany(
-        "INSERT INTO manifests VALUES (1, ?, 'a/b', 'image', ?, ?, 1, '{}', 1, '', 0)",
+        "INSERT INTO manifests VALUES (1, ?, 'a/b', 'image', ?, ?, 1, '{}', 1, '', 0, NULL, 0)",
         (
             (f"sha256:{number:064x}", "rare/x" if number % 1000 == 0 else "often/x", A)
             for number in range(tag_count)

@@ -68,27 +68,19 @@ def holders(rows: Rows, digest: Digest, limit: int) -> list[RepositoryName]:
     return [RepositoryName(row[0]) for row in found]
 
 
+def size_and_holders(rows: Rows, digest: Digest) -> tuple[int, int]:
+    """The bytes of a blob, and how many namespaces hold it."""
+    row = rows.execute(
+        "SELECT (SELECT size FROM blobs WHERE digest = ?), "
+        "(SELECT count(*) FROM namespace_blobs WHERE digest = ?)",
+        (digest, digest),
+    ).fetchone()
+    return row[0] or 0, row[1]
+
+
 def release(rows: Rows, namespace: int, digest: Digest) -> bool:
     """End the namespace's hold; False when it had none."""
     cursor = rows.execute(
         "DELETE FROM namespace_blobs WHERE namespace = ? AND digest = ?", (namespace, digest)
     )
     return cursor.rowcount > 0
-
-
-def extend_leases_of(rows: Rows, namespace: int, manifest: Digest, lease_until: int) -> None:
-    """Before a manifest goes: keep for a while what nothing else in the namespace refers to.
-
-    A reference keeps whatever stands under its digest, a blob or a manifest.
-    """
-    for table in ("namespace_blobs", "manifests"):
-        rows.execute(
-            f"UPDATE {table} SET lease_until = max(lease_until, ?) "
-            "WHERE namespace = ? AND digest IN ("
-            "SELECT r.digest FROM manifest_references r "
-            "WHERE r.namespace = ? AND r.manifest = ? AND NOT EXISTS ("
-            "SELECT 1 FROM manifest_references o "
-            "WHERE o.namespace = r.namespace AND o.digest = r.digest "
-            "AND o.manifest <> r.manifest))",
-            (lease_until, namespace, namespace, manifest),
-        )

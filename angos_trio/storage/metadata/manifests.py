@@ -15,11 +15,12 @@ from angos_trio.storage.transactions import Rows
 
 @dataclass(frozen=True, slots=True)
 class StoredManifest:
-    """A manifest that a namespace holds: size in bytes."""
+    """A manifest that a namespace holds: size in bytes, lease in epoch seconds."""
 
     digest: Digest
     media_type: str
     size: int
+    lease_until: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,22 +85,22 @@ def _push_again(rows: Rows, namespace: int, pushed: PushedManifest) -> None:
 def find_by_digest(rows: Rows, name: RepositoryName, digest: Digest) -> StoredManifest | None:
     """The manifest, if the namespace holds it."""
     row = rows.execute(
-        "SELECT m.media_type, m.size FROM namespaces n "
+        "SELECT m.media_type, m.size, m.lease_until FROM namespaces n "
         "JOIN manifests m ON m.namespace = n.id AND m.digest = ? WHERE n.name = ?",
         (digest, name),
     ).fetchone()
-    return None if row is None else StoredManifest(digest, row[0], row[1])
+    return None if row is None else StoredManifest(digest, *row)
 
 
 def find_by_tag(rows: Rows, name: RepositoryName, tag: Tag) -> StoredManifest | None:
     """The manifest that a tag points to."""
     row = rows.execute(
-        "SELECT m.digest, m.media_type, m.size FROM namespaces n "
+        "SELECT m.digest, m.media_type, m.size, m.lease_until FROM namespaces n "
         "JOIN tags t ON t.namespace = n.id AND t.name = ? "
         "JOIN manifests m ON m.namespace = n.id AND m.digest = t.digest WHERE n.name = ?",
         (tag, name),
     ).fetchone()
-    return None if row is None else StoredManifest(Digest(row[0]), row[1], row[2])
+    return None if row is None else StoredManifest(Digest(row[0]), *row[1:])
 
 
 def read_body(rows: Rows, digest: Digest) -> bytes | None:
@@ -178,6 +179,23 @@ def list_referrers(
         if used > REFERRERS_PAGE_BYTES and len(referrers) > 1:
             break
     return referrers
+
+
+def references_of(rows: Rows, namespace: int, digest: Digest) -> list[Digest]:
+    """What a manifest of the namespace names."""
+    found = rows.execute(
+        "SELECT digest FROM manifest_references WHERE namespace = ? AND manifest = ?",
+        (namespace, digest),
+    )
+    return [Digest(row[0]) for row in found]
+
+
+def referrers_of(rows: Rows, namespace: int, digest: Digest) -> list[Digest]:
+    """The manifests of the namespace whose subject this is."""
+    found = rows.execute(
+        "SELECT digest FROM manifests WHERE namespace = ? AND subject = ?", (namespace, digest)
+    )
+    return [Digest(row[0]) for row in found]
 
 
 def find_subject(rows: Rows, namespace: int, digest: Digest) -> tuple[str | None] | None:

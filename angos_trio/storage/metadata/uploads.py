@@ -76,6 +76,11 @@ def count_of(rows: Rows, limit_key: str) -> int:
     return int(row[0])
 
 
+def namespaces(rows: Rows) -> list[str]:
+    """The namespaces that take an upload."""
+    return [row[0] for row in rows.execute("SELECT DISTINCT namespace FROM uploads")]
+
+
 def claim(rows: Rows, session: SessionId, held_by: str | None, holder: str, now: float) -> bool:
     """Hold an open session that is still held by whom the caller saw, or by nobody."""
     cursor = rows.execute(
