@@ -38,6 +38,8 @@ class Action(StrEnum):
     METRICS = "metrics"
     HEALTH = "healthz"
     READINESS = "readyz"
+    GET_COLLECTION = "get-gc"
+    RUN_COLLECTION = "run-gc"
     LIST_API_KEYS = "list-api-keys"
     CREATE_API_KEY = "create-api-key"
     DELETE_API_KEY = "delete-api-key"

@@ -233,6 +233,14 @@ COLLECT_REST: Final = 2.0
 """and then everybody else has so many times as long."""
 PREVIEW_MAX: Final = 200_000
 """Manifests and blobs that a preview of a collection counts."""
+TALLIED_MAX: Final = 100_000
+"""Rows that a report adds up for each of its lines."""
+EXPLAINED_MAX: Final = 100
+"""Namespaces that an explanation tells of."""
+TASK_LOOK_SECS: Final = 1.0
+"""Between two looks whether another process wishes for a run."""
+HURRIED_LEASE_SECS: Final = 300
+"""A collection that does not wait for leases keeps what was pushed or promised this lately."""
 CLOCK_STEP_SECS: Final = 5.0
 """A wall clock that goes ahead of the monotonic one by this was set."""
 UPLOAD_LOOK_SECS: Final = 60

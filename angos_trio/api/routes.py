@@ -9,6 +9,7 @@ from angos_trio.api.context import Runtime
 from angos_trio.api.keys import Keys
 from angos_trio.api.listings import Listings
 from angos_trio.api.manifests import Manifests
+from angos_trio.api.reclaiming import Reclaiming
 from angos_trio.api.status import Status
 from angos_trio.api.token import Tokens
 from angos_trio.api.uploads import Uploads
@@ -59,6 +60,7 @@ def build_routes(runtime: Runtime) -> RouteTable:
                 "/v2/{name}/referrers/{digest}",
                 {"GET": Operation(Action.GET_REFERRERS, listings.referrers)},
             ),
+            *_housekeeping(runtime),
             Route(
                 "/token",
                 {
@@ -101,6 +103,20 @@ def build_health_routes(runtime: Runtime, *, has_metrics: bool) -> RouteTable:
         metrics = Operation(Action.METRICS, status.metrics, Admission.PUBLIC)
         routes.append(Route("/metrics", {"GET": metrics}))
     return RouteTable(routes)
+
+
+def _housekeeping(runtime: Runtime) -> list[Route]:
+    """What is done about space, for whom policies let."""
+    reclaiming = Reclaiming(runtime)
+    return [
+        Route(
+            "/v2/_ext/_gc",
+            {
+                "GET": Operation(Action.GET_COLLECTION, reclaiming.get),
+                "POST": Operation(Action.RUN_COLLECTION, reclaiming.start),
+            },
+        )
+    ]
 
 
 def _probes(status: Status, readiness: Admission) -> list[Route]:

@@ -23,11 +23,11 @@ from angos_trio.app.building import (
     users_of,
 )
 from angos_trio.app.certificates import follow_files, open_tls, secured
+from angos_trio.app.housekeeping import housekeeping_of
 from angos_trio.app.plan import Plan
 from angos_trio.app.reload import ReadAgain, Serving, reload_alone, serve_by
-from angos_trio.app.services import report_alive, run_services, services_of
+from angos_trio.app.services import report_alive, run_services
 from angos_trio.errors import OperatorError
-from angos_trio.maintenance.collect import Collector
 from angos_trio.registry.push_blob import complete_interrupted
 from angos_trio.server.serve import serve
 from angos_trio.server.sockets import (
@@ -111,8 +111,8 @@ async def _serve(
             services.start_soon(storage.sessions.run)
             services.start_soon(report_alive, storage, worker_name(0))
             services.start_soon(doors.last_uses.run)
-            collector = Collector(registry, lambda: serving.plan.collection)
-            wanted = services_of(registry, lambda: serving.expiry_secs, collector)
+            keeping = housekeeping_of(runtime, lambda: serving.runtime.registry)
+            wanted = keeping.services(lambda: serving.expiry_secs)
             services.start_soon(run_services, storage, wanted)
             services.start_soon(follow, serving, storage, sockets)
             services.start_soon(serve_probes, plan, runtime, probes)

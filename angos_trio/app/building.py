@@ -23,6 +23,7 @@ from angos_trio.config.model import Config
 from angos_trio.http.application import Application
 from angos_trio.http.gate import Gate
 from angos_trio.limits import REPORT_SECS_MAX
+from angos_trio.maintenance.tasks import Tasks
 from angos_trio.oci.codes import OciError
 from angos_trio.policy.immutability import TagRules
 from angos_trio.registry.context import Limits, Registry
@@ -70,7 +71,8 @@ def build_runtime(registry: Registry) -> Runtime:
             is_writable=lambda: int(storage.broken is None),
         )
     )
-    return Runtime(registry, metrics, readiness_of(storage))
+    tasks = Tasks(storage.shared, registry.now)
+    return Runtime(registry, metrics, readiness_of(storage), tasks)
 
 
 def build_application(runtime: Runtime, gate: Gate, worker: str | None = None) -> Application:

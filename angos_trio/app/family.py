@@ -31,6 +31,7 @@ from angos_trio.app.building import (
     users_of,
 )
 from angos_trio.app.certificates import follow_files, load_tls, open_tls, secured
+from angos_trio.app.housekeeping import housekeeping_of
 from angos_trio.app.plan import Plan
 from angos_trio.app.reload import (
     ReadAgain,
@@ -42,12 +43,11 @@ from angos_trio.app.reload import (
     tell_refused,
     tell_reloaded,
 )
-from angos_trio.app.services import STEWARD, report_alive, run_services, services_of
+from angos_trio.app.services import STEWARD, report_alive, run_services
 from angos_trio.auth.remembered import Remembered
 from angos_trio.config.reload import decode, encode
 from angos_trio.errors import OperatorError
 from angos_trio.limits import CHILD_ALIVE_SECS
-from angos_trio.maintenance.collect import Collector
 from angos_trio.registry.push_blob import complete_interrupted
 from angos_trio.server.link import Drop, Link, Offer, Take
 from angos_trio.server.serve import serve
@@ -255,13 +255,12 @@ async def _look_after(family: _Family, link: Link) -> None:
     _name_process(family, STEWARD)
     with stop_signals(signal.SIGTERM, HURRY_SIGNAL) as signals:
         async with join_storage(plan.storage, family.files, processes=plan.workers) as storage:
-            registry = build_registry(plan, storage)
-            runtime = build_runtime(registry)
+            runtime = build_runtime(build_registry(plan, storage))
             tls = await trio.to_thread.run_sync(open_tls, plan.tls)
             serving = serve_by(plan, runtime, doors_of(storage, tls), STEWARD)
             operator = build_operator_application(runtime, lambda: users_of(serving.plan.config))
-            collector = Collector(registry, lambda: serving.plan.collection)
-            services_wanted = services_of(registry, lambda: serving.expiry_secs, collector)
+            keeping = housekeeping_of(runtime, lambda: serving.runtime.registry)
+            services_wanted = keeping.services(lambda: serving.expiry_secs)
             async with trio.open_nursery() as services:
                 services.start_soon(_be_alive, link)
                 services.start_soon(storage.sessions.run)

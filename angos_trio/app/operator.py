@@ -20,6 +20,7 @@ from angos_trio.app.building import (
     build_runtime,
     users_of,
 )
+from angos_trio.app.housekeeping import housekeeping_of
 from angos_trio.app.plan import Plan
 from angos_trio.errors import OperatorError
 from angos_trio.limits import COMMAND_POLL_SECS, COMMAND_WAIT_SECS_MAX, CONTROL_SECS_MAX
@@ -31,6 +32,7 @@ from angos_trio.server.connection import AsgiApp
 from angos_trio.server.sockets import unix_address
 from angos_trio.storage.directory import DataDirectory, owner_of, try_instance_lock
 from angos_trio.storage.store import begin_storage
+from angos_trio.storage.uploads import only_error
 
 Outcome = TypeVar("Outcome")
 Ask = Callable[[Request], Awaitable[Answer]]
@@ -93,7 +95,15 @@ async def _alone(plan: Plan, work: Work[Outcome]) -> Outcome:
         await complete_interrupted(registry, storage.interrupted)
         runtime = build_runtime(registry)
         application = build_operator_application(runtime, lambda: users_of(plan.config))
-        return await work(partial(answer_of, application))
+        keeping = housekeeping_of(runtime, lambda: registry)
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(keeping.carry_out)
+                outcome = await work(partial(answer_of, application))
+                nursery.cancel_scope.cancel()
+        except BaseExceptionGroup as group:
+            raise only_error(group) from None
+        return outcome
 
 
 async def answer_of(application: AsgiApp, request: Request) -> Answer:

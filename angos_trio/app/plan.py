@@ -14,7 +14,6 @@ from angos_trio.auth.access import Access
 from angos_trio.config.model import Config, Global, Repository
 from angos_trio.config.values import compile_exclusions, is_loopback, parse_size
 from angos_trio.limits import WORKERS_MAX
-from angos_trio.maintenance.collect import CollectionRules
 from angos_trio.policy.immutability import TagRule, TagRules
 from angos_trio.registry.context import Limits
 from angos_trio.server.serve import ServeOptions
@@ -35,7 +34,6 @@ class Plan:
     tls: TlsFiles | None
     storage: StorageSettings
     limits: Limits
-    collection: CollectionRules
     tag_rules: TagRules
     serve: ServeOptions
     workers: int
@@ -105,8 +103,8 @@ def make_plan(config: Config, *, is_configured: bool = False) -> Plan:
             blob_bytes_max=parse_size(settings.max_blob_size, "global.max_blob_size"),
             uploads_per_caller_max=config.server.max_uploads_per_caller,
             lease_secs=settings.gc_grace_secs,
+            untagged_secs=settings.untagged_grace,
         ),
-        collection=CollectionRules(settings.gc_grace_secs, settings.untagged_grace),
         tag_rules=_tag_rules(config),
         serve=ServeOptions(
             stall_secs=config.server.stall_timeout,

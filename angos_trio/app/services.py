@@ -19,7 +19,6 @@ from angos_trio.limits import (
     REPORT_SECS,
     SWEEP_SECS,
 )
-from angos_trio.maintenance.collect import Collector
 from angos_trio.oci.codes import OciError
 from angos_trio.registry.context import Registry
 from angos_trio.registry.push_blob import complete_interrupted
@@ -86,19 +85,6 @@ async def refill(registry: Registry) -> None:
 
 
 Services = Mapping[str, Callable[[], Awaitable[None]]]
-
-
-def services_of(
-    registry: Registry, expiry_secs: Callable[[], int], collector: Collector
-) -> Services:
-    """The steward's services by name."""
-    return {
-        "collect": collector.run,
-        "expire": partial(expire, registry, expiry_secs),
-        "recover": partial(recover, registry),
-        "prune": partial(prune, registry),
-        "refill": partial(refill, registry),
-    }
 
 
 async def run_services(storage: Storage, wanted: Services) -> None:

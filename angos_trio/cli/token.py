@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 from urllib.parse import quote, urlencode
 
-import trio
-
-from angos_trio.app.operator import Ask, as_operator
-from angos_trio.app.plan import make_plan
-from angos_trio.cli.serve import PRIVATE_UMASK
+from angos_trio.app.operator import Ask
+from angos_trio.cli.asking import Place, document_of, plain, run, time_of
 from angos_trio.clock import epoch_seconds
-from angos_trio.config.overrides import load_with_overrides
 from angos_trio.errors import OperatorError
-from angos_trio.net.control import Answer, Request
-from angos_trio.telemetry import log
+from angos_trio.net.control import Request
 
-Outcome = TypeVar("Outcome")
 Key = dict[str, Any]
 """A key as the registry tells of it; see `GET /v2/_ext/_keys` in docs/api.md."""
 
@@ -42,14 +34,6 @@ _COLUMNS: Final = (
     "REPOSITORIES",
     "ACTIONS",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where the registry is: its configuration, and a data directory over the configuration's."""
-
-    files: Sequence[str]
-    data_dir: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +57,8 @@ def create(place: Place, wanted: Wanted) -> int:
         "actions": list(wanted.actions),
     }
     request = Request("POST", _KEYS, json.dumps(document).encode())
-    key: Key = _run(place, partial(_create, request))
-    ends = "never expires" if key["expires_at"] is None else f"expires {_time(key['expires_at'])}"
+    key: Key = run(place, partial(_create, request))
+    ends = "never expires" if key["expires_at"] is None else f"expires {time_of(key['expires_at'])}"
     reach = f"repositories: {_list(key['repositories'])}; actions: {_list(key['actions'])}"
     print(
         f"{_described(key)}, {ends}; {reach}; the key is not shown again",
@@ -87,7 +71,7 @@ def create(place: Place, wanted: Wanted) -> int:
 
 def list_(place: Place, *, as_json: bool) -> int:
     """Print what is known of every key, the owners in their order."""
-    keys = sorted(_run(place, _every_key), key=lambda key: (key["owner"], key["name"]))
+    keys = sorted(run(place, _every_key), key=lambda key: (key["owner"], key["name"]))
     if as_json:
         print(json.dumps(keys, indent=2))
     else:
@@ -98,12 +82,12 @@ def list_(place: Place, *, as_json: bool) -> int:
 
 def revoke(place: Place, id_or_name: str) -> int:
     """End a key, at once and in every process."""
-    print(f"revoked {_described(_run(place, partial(_revoke, id_or_name)))}")
+    print(f"revoked {_described(run(place, partial(_revoke, id_or_name)))}")
     return 0
 
 
 async def _create(request: Request, ask: Ask) -> Key:
-    made: Key = _document(await ask(request))
+    made: Key = document_of(await ask(request))
     return made
 
 
@@ -113,7 +97,7 @@ async def _every_key(ask: Ask) -> list[Key]:
     while True:
         query = urlencode({"n": str(_PAGE), "last": last})
         answer = await ask(Request("GET", f"{_KEYS}?{query}"))
-        found: list[Key] = _document(answer)["keys"]
+        found: list[Key] = document_of(answer)["keys"]
         keys += found
         if "link" not in answer.headers or not found:
             return keys
@@ -122,7 +106,7 @@ async def _every_key(ask: Ask) -> list[Key]:
 
 async def _revoke(id_or_name: str, ask: Ask) -> Key:
     key = find_key(await _every_key(ask), id_or_name)
-    _document(await ask(Request("DELETE", f"{_KEYS}/{quote(key['id'], safe='')}")))
+    document_of(await ask(Request("DELETE", f"{_KEYS}/{quote(key['id'], safe='')}")))
     return key
 
 
@@ -133,7 +117,7 @@ def find_key(keys: Sequence[Key], id_or_name: str) -> Key:
     if not found:
         raise OperatorError(f"there is no key {id_or_name!a}; token list shows them all")
     if len(found) > 1:
-        each = ", ".join(f"{key['id']} of {_plain(key['owner'])}" for key in found)
+        each = ", ".join(f"{key['id']} of {plain(key['owner'])}" for key in found)
         raise OperatorError(f"several keys are called {id_or_name}: {each}; give the id")
     return found[0]
 
@@ -164,48 +148,18 @@ def _row(key: Key, now: int) -> tuple[str, ...]:
     return (
         key["name"],
         key["id"],
-        _plain(key["owner"]),
-        _time(key["created_at"]),
-        "never" if expires is None else _time(expires) + (" (expired)" if has_expired else ""),
-        "never" if used is None else _time(used),
+        plain(key["owner"]),
+        time_of(key["created_at"]),
+        "never" if expires is None else time_of(expires) + (" (expired)" if has_expired else ""),
+        "never" if used is None else time_of(used),
         _list(key["repositories"]),
         _list(key["actions"]),
     )
 
 
 def _described(key: Key) -> str:
-    return f"key {key['name']} ({key['id']}) of {_plain(key['owner'])}"
+    return f"key {key['name']} ({key['id']}) of {plain(key['owner'])}"
 
 
 def _list(items: Sequence[str]) -> str:
     return ",".join(items) or "all"
-
-
-def _time(at: int) -> str:
-    """Epoch seconds as RFC 3339 without seconds, in UTC."""
-    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%MZ}"
-
-
-def _plain(text: str) -> str:
-    """Names of users are any text: what a terminal could take for more is shown spelled out."""
-    return text if text.isprintable() else ascii(text)
-
-
-def _document(answer: Answer) -> Any:
-    """The JSON of an answer. Raises OperatorError with the registry's reason for a refusal."""
-    try:
-        document = json.loads(answer.body) if answer.body else {}
-        if answer.status < 400:
-            return document
-        raise OperatorError(str(document["errors"][0]["message"]))
-    except (ValueError, LookupError, TypeError):
-        raise OperatorError(f"the registry answers {answer.status}, which says nothing") from None
-
-
-def _run(place: Place, work: Callable[[Ask], Awaitable[Outcome]]) -> Outcome:
-    """Ask the registry of a place, running or not."""
-    config = load_with_overrides(place.files, None, place.data_dir).config
-    plan = make_plan(config, is_configured=bool(place.files))
-    os.umask(PRIVATE_UMASK)
-    log.configure("warning")
-    return trio.run(as_operator, plan, work)

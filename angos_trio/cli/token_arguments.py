@@ -9,7 +9,7 @@ from angos_trio.cli.arguments import add_command, add_config, add_data_dir, file
 
 if TYPE_CHECKING:
     from angos_trio.cli.arguments import Commands
-    from angos_trio.cli.token import Place
+    from angos_trio.cli.asking import Place
 
 EXPIRES_DEFAULT: Final = "90d"
 """Of a key for which nothing else was asked: who forgets it is not bound to it for ever."""
@@ -75,6 +75,6 @@ def _revoke(parsed: argparse.Namespace) -> int:
 
 
 def _place(parsed: argparse.Namespace) -> Place:
-    from angos_trio.cli.token import Place
+    from angos_trio.cli.asking import Place
 
     return Place(files_of(parsed), parsed.data_dir)

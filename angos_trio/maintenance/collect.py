@@ -64,16 +64,9 @@ class Collected:
         return bool(self.manifests or self.holds or self.blobs)
 
 
-@dataclass(frozen=True, slots=True)
-class CollectionRules:
-    """Seconds that a lease lasts, and that untagged manifests are kept (None: for ever)."""
-
-    lease_secs: int
-    untagged_secs: int | None
-
-    def terms(self, now: int, *, early_secs: int = 0) -> Terms:
-        """The same at a time."""
-        return Terms(now, early_secs, self.untagged_secs)
+def terms_of(registry: Registry, *, early_secs: int = 0) -> Terms:
+    """The rules of a collection that begins now."""
+    return Terms(registry.now(), early_secs, registry.limits.untagged_secs)
 
 
 @dataclass(slots=True)
@@ -87,10 +80,10 @@ class _Looked:
 
 @dataclass(slots=True)
 class Collector:
-    """One for the instance. `monotonic` is the clock that nobody sets."""
+    """One for the instance. `current` gives the registry with the limits in force; `monotonic` is
+    the clock that nobody sets."""
 
-    registry: Registry
-    rules: Callable[[], CollectionRules]
+    current: Callable[[], Registry]
     monotonic: Callable[[], float] = time.monotonic
     _turn: trio.Lock = field(default_factory=trio.Lock)
     _clocks: tuple[int, float] | None = None
@@ -108,11 +101,11 @@ class Collector:
             await self._notice_clock()
             found = Collected()
             await self._settle()
-            terms = self.rules().terms(self.registry.now(), early_secs=early_secs)
+            terms = terms_of(self.current(), early_secs=early_secs)
             while await self._pass(terms, found):
                 await trio.lowlevel.checkpoint()
             await self._settle()
-            await self.registry.storage.empty_trash()
+            await self.current().storage.empty_trash()
             if found.is_any:
                 _log.info(
                     "collected",
@@ -132,7 +125,7 @@ class Collector:
 
     async def _notice_clock(self) -> None:
         """A clock that was set may have ended every lease: all begin anew."""
-        clocks = self.registry.now(), self.monotonic()
+        clocks = self.current().now(), self.monotonic()
         before, self._clocks = self._clocks, clocks
         if before is None:
             return
@@ -140,13 +133,13 @@ class Collector:
         if abs(step_secs) < CLOCK_STEP_SECS:
             return
         _log.warning("clock.stepped", secs=round(step_secs))
-        lease_until = clocks[0] + self.rules().lease_secs
+        lease_until = clocks[0] + self.current().limits.lease_secs
 
         def step(transaction: Transaction) -> int:
             return leases.extend(transaction.rows, lease_until, COLLECT_ROWS)
 
         try:
-            while await self.registry.storage.write(step):
+            while await self.current().storage.write(step):
                 await trio.lowlevel.checkpoint()
         except BaseException:
             self._clocks = before  # it is noticed again
@@ -157,16 +150,16 @@ class Collector:
         after = ""
         while True:
             find = partial(reclaims.pending, after=after, limit=COLLECT_ROWS)
-            pending = await self.registry.storage.read(find)
+            pending = await self.current().storage.read(find)
             if not pending:
                 return
-            await self.registry.storage.write(partial(settle, digests=pending))
+            await self.current().storage.write(partial(settle, digests=pending))
             after = pending[-1]
 
     async def _pass(self, terms: Terms, found: Collected) -> bool:
         """Look at all that is due once; whether manifests went, whose parts may be due now."""
         before = found.manifests
-        look_secs = min(UPLOAD_LOOK_SECS, self.rules().lease_secs)
+        look_secs = min(UPLOAD_LOOK_SECS, self.current().limits.lease_secs)
         await self._sweep(_Manifests(terms, look_secs), found)
         if terms.untagged_secs is not None:
             await self._sweep(_Untagged(terms, look_secs), found)
@@ -174,7 +167,7 @@ class Collector:
         return found.manifests > before
 
     async def _sweep(self, sweep: _Sweep, found: Collected) -> None:
-        storage, after = self.registry.storage, FIRST
+        storage, after = self.current().storage, FIRST
         while await storage.read(partial(sweep.due, after=after, limit=1)):
             uploading = await storage.sessions.namespaces()
             step = partial(self._step, sweep=sweep, after=after, uploading=uploading)

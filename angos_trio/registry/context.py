@@ -17,6 +17,8 @@ class Limits:
     blob_bytes_max: int
     uploads_per_caller_max: int
     lease_secs: int
+    untagged_secs: int | None = None
+    """How long a manifest without a tag is kept; None: until somebody deletes it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,15 @@ CREATE TABLE services (
     failures INTEGER NOT NULL DEFAULT 0,
     seen_at REAL NOT NULL
 ) WITHOUT ROWID;
+CREATE TABLE tasks (
+    name TEXT PRIMARY KEY,
+    number INTEGER NOT NULL DEFAULT 1,
+    state TEXT NOT NULL DEFAULT 'wanted',
+    options TEXT NOT NULL,
+    wanted_at INTEGER NOT NULL,
+    ended_at INTEGER,
+    outcome TEXT NOT NULL DEFAULT '{}'
+) WITHOUT ROWID;
 """
 
 

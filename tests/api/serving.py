@@ -13,6 +13,7 @@ import trio
 
 from angos_trio.app.authentication import doors_of
 from angos_trio.app.building import build_operator_application, build_runtime, users_of
+from angos_trio.app.housekeeping import housekeeping_of
 from angos_trio.app.plan import Plan
 from angos_trio.app.reload import serve_by
 from angos_trio.oci.digest import Digest
@@ -110,7 +111,11 @@ class _Opened:
             built: AsgiApp = serve_by(self.plan, runtime, doors_of(storage), "worker-1").application
             if self.is_for_operator:
                 built = build_operator_application(runtime, lambda: users_of(self.plan.config))
-            yield built if self.sends_files else _without_extensions(built)
+            keeping = housekeeping_of(runtime, lambda: self.core)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(keeping.carry_out)
+                yield built if self.sends_files else _without_extensions(built)
+                nursery.cancel_scope.cancel()
 
 
 def _without_extensions(application: AsgiApp) -> AsgiApp:

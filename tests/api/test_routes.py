@@ -12,12 +12,11 @@ import pytest
 from angos_trio.api.context import Runtime
 from angos_trio.api.routes import build_routes
 from angos_trio.app import building
-from angos_trio.app.building import readiness_of
+from angos_trio.app.building import build_runtime
 from angos_trio.http.call import Call
 from angos_trio.http.reply import Reply
 from angos_trio.http.routing import Operation, Route, RouteTable
 from angos_trio.identity import Action
-from angos_trio.telemetry.metrics import Metrics
 from tests.api.client import Client, expect_error
 from tests.api.serving import ServedRegistry, serving
 from tests.factories import make_blob, make_image, make_name
@@ -50,6 +49,7 @@ ANSWERS: dict[str, dict[str, tuple[int, str | None]]] = {
     },
     "/v2/{name}/tags/list": {"GET": (404, "NAME_UNKNOWN")},
     "/v2/{name}/referrers/{digest}": {"GET": (200, None)},
+    "/v2/_ext/_gc": {"GET": (200, None), "POST": (202, None)},
     "/token": {"GET": (404, "NAME_UNKNOWN"), "POST": (415, "UNSUPPORTED")},
     "/health": {"GET": (200, None)},
     "/healthz": {"GET": (200, None)},
@@ -70,9 +70,7 @@ def path_of(template: str, **values: str) -> str:
 
 
 def test_the_table_of_this_test_has_every_route(registry: ServedRegistry) -> None:
-    routes = build_routes(
-        Runtime(registry.core, Metrics(), readiness_of(registry.core.storage))
-    ).routes
+    routes = build_routes(build_runtime(registry.core)).routes
 
     assert {route.template for route in routes} == set(ANSWERS)
 

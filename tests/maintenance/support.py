@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from angos_trio.maintenance.collect import CollectionRules, Collector
+from angos_trio.maintenance.collect import Collector
 from angos_trio.registry.context import Registry
-from tests.registry.support import LEASE_SECS, Clock
+from tests.registry.support import Clock
 from tests.storage.support import rows_of
 
 
 @dataclass
 class Rules:
-    """The rules of a test, which may change on the way."""
+    """How long untagged manifests are kept, which may change on the way."""
 
-    lease_secs: int = LEASE_SECS
     untagged_secs: int | None = None
-
-    def __call__(self) -> CollectionRules:
-        return CollectionRules(self.lease_secs, self.untagged_secs)
 
 
 def collector_of(registry: Registry, clock: Clock, rules: Rules | None = None) -> Collector:
     """A collector whose two clocks go together: only `clock` is set."""
-    return Collector(registry, rules or Rules(), monotonic=lambda: float(clock.now))
+    given = rules or Rules()
+
+    def current() -> Registry:
+        limits = replace(registry.limits, untagged_secs=given.untagged_secs)
+        return replace(registry, limits=limits)
+
+    return Collector(current, monotonic=lambda: float(clock.now))
 
 
 def held(root: Path) -> set[str]:

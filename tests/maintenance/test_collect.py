@@ -11,7 +11,7 @@ import trio
 import trio.testing
 
 from angos_trio.limits import COLLECT_ROWS, UPLOAD_LOOK_SECS
-from angos_trio.maintenance.collect import Collected, Collector
+from angos_trio.maintenance.collect import Collected, Collector, terms_of
 from angos_trio.maintenance.preview import preview
 from angos_trio.oci.codes import Code
 from angos_trio.oci.digest import Digest, digest_of
@@ -67,7 +67,7 @@ def played(
 
 async def collected(registry: Registry, collector: Collector, early_secs: int = 0) -> Collected:
     """What a run gives back, after a preview that must have said the same."""
-    terms = collector.rules().terms(registry.now(), early_secs=early_secs)
+    terms = terms_of(collector.current(), early_secs=early_secs)
     expected = await preview(registry.storage, terms)
     found = await collector.collect(early_secs=early_secs)
     assert expected.is_whole
@@ -376,7 +376,7 @@ def test_clock_that_was_set_ends_no_lease(root: Path) -> None:
     async def test() -> None:
         clock, monotonic = Clock(), Clock(0)
         async with opened_registry(root, clock=clock) as registry:
-            collector = Collector(registry, Rules(), monotonic=lambda: float(monotonic.now))
+            collector = Collector(lambda: registry, monotonic=lambda: float(monotonic.now))
             await push_bytes(registry, b"layer")
             await collector.collect()
             clock.now += 100 * LATER

@@ -128,6 +128,79 @@ def is_tagged_through(rows: Rows, name: RepositoryName, digest: Digest) -> bool:
     return row is not None
 
 
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How many, with how many bytes, and the first and the last of their times; `is_whole` is False
+    where there are more than were looked at."""
+
+    count: int
+    bytes: int
+    first: int | None
+    last: int | None
+    is_whole: bool
+
+
+_SIZE_OF_BLOB = "(SELECT size FROM blobs b WHERE b.digest = h.digest)"
+_HAS_TAG = "EXISTS (SELECT 1 FROM tags t WHERE t.namespace = h.namespace AND t.digest = h.digest)"
+
+
+def tally_blobs(rows: Rows, namespace: int | None, limit: int) -> Tally:
+    """Holds on blobs that no manifest names, by the ends of their leases."""
+    return _tally(rows, "namespace_blobs", "lease_until", _SIZE_OF_BLOB, namespace, limit)
+
+
+def tally_manifests(rows: Rows, namespace: int | None, limit: int) -> Tally:
+    """Manifests without a tag that no other names, by the ends of their leases."""
+    return _tally(rows, "manifests", "lease_until", "size", namespace, limit)
+
+
+def tally_untagged(rows: Rows, namespace: int | None, limit: int) -> Tally:
+    """Manifests without a tag that no other names and whose lease is over, by when they lost it."""
+    return _tally(rows, "manifests", "untagged_at", "size", namespace, limit)
+
+
+def _tally(
+    rows: Rows, table: str, column: str, size: str, namespace: int | None, limit: int
+) -> Tally:
+    where = "" if namespace is None else "AND namespace = ? "
+    leased = "AND lease_until = 0 " if column == "untagged_at" else ""
+    tagged = "" if table == "namespace_blobs" else f"AND NOT {_HAS_TAG} "
+    row = rows.execute(
+        f"SELECT count(*), coalesce(sum({size}), 0), min(at), max(at), (SELECT count(*) FROM ("
+        f"SELECT 1 FROM {table} WHERE {column} > 0 {leased}{where}LIMIT ?)) "
+        f"FROM (SELECT *, {column} AS at FROM {table} WHERE {column} > 0 {leased}{where}LIMIT ?) h "
+        "WHERE NOT EXISTS (SELECT 1 FROM manifest_references r "
+        f"WHERE r.namespace = h.namespace AND r.digest = h.digest) {tagged}",
+        [
+            *([] if namespace is None else [namespace]),
+            limit + 1,
+            *([] if namespace is None else [namespace]),
+            limit,
+        ],
+    ).fetchone()
+    return Tally(row[0], row[1], row[2], row[3], is_whole=row[4] <= limit)
+
+
+def holders(rows: Rows, digest: Digest, limit: int) -> list[tuple[int, bool]]:
+    """The namespaces that hold a blob, and those that hold a manifest, of this digest."""
+    found = rows.execute(
+        "SELECT namespace, 0 FROM namespace_blobs WHERE digest = ? UNION ALL "
+        "SELECT namespace, 1 FROM manifests WHERE digest = ? LIMIT ?",
+        (digest, digest, limit),
+    )
+    return [(row[0], bool(row[1])) for row in found]
+
+
+def size_of(rows: Rows, digest: Digest) -> int | None:
+    """The bytes of a blob or a manifest; None when there is neither."""
+    row = rows.execute(
+        "SELECT coalesce((SELECT size FROM blobs WHERE digest = ?), "
+        "(SELECT length(body) FROM manifest_bodies WHERE digest = ?))",
+        (digest, digest),
+    ).fetchone()
+    return None if row[0] is None else int(row[0])
+
+
 def keep_blob(rows: Rows, due: Due, lease_until: int) -> None:
     """Look at a blob again then; 0: when its last reference goes."""
     rows.execute(

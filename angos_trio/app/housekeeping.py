@@ -1,0 +1,49 @@
+"""What the steward is there for: services that go on, and runs that somebody asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from angos_trio.api.context import Runtime
+from angos_trio.app.services import Services, expire, prune, recover, refill
+from angos_trio.maintenance.collect import Collector
+from angos_trio.maintenance.runs import collect_on_request
+from angos_trio.maintenance.tasks import Work
+from angos_trio.registry.context import Registry
+
+
+@dataclass(frozen=True, slots=True)
+class Housekeeping:
+    """One for the instance. `current` gives the registry with the limits in force."""
+
+    runtime: Runtime
+    current: Callable[[], Registry]
+    collector: Collector
+
+    @property
+    def kinds(self) -> Mapping[str, Work]:
+        """What can be asked for."""
+        return {"gc": partial(collect_on_request, self.collector)}
+
+    async def carry_out(self) -> None:
+        """Carry out what is asked for, until cancelled."""
+        await self.runtime.tasks.run(self.kinds)
+
+    def services(self, expiry_secs: Callable[[], int]) -> Services:
+        """All that goes on by itself."""
+        registry = self.runtime.registry
+        return {
+            "collect": self.collector.run,
+            "tasks": self.carry_out,
+            "expire": partial(expire, registry, expiry_secs),
+            "recover": partial(recover, registry),
+            "prune": partial(prune, registry),
+            "refill": partial(refill, registry),
+        }
+
+
+def housekeeping_of(runtime: Runtime, current: Callable[[], Registry]) -> Housekeeping:
+    """The housekeeping of an instance."""
+    return Housekeeping(runtime, current, Collector(current))

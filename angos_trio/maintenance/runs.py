@@ -1,0 +1,27 @@
+"""The kinds of runs that can be asked for, from their options to their outcome."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from angos_trio.limits import HURRIED_LEASE_SECS
+from angos_trio.maintenance.collect import Collector, terms_of
+from angos_trio.maintenance.preview import preview
+from angos_trio.maintenance.tasks import Document, Tell
+from angos_trio.registry.context import Registry
+
+
+def early_secs_of(registry: Registry, options: Document) -> int:
+    """How much earlier leases end for a run that does not wait for them (`now`): all but what was
+    pushed or promised within five minutes."""
+    return max(0, registry.limits.lease_secs - HURRIED_LEASE_SECS) if options.get("now") else 0
+
+
+async def collect_on_request(collector: Collector, options: Document, tell: Tell) -> Document:
+    """A collection, or with `dry_run` what it would come to."""
+    registry = collector.current()
+    early_secs = early_secs_of(registry, options)
+    if not options.get("dry_run"):
+        return asdict(await collector.collect(early_secs=early_secs))
+    found = await preview(registry.storage, terms_of(registry, early_secs=early_secs))
+    return {**asdict(found.collected), "is_whole": found.is_whole}
