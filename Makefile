@@ -12,7 +12,7 @@ KILLS ?= 100
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check format coverage conformance conformance-v1.1.1 crash family e2e memory rude logins bench zb nightly \
+.PHONY: help run test check format coverage conformance conformance-v1.1.1 crash family e2e memory soak rude logins bench zb nightly \
 	lock clean
 
 help: ## print these commands
@@ -59,6 +59,9 @@ e2e: $(READY) ## real clients, plain and TLS (root; Debian; Go; npm) (QUICK=1: w
 memory: $(READY) ## 100 uploads onto a slow disk, 100 downloads: under 200 MiB (MIB=205: 20 GiB)
 	$(PY) -m tests.load.memory $(if $(MIB),--mib $(MIB))
 
+soak: $(READY) ## push, pull, delete while collection runs every 100 ms (MINUTES=10) (QUICK=1)
+	$(PY) -m tests.soak.run $(if $(QUICK),--quick) $(if $(MINUTES),--minutes $(MINUTES))
+
 rude: $(READY) ## slow and rude clients, one line each (QUICK=1)
 	$(PY) -m tests.load.rude $(if $(QUICK),--quick)
 
@@ -71,9 +74,9 @@ bench: $(READY) ## beside Debian's docker-registry, alternating, medians (root; 
 zb: $(READY) ## zot's load generator, unchanged, without an error (Go)
 	$(PY) -m tests.bench.zb $(if $(ZOT),--source $(ZOT))
 
-nightly: test coverage conformance e2e memory rude logins family bench ## everything, with ten times the kills
+nightly: test coverage conformance e2e memory soak rude logins family bench ## everything, with ten times the kills
 	$(MAKE) crash KILLS=1000
-	$(MAKE) conformance crash e2e memory rude WORKERS=4
+	$(MAKE) conformance crash e2e memory soak rude WORKERS=4
 
 lock: ## write constraints.txt anew from the newest versions that pyproject.toml allows
 	rm -rf .cache/lock
