@@ -71,6 +71,9 @@ class Tasks:
 
         try:
             outcome, state = await work(json.loads(task.options), tell), "done"
+        except OciError as error:  # a disk's refusal has been foreseen: no traceback
+            outcome, state = {"error": error.message}, "failed"
+            _log.error("task.failed", task=task.name, error=error.message)
         except Exception as error:
             outcome, state = {"error": str(error)}, "failed"
             _log.exception("task.failed", task=task.name, error=str(error))

@@ -3,8 +3,8 @@
 Clients push, move, delete and mount while the registry runs as its users run it. It is killed with
 SIGKILL at a random moment, looked at while it is down, started on the same directory and asked for
 everything that it had acknowledged. Then faults are injected at every step of a client's day (see
-steps) and of a start (see starts). The seed is printed: `--seed` draws the same clients and the
-same moments again. Started by `make crash`.
+steps), of a start (see starts) and of a collection (see collecting). The seed is printed: `--seed`
+draws the same clients and the same moments again. Started by `make crash`.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from tests.crash.checks import (
     check_uploads_directory,
 )
 from tests.crash.client import Client, ServerGone
+from tests.crash.collecting import fail_every_collection
 from tests.crash.model import Counts, Model
 from tests.crash.process import Log, Place, spawn, start
 from tests.crash.resume import Resumer
@@ -198,7 +199,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.crash.run", description=__doc__)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", default="")
-    parser.add_argument("--only", choices=("kills", "steps", "starts"), help="only this part")
+    parser.add_argument(
+        "--only", choices=("kills", "steps", "starts", "collecting"), help="only this part"
+    )
     chosen = parser.parse_args(arguments)
     seed = chosen.seed or secrets.token_hex(4)
     print(f"seed {seed}", flush=True)
@@ -206,6 +209,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "kills": lambda scratch: kill_again_and_again(seed, chosen.kills, scratch),
         "steps": lambda scratch: inject_everywhere(seed, scratch),
         "starts": lambda scratch: fail_every_start(seed, scratch),
+        "collecting": fail_every_collection,
     }
     wanted = [chosen.only] if chosen.only else list(parts)
     try:

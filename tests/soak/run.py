@@ -8,11 +8,8 @@ Started by `make soak`.
 from __future__ import annotations
 
 import argparse
-import http.client
-import json
 import random
 import secrets
-import socket
 import sys
 import tempfile
 import threading
@@ -22,11 +19,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+from tests.audit import audit
+from tests.control import CollectionFailed, collect, collect_all
 from tests.running import RunningRegistry, running_registry
 from tests.soak.actor import Actor, BrokenPromise
-from tests.soak.audit import audit
 
 CLIENTS = 16
 LEASE_SECS = 6
@@ -49,19 +46,6 @@ ballast = "1MiB"
 """
 
 
-class ControlConnection(http.client.HTTPConnection):
-    """HTTP over the control socket of a data directory."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=30)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(30)
-        self.sock.connect(str(self._path))
-
-
 @dataclass
 class Collections:
     """Asks for a collection every 100 ms, and adds up what they gave back."""
@@ -72,38 +56,17 @@ class Collections:
     wrong: list[str] = field(default_factory=list)
     _seen: int = 0
 
-    def ask(self, method: str) -> tuple[int, dict[str, Any]]:
-        connection = ControlConnection(self.data_dir / "control.sock")
+    def once(self) -> None:
+        """A run to its end."""
         try:
-            connection.request(method, "/v2/_ext/_gc")
-            answer = connection.getresponse()
-            return answer.status, json.loads(answer.read())
-        finally:
-            connection.close()
-
-    def once(self) -> bool:
-        """Ask for a run and wait for its end; whether it gave anything back."""
-        status, said = self.ask("POST")
-        if status not in (202, 429):
-            self.wrong.append(f"a collection was answered with {status}: {said}")
-            return False
-        while True:
-            _, said = self.ask("GET")
-            run = said["run"]
-            assert isinstance(run, dict)
-            if run["state"] in ("done", "failed"):
-                return self._ended(run)
-            time.sleep(0.01)
-
-    def _ended(self, run: dict[str, Any]) -> bool:
-        if run["state"] == "failed":
-            self.wrong.append(f"a run of the collection failed: {run['outcome']}")
-            return False
+            run = collect(self.data_dir)
+        except CollectionFailed as error:
+            self.wrong.append(str(error))
+            return
         if run["number"] != self._seen:
             self._seen = run["number"]
             self.runs += 1
             self.gave.update(run["outcome"])
-        return any(run["outcome"].values())
 
     @contextmanager
     def going_on(self) -> Iterator[None]:
@@ -182,9 +145,7 @@ def soak(registry: RunningRegistry, seed: str, secs: float) -> Soaked:
 def look_at_the_end(actors: Sequence[Actor], collections: Collections) -> list[str]:
     """Once every lease is over: what was acknowledged is whole, and nothing else is there."""
     time.sleep(LEASE_SECS + UNTAGGED_SECS + 1)
-    for _ in range(20):
-        if not collections.once():
-            break
+    collect_all(collections.data_dir)
     wrong = []
     for actor in actors:
         actor.client.close()

@@ -1,0 +1,65 @@
+"""Requests over the control socket of a data directory."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+ANSWER_SECS_MAX = 60.0
+GC = "/v2/_ext/_gc"
+
+
+class ControlConnection(http.client.HTTPConnection):
+    """HTTP over a Unix socket."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=ANSWER_SECS_MAX)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(ANSWER_SECS_MAX)
+        self.sock.connect(str(self._path))
+
+
+def ask(data_dir: Path, method: str, target: str) -> tuple[int, dict[str, Any]]:
+    """One request of the operator: the status, and the JSON of the answer. Raises OSError and
+    HTTPException where nobody answers."""
+    connection = ControlConnection(data_dir / "control.sock")
+    try:
+        connection.request(method, target)
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read())
+    finally:
+        connection.close()
+
+
+class CollectionFailed(Exception):
+    """A run of the collection ended with an error, or was not begun."""
+
+
+def collect(data_dir: Path) -> dict[str, Any]:
+    """A run of the collection, or the one under way, to its end. Raises CollectionFailed."""
+    status, said = ask(data_dir, "POST", GC)
+    if status not in (202, 429):
+        raise CollectionFailed(f"a collection was answered with {status}: {said}")
+    while True:
+        _, said = ask(data_dir, "GET", GC)
+        run: dict[str, Any] = said["run"]
+        if run["state"] == "failed":
+            raise CollectionFailed(f"a collection failed: {run['outcome']}")
+        if run["state"] == "done":
+            return run
+        time.sleep(0.01)
+
+
+def collect_all(data_dir: Path) -> None:
+    """Collect until a run gives nothing back. Raises CollectionFailed."""
+    for _ in range(20):
+        if not any(collect(data_dir)["outcome"].values()):
+            return
+    raise CollectionFailed("it goes on giving back")
