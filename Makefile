@@ -12,7 +12,7 @@ KILLS ?= 100
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check format coverage conformance conformance-v1.1.1 crash family e2e memory soak rude logins bench zb nightly \
+.PHONY: help run test check format coverage conformance conformance-v1.1.1 crash family e2e memory soak rude logins bench bench-scale zb nightly \
 	lock clean
 
 help: ## print these commands
@@ -71,10 +71,13 @@ logins: $(READY) ## pulls beside a thousand wrong passwords a second (Go) (QUICK
 bench: $(READY) ## beside Debian's docker-registry, alternating, medians (root; Go) (QUICK=1)
 	$(PY) -m tests.bench.run $(if $(QUICK),--quick --at-least 0.8,--write-docs)
 
+bench-scale: $(READY) ## a million tags and blobs; collection beside pulls, and by docker-registry's (Go)
+	$(PY) -m tests.bench.scale $(if $(BY),--by $(BY))
+
 zb: $(READY) ## zot's load generator, unchanged, without an error (Go)
 	$(PY) -m tests.bench.zb $(if $(ZOT),--source $(ZOT))
 
-nightly: test coverage conformance e2e memory soak rude logins family bench ## everything, with ten times the kills
+nightly: test coverage conformance e2e memory soak rude logins family bench bench-scale ## everything, with ten times the kills
 	$(MAKE) crash KILLS=1000
 	$(MAKE) conformance crash e2e memory soak rude WORKERS=4
 

@@ -6,11 +6,13 @@ import http.client
 import json
 import socket
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 ANSWER_SECS_MAX = 60.0
 GC = "/v2/_ext/_gc"
+RUN = f"{GC}?only=run"
 
 
 class ControlConnection(http.client.HTTPConnection):
@@ -26,12 +28,15 @@ class ControlConnection(http.client.HTTPConnection):
         self.sock.connect(str(self._path))
 
 
-def ask(data_dir: Path, method: str, target: str) -> tuple[int, dict[str, Any]]:
+def ask(
+    data_dir: Path, method: str, target: str, options: Mapping[str, object] | None = None
+) -> tuple[int, dict[str, Any]]:
     """One request of the operator: the status, and the JSON of the answer. Raises OSError and
     HTTPException where nobody answers."""
     connection = ControlConnection(data_dir / "control.sock")
     try:
-        connection.request(method, target)
+        body = None if options is None else json.dumps(options)
+        connection.request(method, target, body)
         answer = connection.getresponse()
         return answer.status, json.loads(answer.read())
     finally:
@@ -48,7 +53,7 @@ def collect(data_dir: Path) -> dict[str, Any]:
     if status not in (202, 429):
         raise CollectionFailed(f"a collection was answered with {status}: {said}")
     while True:
-        _, said = ask(data_dir, "GET", GC)
+        _, said = ask(data_dir, "GET", RUN)
         run: dict[str, Any] = said["run"]
         if run["state"] == "failed":
             raise CollectionFailed(f"a collection failed: {run['outcome']}")

@@ -38,14 +38,19 @@ class Reclaiming:
         self._tasks = runtime.tasks
 
     async def get(self, call: Call) -> Reply:
-        """GET: the report; with `digest` or `namespace` what keeps that."""
+        """GET: the report, or of it the last run alone; with `digest` or `namespace` what keeps
+        that."""
         digest = call.query.one("digest", Code.DIGEST_INVALID)
         namespace = call.query.one("namespace", Code.NAME_INVALID)
         if digest is not None:
             return json_reply(200, await self._of_digest(Digest(digest)))
         if namespace is not None:
             return json_reply(200, await self._of_namespace(RepositoryName(namespace)))
-        return json_reply(200, await self._of_all())
+        only = call.query.one("only", Code.NAME_INVALID)
+        if only not in (None, "run"):
+            raise OciError(Code.NAME_INVALID, message="only can be run", detail=only)
+        run = {"run": describe(await self._tasks.find("gc"))}
+        return json_reply(200, run if only else {**await self._of_all(), **run})
 
     async def start(self, call: Call) -> Reply:
         """POST: begin a run; its end is told by GET."""
@@ -61,7 +66,6 @@ class Reclaiming:
             "kept": _kept(await explain_all(storage)),
             "gc_grace_secs": limits.lease_secs,
             "untagged_grace": limits.untagged_secs,
-            "run": describe(await self._tasks.find("gc")),
         }
 
     async def _of_namespace(self, name: RepositoryName) -> dict[str, Any]:

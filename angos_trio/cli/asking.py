@@ -57,7 +57,7 @@ async def run_to_its_end(ask: Ask, path: str, options: dict[str, Any]) -> dict[s
     number = run["number"]
     while run["state"] in ("wanted", "running"):
         await trio.sleep(TASK_LOOK_SECS / 4)
-        run = document_of(await ask(Request("GET", path)))["run"]
+        run = document_of(await ask(Request("GET", f"{path}?only=run")))["run"]
         if run is None or run["number"] != number:
             raise OperatorError("the registry was started anew meanwhile; ask again")
     outcome: dict[str, Any] = run["outcome"]

@@ -43,7 +43,7 @@ def ended(client: Client, **options: bool) -> dict[str, Any]:
     number = answer.json()["run"]["number"]
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
-        run: dict[str, Any] = report(client)["run"]
+        run: dict[str, Any] = report(client, only="run")["run"]
         if run["number"] == number and run["ended_at"] is not None:
             return run
         time.sleep(0.02)
@@ -116,6 +116,7 @@ def test_run_needs_no_body(client: Client) -> None:
         ("digest=sha256:1", 400, "DIGEST_INVALID"),
         ("digest=md5:1", 415, "UNSUPPORTED"),
         (f"digest=sha256:{'0' * 64}", 404, "BLOB_UNKNOWN"),
+        ("only=report", 400, "NAME_INVALID"),
         ("namespace=A", 400, "NAME_INVALID"),
         ("namespace=never/was", 404, "NAME_UNKNOWN"),
         ("namespace=a&namespace=b", 400, "NAME_INVALID"),
