@@ -85,6 +85,8 @@ class Access:
     ) -> None:
         """Ask webhooks what `visible` will need, some at a time, until the deadline of Trio's
         clock."""
+        if self.webhook is None and not self.webhooks:
+            return
         questions = [
             (authorizer, _visibility(identity, name, approach))
             for name in namespaces

@@ -88,7 +88,7 @@ def parse_reference_to_read(text: str) -> Reference:
 
 def longest_prefix(namespace: str | None, repositories: Mapping[str, object]) -> str | None:
     """The configured repository that a namespace belongs to: the longest that fits, at a slash."""
-    name = namespace or ""
+    name = namespace or "" if repositories else ""
     while name:
         if name in repositories:
             return name
