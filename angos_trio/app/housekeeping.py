@@ -46,4 +46,4 @@ class Housekeeping:
 
 def housekeeping_of(runtime: Runtime, current: Callable[[], Registry]) -> Housekeeping:
     """The housekeeping of an instance."""
-    return Housekeeping(runtime, current, Collector(current))
+    return Housekeeping(runtime, current, Collector(current, count=runtime.metrics.collected))

@@ -85,6 +85,8 @@ class Collector:
 
     current: Callable[[], Registry]
     monotonic: Callable[[], float] = time.monotonic
+    count: Callable[[int, int, int, int], None] = lambda *counts: None
+    """Told of manifests, holds, blobs and bytes that went."""
     _turn: trio.Lock = field(default_factory=trio.Lock)
     _clocks: tuple[int, float] | None = None
 
@@ -107,6 +109,7 @@ class Collector:
             await self._settle()
             await self.current().storage.empty_trash()
             if found.is_any:
+                self.count(found.manifests, found.holds, found.blobs, found.bytes)
                 _log.info(
                     "collected",
                     manifests=found.manifests,

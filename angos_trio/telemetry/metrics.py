@@ -108,6 +108,17 @@ class Metrics:
             buckets=_BUCKETS_MS,
             registry=self.registry,
         )
+        self._collected = Counter(
+            "gc_collected",
+            "What the collection has given back, by kind: manifests, holds, blobs.",
+            ("kind",),
+            registry=self.registry,
+        )
+        self._collected_bytes = Counter(
+            "gc_collected_bytes",
+            "Bytes of blobs that the collection has given back.",
+            registry=self.registry,
+        )
         self._in_flight = Gauge(
             "http_requests_in_flight",
             "Requests that are being answered.",
@@ -143,6 +154,12 @@ class Metrics:
     def watch_services(self, read: Callable[[], Mapping[str, bool]]) -> None:
         """Add a gauge of what processes and services say of themselves, read at each scrape."""
         self._own.register(_Services(read))
+
+    def collected(self, manifests: int, holds: int, blobs: int, bytes_: int) -> None:
+        """Count what a run of the collection has given back."""
+        for kind, count in (("manifests", manifests), ("holds", holds), ("blobs", blobs)):
+            self._collected.labels(kind).inc(count)
+        self._collected_bytes.inc(bytes_)
 
     def request_begins(self) -> None:
         """Count a request as in flight."""

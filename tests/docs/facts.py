@@ -192,6 +192,7 @@ def metrics() -> set[str]:
     metrics.watch_services(lambda: {"worker-1": True})
     metrics.request_begins()
     metrics.request_ends("GET", "get-blob", 200, 1.0)
+    metrics.collected(1, 1, 1, 1)
     text = metrics.exposition().decode()
     return {
         f"{name} {kind} {', '.join(_labels_of(text, name)) or NONE}"

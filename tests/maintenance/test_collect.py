@@ -23,6 +23,7 @@ from angos_trio.registry.pull import find_blob, find_manifest, promise_blob, pro
 from angos_trio.registry.push_blob import finish_upload, publish_step, start_upload
 from angos_trio.storage.files import Files
 from angos_trio.storage.transactions import StagedBlob
+from angos_trio.telemetry.metrics import Metrics
 from tests.maintenance.support import Rules, collector_of, held, in_trash
 from tests.oci.refusals import refused
 from tests.registry.support import (
@@ -502,3 +503,22 @@ def test_source_of_a_slow_upload_is_waited_for(root: Path) -> None:
         await find_blob(registry, NAME, first)
 
     played(root, scene)
+
+
+def test_metrics_count_what_was_given_back(root: Path) -> None:
+    async def test() -> None:
+        clock, metrics = Clock(), Metrics()
+        async with opened_registry(root, clock=clock) as registry:
+            collector = Collector(
+                lambda: registry, monotonic=lambda: float(clock.now), count=metrics.collected
+            )
+            await push_bytes(registry, b"layer")
+            clock.now += LATER
+            await collector.collect()
+            await collector.collect()
+        text = metrics.exposition().decode()
+        assert 'gc_collected_total{kind="blobs"} 1.0' in text
+        assert 'gc_collected_total{kind="holds"} 1.0' in text
+        assert "gc_collected_bytes_total 5.0" in text
+
+    run(test)
