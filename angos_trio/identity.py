@@ -43,6 +43,7 @@ class Action(StrEnum):
     LIST_API_KEYS = "list-api-keys"
     CREATE_API_KEY = "create-api-key"
     DELETE_API_KEY = "delete-api-key"
+    MAKE_BACKUP = "make-backup"
 
 
 @dataclass(frozen=True, slots=True)

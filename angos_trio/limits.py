@@ -202,6 +202,10 @@ WRITE_SECS_MAX: Final = 30.0
 WRITER_STOP_SECS_MAX: Final = 20.0
 WAL_BYTES_MAX: Final = 64 * 1024 * 1024
 """A longer log is folded into the database."""
+WRITER_BUSY_MSECS: Final = 5000
+"""The writer waits for SQLite, whose locks nobody holds for long;"""
+CHECKPOINT_WAIT_MSECS: Final = 50
+"""and for readers of the log, when it is folded in."""
 BODY_CACHE_BYTES_MAX: Final = 16 * 1024 * 1024
 """Manifest bodies in memory."""
 READER_THREADS: Final = 4
@@ -245,6 +249,34 @@ CLOCK_STEP_SECS: Final = 5.0
 """A wall clock that goes ahead of the monotonic one by this was set."""
 UPLOAD_LOOK_SECS: Final = 60
 """What only an upload of its namespace keeps is looked at again after this."""
+
+# Backup (`maintenance`, `storage`, `api`)
+BACKUP_THREADS: Final = 4
+"""That link, copy, or read files,"""
+BACKUP_ROWS: Final = 1000
+"""for so many rows read at once,"""
+BACKUP_BYTES: Final = 1024 * 1024
+"""and so much of a file."""
+BACKUP_RECORD_BYTES_MAX: Final = 64 * 1024
+"""The record of a backup."""
+BACKUP_DAMAGE_TOLD_MAX: Final = 100
+"""Damaged blobs that a command names; it counts them all."""
+BACKUP_SILENCE_SECS_MAX: Final = 30.0
+"""Who makes a backup and says nothing for so long holds the collection up no more;"""
+BACKUP_KEEP_SECS: Final = 3.0
+"""so they say something each so many seconds,"""
+BACKUP_POLL_SECS: Final = 0.1
+"""or, while they wait for the copy of the database, more often."""
+BACKUP_LINE_BYTES_MAX: Final = 64 * 1024
+"""What is said at once, either way."""
+BACKUP_TELL_SECS: Final = 2.0
+"""Between two lines that a command prints of how far it is."""
+COPY_SECS: Final = 3600
+"""A copy of the database is made when it has changed and the newest copy is this old;"""
+COPY_LOOK_SECS: Final = 60.0
+"""between two looks."""
+COPY_AGES_SECS: Final = (0, 6 * 3600, 24 * 3600)
+"""Copies are kept whose ages are nearest to these."""
 
 # Commands (`app`, `net`)
 COMMAND_WAIT_SECS_MAX: Final = 10.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
+from angos_trio.api.backups import Backups, Hold
 from angos_trio.api.blobs import Blobs
 from angos_trio.api.context import Runtime
 from angos_trio.api.keys import Keys
@@ -74,8 +75,10 @@ def build_routes(runtime: Runtime) -> RouteTable:
     )
 
 
-def build_operator_routes(runtime: Runtime, users: Callable[[], Collection[str]]) -> RouteTable:
-    """The same and what only the operator is offered, on the control socket: API keys.
+def build_operator_routes(
+    runtime: Runtime, users: Callable[[], Collection[str]], hold: Hold
+) -> RouteTable:
+    """The same and what only the operator is offered, on the control socket: API keys, backups.
 
     `users` are those whose keys can be made: the Basic users of the configuration in force.
     """
@@ -91,6 +94,7 @@ def build_operator_routes(runtime: Runtime, users: Callable[[], Collection[str]]
                 },
             ),
             Route("/v2/_ext/_keys/{id}", {"DELETE": Operation(Action.DELETE_API_KEY, keys.revoke)}),
+            Route("/v2/_ext/_backup", {"POST": Operation(Action.MAKE_BACKUP, Backups(hold).hold)}),
         ]
     )
 

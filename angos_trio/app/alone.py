@@ -118,7 +118,9 @@ async def _serve(
             services.start_soon(serve_probes, plan, runtime, probes)
             if tls is not None:
                 services.start_soon(follow_files, tls, storage)
-            operator = build_operator_application(runtime, lambda: users_of(serving.plan.config))
+            operator = build_operator_application(
+                runtime, lambda: users_of(serving.plan.config), keeping.hold
+            )
             services.start_soon(
                 serve, operator, listeners_of([control]), plan.serve, trio.sleep_forever
             )

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from typing import TypedDict
 
+from angos_trio.api.backups import Hold
 from angos_trio.api.context import Runtime
 from angos_trio.api.routes import (
     build_health_routes,
@@ -88,11 +89,13 @@ def build_health_application(runtime: Runtime, *, has_metrics: bool) -> Applicat
 
 
 def build_operator_application(
-    runtime: Runtime, users: Callable[[], Collection[str]]
+    runtime: Runtime, users: Callable[[], Collection[str]], hold: Hold
 ) -> Application:
     """The same for the operator, who may do everything and some things more: it is served on the
     control socket. `users` are the Basic users of the configuration in force."""
-    return Application(build_operator_routes(runtime, users), operator_gate(), runtime.metrics)
+    return Application(
+        build_operator_routes(runtime, users, hold), operator_gate(), runtime.metrics
+    )
 
 
 def users_of(config: Config) -> frozenset[str]:

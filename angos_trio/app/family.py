@@ -258,8 +258,10 @@ async def _look_after(family: _Family, link: Link) -> None:
             runtime = build_runtime(build_registry(plan, storage))
             tls = await trio.to_thread.run_sync(open_tls, plan.tls)
             serving = serve_by(plan, runtime, doors_of(storage, tls), STEWARD)
-            operator = build_operator_application(runtime, lambda: users_of(serving.plan.config))
             keeping = housekeeping_of(runtime, lambda: serving.runtime.registry)
+            operator = build_operator_application(
+                runtime, lambda: users_of(serving.plan.config), keeping.hold
+            )
             services_wanted = keeping.services(lambda: serving.expiry_secs)
             async with trio.open_nursery() as services:
                 services.start_soon(_be_alive, link)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import partial
 
 from angos_trio.api.context import Runtime
 from angos_trio.app.services import Services, expire, prune, recover, refill
+from angos_trio.maintenance.backup import held_snapshot
 from angos_trio.maintenance.collect import Collector
+from angos_trio.maintenance.copies import copy
 from angos_trio.maintenance.runs import collect_on_request
 from angos_trio.maintenance.tasks import Work
 from angos_trio.registry.context import Registry
+from angos_trio.storage.snapshots import Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,10 @@ class Housekeeping:
         """Carry out what is asked for, until cancelled."""
         await self.runtime.tasks.run(self.kinds)
 
+    def hold(self) -> AbstractAsyncContextManager[Snapshot]:
+        """Hold the collection up for a backup."""
+        return held_snapshot(self.collector)
+
     def services(self, expiry_secs: Callable[[], int]) -> Services:
         """All that goes on by itself."""
         registry = self.runtime.registry
@@ -41,6 +49,7 @@ class Housekeeping:
             "recover": partial(recover, registry),
             "prune": partial(prune, registry),
             "refill": partial(refill, registry),
+            "copy": partial(copy, registry),
         }
 
 

@@ -41,11 +41,25 @@ Work = Callable[[Ask], Awaitable[Outcome]]
 
 async def as_operator(plan: Plan, work: Work[Outcome]) -> Outcome:
     """Do work that asks the registry for things. Raises OperatorError when it cannot be asked."""
+
+    async def running(address: str) -> Outcome:
+        return await work(partial(_send, address))
+
+    return await beside_or_in_place(plan, running, partial(_alone, plan, work))
+
+
+async def beside_or_in_place(
+    plan: Plan,
+    beside: Callable[[str], Awaitable[Outcome]],
+    in_place: Callable[[], Awaitable[Outcome]],
+) -> Outcome:
+    """Work through the control socket, whose address is given, where a registry runs; elsewhere in
+    its place, with the instance lock. Raises OperatorError."""
     directory = DataDirectory(plan.storage.root)
     owner_of(directory)
     try:
         with directory.opened() as folder:
-            return await _through(plan, directory, folder, work)
+            return await _through(directory, folder, beside, in_place)
     except OciError as error:
         raise OperatorError(f"{directory.root}: {error.message}") from error
     except OSError as error:
@@ -53,15 +67,17 @@ async def as_operator(plan: Plan, work: Work[Outcome]) -> Outcome:
 
 
 async def _through(
-    plan: Plan, directory: DataDirectory, folder: int, work: Work[Outcome]
+    directory: DataDirectory,
+    folder: int,
+    beside: Callable[[str], Awaitable[Outcome]],
+    in_place: Callable[[], Awaitable[Outcome]],
 ) -> Outcome:
-    """Do the work by the socket of who runs, or in the place of one who does not."""
     address = unix_address(directory.control_socket, folder)
     lock = await _take_lock_or_find_listener(directory, address)
     if lock is None:
-        return await work(partial(_send, address))
+        return await beside(address)
     try:
-        return await _alone(plan, work)
+        return await in_place()
     finally:
         os.close(lock)
 
@@ -94,8 +110,10 @@ async def _alone(plan: Plan, work: Work[Outcome]) -> Outcome:
         registry = build_registry(plan, storage)
         await complete_interrupted(registry, storage.interrupted)
         runtime = build_runtime(registry)
-        application = build_operator_application(runtime, lambda: users_of(plan.config))
         keeping = housekeeping_of(runtime, lambda: registry)
+        application = build_operator_application(
+            runtime, lambda: users_of(plan.config), keeping.hold
+        )
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(keeping.carry_out)

@@ -15,6 +15,7 @@ from angos_trio.cli.arguments import (
     add_policy_test,
     files_of,
 )
+from angos_trio.cli.backup_arguments import add_backup
 from angos_trio.cli.gc_arguments import add_gc
 from angos_trio.cli.token_arguments import add_token
 from angos_trio.errors import OperatorError
@@ -52,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
         add_data_dir(command)
     add_token(commands)
     add_gc(commands)
+    add_backup(commands)
     policies = commands.add_parser("policy", help="what the policies of a configuration say")
     tests = policies.add_subparsers(metavar="COMMAND", required=True)
     add_policy_test(add_command(tests, "test", _policy_test, "decide about a request, without one"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -70,6 +70,35 @@ class Reply:
         """Close what the reply owns."""
         if isinstance(self.body, FilePart):
             self.body.close()
+
+
+Say = Callable[[object], Awaitable[None]]
+"""Sends one line of JSON."""
+
+
+async def _say_nothing(say: Say) -> None:
+    return
+
+
+@dataclass(slots=True)
+class LinesReply(Reply):
+    """An answer of lines of JSON, each sent when there is something to say. `talk` may read the
+    request's body meanwhile."""
+
+    talk: Callable[[Say], Awaitable[None]] = _say_nothing
+
+    async def send(self, scope: Mapping[str, Any], send: Any) -> None:
+        """Send it as ASGI messages."""
+        headers = {**self.headers, "Content-Type": "application/x-ndjson"}
+        fields = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+        await send({"type": "http.response.start", "status": self.status, "headers": fields})
+
+        async def say(document: object) -> None:
+            line = msgspec.json.encode(document, enc_hook=_plain_text) + b"\n"
+            await send({"type": "http.response.body", "body": line, "more_body": True})
+
+        await self.talk(say)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 async def _send_file(part: FilePart, scope: Mapping[str, Any], send: Any) -> None:

@@ -10,12 +10,13 @@ import http.client
 import io
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import cast
 
 from angos_trio.errors import OperatorError
-from angos_trio.limits import CONTROL_ANSWER_BYTES_MAX, RECEIVE_BYTES
+from angos_trio.limits import BACKUP_LINE_BYTES_MAX, CONTROL_ANSWER_BYTES_MAX, RECEIVE_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,57 @@ class Answer:
     status: int
     headers: Mapping[str, str]
     body: bytes
+
+
+class Conversation:
+    """A request whose body is lines, each of which is answered by a line. For one thread at a time.
+
+    Every method raises OperatorError when the registry refuses, is silent for too long, or goes
+    away.
+    """
+
+    def __init__(self, address: str, target: str, secs: float) -> None:
+        """Connect. `secs` is how long an answer may take."""
+        headers = {"Host": "localhost", "Transfer-Encoding": "chunked", "Connection": "close"}
+        lines = [f"{name}: {value}" for name, value in headers.items()]
+        self._head = "\r\n".join([f"POST {target} HTTP/1.1", *lines, "", ""]).encode()
+        self._answer: http.client.HTTPResponse | None = None
+        with _explained():
+            self._connection = _connected(address, secs)
+
+    def exchange(self, line: bytes) -> bytes:
+        """Say a line and wait for the answer to it, both without their ends."""
+        with _explained():
+            said = line + b"\n"
+            chunk = b"%x\r\n%s\r\n" % (len(said), said)
+            self._connection.sendall(self._head + chunk)
+            self._head = b""
+            if self._answer is None:
+                self._answer = http.client.HTTPResponse(self._connection, method="POST")
+                self._answer.begin()
+                if self._answer.status != 200:
+                    raise OperatorError(f"the registry refuses with {self._answer.status}")
+            heard = self._answer.readline(BACKUP_LINE_BYTES_MAX)
+            if not heard.endswith(b"\n"):
+                raise http.client.IncompleteRead(heard)
+            return heard[:-1]
+
+    def close(self) -> None:
+        """Leave; the registry notices at once."""
+        self._connection.close()
+        if self._answer is not None:
+            self._answer.close()
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except TimeoutError:
+        raise _silent() from None
+    except (OSError, http.client.HTTPException) as error:
+        reason = str(error) or type(error).__name__
+        raise OperatorError(f"the registry went away: {reason}") from error
 
 
 def is_listening(address: str, secs: float) -> bool:

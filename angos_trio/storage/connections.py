@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from angos_trio.errors import OperatorError
+from angos_trio.limits import WRITER_BUSY_MSECS
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.storage.files import is_disk_full
 
@@ -23,7 +24,7 @@ _STATEMENTS: Final = 256
 
 def open_writer(path: Path) -> sqlite3.Connection:
     """The one connection that writes: commits are synced before they are acknowledged."""
-    rows = _open(path, timeout_secs=5.0)
+    rows = _open(path, timeout_secs=WRITER_BUSY_MSECS / 1000)
     rows.execute("PRAGMA journal_mode = WAL")
     rows.execute("PRAGMA synchronous = FULL")
     rows.execute("PRAGMA foreign_keys = ON")
@@ -36,6 +37,23 @@ def open_reader(path: Path, *, timeout_secs: float) -> sqlite3.Connection:
     rows = _open(path, timeout_secs=timeout_secs)
     rows.execute("PRAGMA query_only = ON")
     return rows
+
+
+def open_copy(path: Path) -> sqlite3.Connection:
+    """A copy that nobody changes, which may be on a disk that nobody may change."""
+    rows = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=ro&immutable=1",
+        uri=True,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+    rows.execute("PRAGMA query_only = ON")
+    return rows
+
+
+def schema_version() -> int:
+    """The number of the schema that this version writes."""
+    return len(_migrations())
 
 
 def _open(path: Path, *, timeout_secs: float) -> sqlite3.Connection:

@@ -49,6 +49,21 @@ class DataDirectory:
         return self.root / "metadata.db"
 
     @property
+    def stats_database(self) -> Path:
+        """Pull counts and times; opened by SQLite and nothing else."""
+        return self.root / "stats.db"
+
+    @property
+    def copies(self) -> Path:
+        """Copies of the database: some that are kept, and those of a backup that is being made."""
+        return self.root / "copies"
+
+    @property
+    def unfinished_restore(self) -> Path:
+        """Stands there while a backup is being restored into the directory."""
+        return self.root / "restore.unfinished"
+
+    @property
     def shared_database(self) -> Path:
         """What the processes of a running instance know together; made anew at each start."""
         return self.root / "shared.db"
@@ -190,8 +205,21 @@ def prepare(directory: DataDirectory, files: Files) -> None:
     The 256 directories of each algorithm are made here, so that publishing a blob never has to.
     """
     if directory.format_file.exists():
-        _check_format(directory)
+        instance_of(directory)
         return
+    if directory.unfinished_restore.exists():
+        raise OperatorError(
+            f"{directory.root}: a backup was being restored into it, which has not come to its "
+            "end; do it again with backup restore"
+        )
+    make_places(directory, files)
+    # SQLite takes an empty file for a new database, and gives its log the file's mode.
+    files.open_private(directory.database)
+    write_format(directory, files, str(uuid.uuid4()))
+
+
+def make_places(directory: DataDirectory, files: Files) -> None:
+    """Make the directories, synced."""
     files.make_directory(directory.root)
     for name in ("uploads", "trash", "quarantine"):
         files.make_directory(directory.root / name)
@@ -203,19 +231,23 @@ def prepare(directory: DataDirectory, files: Files) -> None:
             files.make_directory(parent / f"{number:02x}")
         files.sync_directory(parent)
     files.sync_directory(directory.root / "blobs")
-    # SQLite takes an empty file for a new database, and gives its log the file's mode.
-    files.open_private(directory.database)
-    record = {"format": FORMAT, "instance": str(uuid.uuid4())}
+
+
+def write_format(directory: DataDirectory, files: Files, instance: str) -> None:
+    """Make it a data directory: from here on it may be served."""
+    record = {"format": FORMAT, "instance": instance}
     files.replace(directory.format_file, json.dumps(record).encode(), sync=True)
 
 
-def _check_format(directory: DataDirectory) -> None:
+def instance_of(directory: DataDirectory) -> str:
+    """The id of the instance. Raises OperatorError for another format, or none."""
     try:
         record = json.loads(directory.format_file.read_bytes())
-        found = record["format"]
+        found, instance = record["format"], str(record["instance"])
     except (ValueError, KeyError, TypeError) as error:
         raise OperatorError(f"{directory.format_file}: not a format file of angos-trio") from error
     if found != FORMAT:
         raise OperatorError(
             f"{directory.root}: written in format {found}; this version reads format {FORMAT}"
         )
+    return instance

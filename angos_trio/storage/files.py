@@ -133,6 +133,10 @@ class Files:
         with contextlib.suppress(OSError):
             os.chmod(target, _BLOB_MODE)
 
+    def link(self, path: str | Path, target: str | Path) -> None:
+        """Give a file a second name, which must not exist yet; not synced."""
+        os.link(path, target, follow_symlinks=False)
+
     def remove(self, path: str | Path) -> None:
         """Remove a file; one that is gone already is fine."""
         with contextlib.suppress(FileNotFoundError):

@@ -6,7 +6,7 @@ import os
 import sqlite3
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,7 +23,7 @@ from angos_trio.limits import (
 )
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import SessionId
-from angos_trio.storage import recovery
+from angos_trio.storage import recovery, snapshots
 from angos_trio.storage.ballast import Ballast
 from angos_trio.storage.bodies import BodyCache
 from angos_trio.storage.connections import disk_full, is_busy, open_reader, unavailable
@@ -33,6 +33,7 @@ from angos_trio.storage.reclaiming import empty_trash
 from angos_trio.storage.session_record import UploadSession
 from angos_trio.storage.sessions import Sessions
 from angos_trio.storage.shared import Shared, begin_instance
+from angos_trio.storage.snapshots import Snapshot
 from angos_trio.storage.spares import Spares
 from angos_trio.storage.transactions import Outcome, Query, Step
 from angos_trio.storage.uploads import Receiver
@@ -176,6 +177,43 @@ class Storage:
         try:
             return await trio.to_thread.run_sync(empty_trash, receiver.directory, receiver.files)
         except OSError as error:
+            raise unavailable(error) from error
+
+    async def take_snapshot(self, now: int) -> Snapshot:
+        """Copies of the databases, for a backup. Raises UNAVAILABLE: 507 where there is no room."""
+        return await self._copying(snapshots.take_snapshot, now, self.settings.reserve_bytes)
+
+    async def drop_snapshot(self, snapshot: Snapshot) -> None:
+        """Remove them. Raises UNAVAILABLE when the disk refuses."""
+        await self._copying(snapshots.drop_snapshot, snapshot)
+
+    async def kept_copies(self) -> list[int]:
+        """When the copies that are kept were made, in epoch seconds, the oldest first."""
+        return await trio.to_thread.run_sync(snapshots.kept_copies, self.receiver.directory)
+
+    async def keep_copy(self, now: int) -> None:
+        """Make one. Raises UNAVAILABLE: 507 where there is no room."""
+        await self._copying(snapshots.keep_copy, now, self.settings.reserve_bytes)
+
+    async def drop_copies(self, made_at: Sequence[int]) -> None:
+        """Remove copies that were kept. Raises UNAVAILABLE when the disk refuses."""
+        await self._copying(snapshots.drop_copies, made_at)
+
+    async def _copying(self, work: Callable[..., Outcome], *arguments: object) -> Outcome:
+        receiver = self.receiver
+        try:
+            return await trio.to_thread.run_sync(
+                work, receiver.directory, receiver.files, *arguments
+            )
+        except (OSError, sqlite3.Error) as error:
+            raise unavailable(error) from error
+
+    def version(self) -> int:
+        """Another number than before when anything was committed since, in whichever process.
+        Raises UNAVAILABLE (503)."""
+        try:
+            return int(self._point_reader.execute("PRAGMA data_version").fetchone()[0])
+        except sqlite3.Error as error:
             raise unavailable(error) from error
 
     def published_size(self, digest: Digest) -> int | None:

@@ -22,9 +22,11 @@ import trio
 from angos_trio.errors import OperatorError
 from angos_trio.limits import (
     BATCH_STEPS_MAX,
+    CHECKPOINT_WAIT_MSECS,
     WAITING_STEPS_MAX,
     WAL_BYTES_MAX,
     WRITE_SECS_MAX,
+    WRITER_BUSY_MSECS,
     WRITER_STOP_SECS_MAX,
 )
 from angos_trio.oci.codes import Code, OciError
@@ -81,6 +83,8 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._lock = -1
         self._rows: sqlite3.Connection | None = None
+        self._is_log_read = False
+        """Whether somebody read it when it was last to be folded in."""
         self.broken: str | None = None
         """Why nothing is written until a restart; None while all is well."""
 
@@ -251,7 +255,13 @@ class Writer:
         try:
             if self._rows is None or (self._files.regular_size(log) or 0) <= WAL_BYTES_MAX:
                 return
-            self._rows.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            # A copy of the database reads the log for seconds, and commits do not wait for it: the
+            # first try waits for a moment, those after later commits not at all.
+            wait_msecs = 0 if self._is_log_read else CHECKPOINT_WAIT_MSECS
+            self._rows.execute(f"PRAGMA busy_timeout = {wait_msecs}")
+            found = self._rows.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            self._rows.execute(f"PRAGMA busy_timeout = {WRITER_BUSY_MSECS}")
+            self._is_log_read = bool(found[0])
         except (sqlite3.Error, OSError):
             # Everything is committed; the log is folded in after a later batch.
             return

@@ -109,9 +109,11 @@ class _Opened:
             await complete_interrupted(self.core, storage.interrupted)
             runtime = build_runtime(self.core)
             built: AsgiApp = serve_by(self.plan, runtime, doors_of(storage), "worker-1").application
-            if self.is_for_operator:
-                built = build_operator_application(runtime, lambda: users_of(self.plan.config))
             keeping = housekeeping_of(runtime, lambda: self.core)
+            if self.is_for_operator:
+                built = build_operator_application(
+                    runtime, lambda: users_of(self.plan.config), keeping.hold
+                )
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(keeping.carry_out)
                 yield built if self.sends_files else _without_extensions(built)

@@ -135,7 +135,7 @@ def routes() -> set[str]:
     runtime = Runtime(cast(Any, None), Metrics(), cast(Any, None), cast(Any, None))
     everybodys = {route.template for route in build_routes(runtime).routes}
     found = set()
-    for route in build_operator_routes(runtime, set).routes:
+    for route in build_operator_routes(runtime, set, cast(Any, None)).routes:
         for method, operation in route.operations.items():
             is_everybodys = route.template in everybodys
             policy = _ADMISSIONS[operation.admission] if is_everybodys else "operator"

@@ -55,6 +55,7 @@ VERBS = (
     "flush",
     "sync_directory",
     "publish",
+    "link",
     "remove",
     "allocate",
     "regular_size",
@@ -105,7 +106,10 @@ def _empty(directory: Path) -> bool:
     if not kept <= set(os.listdir(directory)):
         return False
     for name in set(os.listdir(directory)) - kept:
-        (directory / name).unlink()
+        if (directory / name).is_dir():
+            shutil.rmtree(directory / name)
+        else:
+            (directory / name).unlink()
     parents = [directory / "uploads", *(directory / "blobs" / name for name in ALGORITHMS)]
     for parent in parents:
         with os.scandir(parent) as entries:
