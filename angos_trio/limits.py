@@ -253,6 +253,8 @@ UPLOAD_LOOK_SECS: Final = 60
 # Backup (`maintenance`, `storage`, `api`)
 BACKUP_THREADS: Final = 4
 """That link, copy, or read files,"""
+BACKUP_PREFIXES: Final = 8
+"""in so many of the directories of blobs at once,"""
 BACKUP_ROWS: Final = 1000
 """for so many rows read at once,"""
 BACKUP_BYTES: Final = 1024 * 1024
@@ -275,8 +277,8 @@ COPY_SECS: Final = 3600
 """A copy of the database is made when it has changed and the newest copy is this old;"""
 COPY_LOOK_SECS: Final = 60.0
 """between two looks."""
-COPY_AGES_SECS: Final = (0, 6 * 3600, 24 * 3600)
-"""Copies are kept whose ages are nearest to these."""
+COPY_MARKS: Final = ((6 * 3600, 2), (12 * 3600, 3))
+"""Copies are kept as of the last times that are a multiple of these, so many each."""
 
 # Commands (`app`, `net`)
 COMMAND_WAIT_SECS_MAX: Final = 10.0

@@ -7,17 +7,23 @@ sure that this was so to the end before the new backup takes the place of an ear
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from typing import Final, TypeVar
 
 import trio
 
 from angos_trio import __version__
 from angos_trio.errors import OperatorError
-from angos_trio.limits import BACKUP_DAMAGE_TOLD_MAX, BACKUP_THREADS, CLEANUP_SECS_MAX
+from angos_trio.limits import (
+    BACKUP_DAMAGE_TOLD_MAX,
+    BACKUP_PREFIXES,
+    BACKUP_THREADS,
+    CLEANUP_SECS_MAX,
+)
 from angos_trio.maintenance.collect import Collector
 from angos_trio.oci.digest import Digest
 from angos_trio.storage import backup_databases, backup_files, backup_place
@@ -200,13 +206,14 @@ async def over_prefixes(
     database of the backup. Raises what the work raises first."""
     prefixes = iter(PREFIXES)
 
-    def do(prefix: str) -> Outcome:
+    def do(some: Sequence[str]) -> list[Outcome]:
         with backup_databases.opened_copy(place, database) as rows:
-            return work(rows, prefix)
+            return [work(rows, prefix) for prefix in some]
 
     async def worker() -> None:
-        for prefix in prefixes:
-            await gather(await in_thread(do, prefix))
+        while some := tuple(islice(prefixes, BACKUP_PREFIXES)):
+            for outcome in await in_thread(do, some):
+                await gather(outcome)
 
     try:
         async with trio.open_nursery() as nursery:

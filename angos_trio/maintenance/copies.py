@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import trio
 
-from angos_trio.limits import COPY_AGES_SECS, COPY_LOOK_SECS, COPY_SECS
+from angos_trio.limits import COPY_LOOK_SECS, COPY_MARKS, COPY_SECS
 from angos_trio.oci.codes import OciError
 from angos_trio.registry.context import Registry
 from angos_trio.telemetry.log import logger
@@ -15,11 +15,17 @@ _log = logger("maintenance.copies")
 
 
 def superfluous(made_at: Sequence[int], now: int) -> list[int]:
-    """Which copies to remove: all but those whose ages are nearest to 0, 6 and 24 hours.
+    """Which copies to remove: all but the newest, and the last before each of the marks: the past
+    two quarters of a day and three halves of a day.
 
-    With a copy each hour the second is between 1 and 11 hours old, and the third between 11 and 37.
+    Each mark was a younger one before, so what it needs has been kept. There is always one of 6 to
+    12 hours before, and one of 24 to 36, and an hour more where one is made each hour.
     """
-    kept = {min(made_at, key=lambda at: (abs(now - at - age), -at)) for age in COPY_AGES_SECS}
+    kept = {max(made_at)}
+    for secs, count in COPY_MARKS:
+        for number in range(count):
+            mark = (now // secs - number) * secs
+            kept.update([max((at for at in made_at if at <= mark), default=max(made_at))])
     return sorted(set(made_at) - kept)
 
 

@@ -170,7 +170,7 @@ def verify_blobs(
             continue
         try:
             verify_file(files, place.blob(wanted.digest), wanted, passed)
-        except (DamagedError, OSError) as error:
+        except (DamagedError, FileNotFoundError) as error:
             looked.damaged.append((wanted.digest, _reason(error)))
         else:
             looked.blobs += 1
@@ -228,7 +228,7 @@ def copy_file(
     files: Files, source: str | Path, target: str | Path, wanted: Wanted, passed: Passed
 ) -> None:
     """Copy a blob into a new file, synced. Raises DamagedError, and OSError; then there is none."""
-    reader = files.open_to_read(source)
+    reader = _open(files, source)
     try:
         writer = files.open_to_append(target)
         try:
@@ -245,7 +245,7 @@ def copy_file(
 
 def verify_file(files: Files, path: str | Path, wanted: Wanted, passed: Passed) -> None:
     """Raise DamagedError for a file that is not the blob; OSError for one that cannot be read."""
-    reader = files.open_to_read(path)
+    reader = _open(files, path)
     try:
         _pour(files, reader, None, wanted, passed)
     finally:
@@ -270,6 +270,15 @@ def _pour(files: Files, reader: int, writer: int | None, wanted: Wanted, passed:
         raise DamagedError("another digest")
 
 
+def _open(files: Files, path: str | Path) -> int:
+    try:
+        return files.open_to_read(path)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.EIO):  # others are of the command, not of the file
+            raise DamagedError(f"cannot be opened: {error.strerror}") from error
+        raise
+
+
 def _read(reader: int, offset: int) -> bytes:
     try:
         return os.pread(reader, BACKUP_BYTES, offset)
@@ -278,9 +287,7 @@ def _read(reader: int, offset: int) -> bytes:
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, FileNotFoundError):
-        return "no file"
-    return error.strerror or str(error) if isinstance(error, OSError) else str(error)
+    return "no file" if isinstance(error, FileNotFoundError) else str(error)
 
 
 def _make_directories(files: Files, directory: Path) -> None:
