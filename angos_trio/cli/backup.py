@@ -15,12 +15,13 @@ from angos_trio.app.holding import while_held
 from angos_trio.app.plan import Plan, make_plan
 from angos_trio.cli.asking import Place, size_of, time_of
 from angos_trio.cli.serve import PRIVATE_UMASK
+from angos_trio.clock import epoch_seconds
 from angos_trio.config.overrides import load_with_overrides
 from angos_trio.errors import OperatorError
 from angos_trio.limits import BACKUP_TELL_SECS
 from angos_trio.maintenance import backup, restore
 from angos_trio.maintenance.backup import Held, Made, Progress
-from angos_trio.maintenance.restore import Found
+from angos_trio.maintenance.restore import Found, Target
 from angos_trio.oci.digest import Digest
 from angos_trio.storage.backup_place import BackupPlace
 from angos_trio.storage.directory import DataDirectory
@@ -70,9 +71,10 @@ def bring_back(place: Place, directory: str) -> int:
     """Restore a backup into an empty data directory; 1 when blobs could not be brought."""
     plan, source, progress = _plan(place), BackupPlace(Path(directory)), Progress()
     _require_apart(source.root, plan.storage.root)
-    target = DataDirectory(plan.storage.root)
+    lease_until = epoch_seconds() + plan.limits.lease_secs
+    target = Target(DataDirectory(plan.storage.root), lease_until)
     found = _run(partial(restore.restore, source, target, progress, Files()), progress)
-    print(f"{target.root}: {_described(found)} restored; {found.damaged} could not be")
+    print(f"{plan.storage.root}: {_described(found)} restored; {found.damaged} could not be")
     _tell_damage(found.damage, found.damaged)
     return 0 if found.is_whole else 1
 

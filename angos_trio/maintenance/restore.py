@@ -68,11 +68,19 @@ async def verify(place: BackupPlace, progress: Progress, files: Files) -> Found:
         raise OperatorError(f"{error.filename or place.root}: {error.strerror}") from error
 
 
-async def restore(
-    place: BackupPlace, target: DataDirectory, progress: Progress, files: Files
-) -> Found:
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a backup is brought to, and a time, in epoch seconds, before which no lease ends there:
+    what was held when the backup was made is not collected as soon as it is back."""
+
+    directory: DataDirectory
+    lease_until: int
+
+
+async def restore(place: BackupPlace, target: Target, progress: Progress, files: Files) -> Found:
     """Bring a backup back; what could not be brought is said to be missing there, and is healed by
     a push. Raises OperatorError; then the target is no data directory."""
+    root = target.directory.root
     try:
         with ExitStack() as stack:
             record = stack.enter_context(backup_place.locked_to_read(place))
@@ -81,14 +89,14 @@ async def restore(
                 raise OperatorError(f"{place.root}: {found.problems[0]}")
             counts = await in_thread(count_rows, place, record.databases[METADATA])
             progress.expect(counts)
-            stack.enter_context(backup_databases.empty_target(target, files))
-            _require_space(record, target, files)
+            stack.enter_context(backup_databases.empty_target(target.directory, files))
+            _require_space(record, target.directory, files)
             await _bring(found, place, target, progress, files)
             return found
     except OSError as error:
         if is_disk_full(error):
-            raise OperatorError(f"{target.root}: no space is left") from error
-        raise OperatorError(f"{error.filename or target.root}: {error.strerror}") from error
+            raise OperatorError(f"{root}: no space is left") from error
+        raise OperatorError(f"{error.filename or root}: {error.strerror}") from error
 
 
 def _require_space(record: BackupRecord, target: DataDirectory, files: Files) -> None:
@@ -99,13 +107,15 @@ def _require_space(record: BackupRecord, target: DataDirectory, files: Files) ->
 
 
 async def _bring(
-    found: Found, place: BackupPlace, target: DataDirectory, progress: Progress, files: Files
+    found: Found, place: BackupPlace, target: Target, progress: Progress, files: Files
 ) -> None:
-    record = found.record
-    await in_thread(backup_databases.begin_target, place, record, target, files)
-    restorer = Restorer(place, target, files, progress.passed)
+    record, directory = found.record, target.directory
+    await in_thread(backup_databases.begin_target, place, record, directory, files)
+    restorer = Restorer(place, directory, files, progress.passed)
     turn = trio.Lock()
-    with backup_databases.opened_target(target) as rows:
+    with backup_databases.opened_target(directory) as rows:
+        extend = partial(backup_databases.extend_leases, rows, target.lease_until)
+        await trio.to_thread.run_sync(extend)
 
         async def gather(looked: Looked) -> None:
             found.add(looked)
@@ -116,7 +126,7 @@ async def _bring(
                     await trio.to_thread.run_sync(set_states, looked.found, looked.lost)
 
         await over_prefixes(place, record.databases[METADATA], restorer.restore, gather)
-    await in_thread(backup_databases.finish_target, record, target, files)
+    await in_thread(backup_databases.finish_target, record, directory, files)
 
 
 async def _look_at_databases(place: BackupPlace, record: BackupRecord) -> Found:

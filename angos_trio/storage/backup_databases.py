@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from angos_trio.errors import OperatorError
-from angos_trio.limits import BACKUP_BYTES
+from angos_trio.limits import BACKUP_BYTES, COLLECT_ROWS
 from angos_trio.oci.digest import Digest
 from angos_trio.storage.backup_files import link_file
 from angos_trio.storage.backup_place import BackupPlace, BackupRecord, DatabaseFile
@@ -22,7 +22,7 @@ from angos_trio.storage.directory import (
     write_format,
 )
 from angos_trio.storage.files import Files
-from angos_trio.storage.metadata import backups
+from angos_trio.storage.metadata import backups, leases
 from angos_trio.storage.snapshots import METADATA, STATS, Snapshot, stamp
 from angos_trio.storage.transactions import Rows
 
@@ -144,6 +144,16 @@ def set_states(rows: Rows, found: Iterable[Digest], lost: Iterable[Digest]) -> N
     rows.execute("BEGIN IMMEDIATE")
     backups.set_states(rows, present=found, missing=lost)
     rows.execute("COMMIT")
+
+
+def extend_leases(rows: Rows, lease_until: int) -> None:
+    """Let no lease of a target's database end before a time, in epoch seconds. Raises
+    sqlite3.Error."""
+    extended = COLLECT_ROWS
+    while extended:
+        rows.execute("BEGIN IMMEDIATE")
+        extended = leases.extend(rows, lease_until, COLLECT_ROWS)
+        rows.execute("COMMIT")
 
 
 def finish_target(record: BackupRecord, target: DataDirectory, files: Files) -> None:

@@ -152,7 +152,9 @@ def locked_to_write(place: BackupPlace, files: Files) -> Iterator[BackupRecord |
     Raises OperatorError when it is in use, or holds what is no backup; OSError.
     """
     place.root.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-    files.make_directory(place.root)
+    if not place.root.exists():
+        files.make_directory(place.root)
+        files.sync_directory(place.root.parent)
     _require_ours(place)
     descriptor = files.open_to_append(place.lock)
     try:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from angos_trio.errors import OperatorError
 from angos_trio.maintenance.backup import Held, Made, Progress, create, held_snapshot
-from angos_trio.maintenance.restore import Found, restore, verify
+from angos_trio.maintenance.restore import Found, Target, restore, verify
 from angos_trio.oci.digest import Digest, digest_of
 from angos_trio.registry.context import Registry
 from angos_trio.registry.delete import delete_blob
@@ -69,6 +69,7 @@ class Scene:
     place: BackupPlace
     registry: Registry
     clock: Clock = field(default_factory=Clock)
+    lease_until: int = 0
 
     async def backup(self, files: Files | None = None, confirm: object = None) -> Made:
         """Make one."""
@@ -81,7 +82,8 @@ class Scene:
         return await verify(self.place, Progress(), Files())
 
     async def restored(self, target: Path, files: Files | None = None) -> Found:
-        return await restore(self.place, DataDirectory(target), Progress(), files or Files())
+        into = Target(DataDirectory(target), self.lease_until)
+        return await restore(self.place, into, Progress(), files or Files())
 
     def file(self, digest: Digest) -> Path:
         """A blob's file in the registry."""
@@ -490,6 +492,21 @@ def test_restored_directory_has_the_same_rows_and_blobs_of_its_own(
                 await find_blob(registry, NAME, digest_of(body))
         with pytest.raises(OperatorError, match="is not empty"):
             await scene.restored(target)
+
+    played(root, tmp_path, play)
+
+
+def test_leases_begin_anew_with_a_restore(root: Path, tmp_path: Path) -> None:
+    async def play(scene: Scene) -> None:
+        loose = await push_bytes(scene.registry, b"loose")
+        await scene.backup()
+        scene.lease_until = 5_000_000
+        target = root.parent / "target"
+        await scene.restored(target)
+        async with opened_registry(target, clock=Clock(4_999_999)) as registry:
+            await collector_of(registry, Clock()).collect()
+            assert loose in published(target)
+        assert min(rows_of(target, "SELECT lease_until FROM namespace_blobs")) == (5_000_000,)
 
     played(root, tmp_path, play)
 

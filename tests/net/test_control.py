@@ -14,7 +14,7 @@ import pytest
 
 from angos_trio.errors import OperatorError
 from angos_trio.limits import CONTROL_ANSWER_BYTES_MAX
-from angos_trio.net.control import Answer, Request, ask, is_listening
+from angos_trio.net.control import Answer, Conversation, Request, ask, is_listening
 
 POST = Request("POST", "/v2/_ext/_keys", b'{"a": 1}')
 SECS = 10.0
@@ -160,3 +160,68 @@ def test_what_is_no_socket_is_told(tmp_path: Path) -> None:
     assert not is_listening(str(tmp_path / "s"), SECS)
     with pytest.raises(OperatorError, match="cannot be opened"):
         is_listening(str(tmp_path / "s" / "below"), SECS)
+
+
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+def lines_of(*answers: bytes, heard: list[bytes] | None = None) -> Peer:
+    """Answers each part that comes with one of these."""
+
+    def peer(connection: socket.socket) -> None:
+        for answer in answers:
+            part = connection.recv(65_536)
+            if heard is not None:
+                heard.append(part)
+            connection.sendall(answer)
+        connection.recv(65_536)
+
+    return peer
+
+
+def test_each_line_is_answered_by_a_line(tmp_path: Path) -> None:
+    heard: list[bytes] = []
+    peer = lines_of(CHUNKED + b"4\r\none\n\r\n", b"4\r\ntwo\n\r\n", heard=heard)
+    with answering(tmp_path / "s", peer) as address:
+        conversation = Conversation(address, "/talk", SECS)
+        assert conversation.exchange(b"a") == b"one"
+        assert conversation.exchange(b"") == b"two"
+        conversation.close()
+
+    head, _, body = heard[0].partition(b"\r\n\r\n")
+    assert head.startswith(b"POST /talk HTTP/1.1\r\nHost: localhost\r\n")
+    assert b"Transfer-Encoding: chunked" in head
+    assert [body, heard[1]] == [b"2\r\na\n\r\n", b"1\r\n\n\r\n"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (b"", "went away"),
+        (b"nonsense\r\n\r\n", "went away"),
+        (CHUNKED, "went away"),
+        (CHUNKED + b"2\r\non", "went away"),
+        (CHUNKED + b"2\r\non\r\n0\r\n\r\n", "went away"),
+        (CHUNKED + b"zz\r\n", "went away"),
+        (b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", "refuses with 404"),
+    ],
+)
+def test_conversation_that_breaks_off_is_said(tmp_path: Path, answer: bytes, reason: str) -> None:
+    with answering(tmp_path / "s", saying(answer)) as address:
+        conversation = Conversation(address, "/talk", SECS)
+        with pytest.raises(OperatorError, match=reason):
+            conversation.exchange(b"")
+        conversation.close()
+
+
+def test_conversation_waits_no_longer_than_it_was_told(tmp_path: Path) -> None:
+    with answering(tmp_path / "s", lines_of(b"")) as address:
+        conversation = Conversation(address, "/talk", 0.2)
+        with pytest.raises(OperatorError, match="does not answer"):
+            conversation.exchange(b"")
+        conversation.close()
+
+
+def test_conversation_needs_somebody_who_listens(tmp_path: Path) -> None:
+    with pytest.raises(OperatorError, match="went away"):
+        Conversation(str(tmp_path / "s"), "/talk", SECS)
