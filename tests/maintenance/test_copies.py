@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,10 +15,14 @@ from hypothesis import strategies as st
 from angos_trio.limits import COPY_SECS
 from angos_trio.maintenance import copies
 from angos_trio.maintenance.copies import superfluous
+from angos_trio.oci.codes import Code
+from angos_trio.oci.digest import digest_of
+from angos_trio.registry.pull import find_blob
 from angos_trio.storage.connections import open_copy
 from angos_trio.storage.snapshots import kept_copies
+from tests.oci.refusals import refused
 from tests.registry.support import Clock, push_bytes, registry_of
-from tests.storage.support import opened, run
+from tests.storage.support import NAME, opened, run
 
 HOUR = 3600
 
@@ -127,5 +132,28 @@ def test_names_that_are_not_ours_are_no_copies_and_stay(root: Path) -> None:
             assert await storage.kept_copies() == [5]
             await storage.drop_copies([5])
             assert len(os.listdir(root / "copies")) == 3
+
+    run(test)
+
+
+def go_back_to(root: Path, name: str) -> None:
+    for path in root.glob("metadata.db*"):
+        path.unlink()
+    shutil.copy(root / "copies" / name, root / "metadata.db")
+
+
+def test_copy_in_the_place_of_the_database_is_served(root: Path) -> None:
+    async def test() -> None:
+        async with opened(root) as storage:
+            digest = await push_bytes(registry_of(storage), b"before")
+            await storage.keep_copy(5)
+            await push_bytes(registry_of(storage), b"after")
+        go_back_to(root, "metadata-19700101T000005Z.db")
+        async with opened(root) as storage:
+            registry = registry_of(storage)
+            await find_blob(registry, NAME, digest)
+            with refused(Code.BLOB_UNKNOWN, 404):
+                await find_blob(registry, NAME, digest_of(b"after"))
+            await push_bytes(registry, b"after")
 
     run(test)
