@@ -11,8 +11,8 @@ from angos_trio.storage.transactions import Rows
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What a database tells of: `bytes` are those of the blobs, `missing` the blobs that are known
-    to be lost."""
+    """What a database tells of: `missing` are blobs that are known to be lost, `bytes` are those of
+    the others."""
 
     namespaces: int
     manifests: int
@@ -36,7 +36,8 @@ def counts(rows: Rows) -> Counts:
     one = rows.execute(
         "SELECT (SELECT count(*) FROM namespaces WHERE manifest_count > 0), "
         "(SELECT count(*) FROM manifests), (SELECT count(*) FROM tags), "
-        "count(*), coalesce(sum(state = 'missing'), 0), coalesce(sum(size), 0) FROM blobs"
+        "count(*), coalesce(sum(state = 'missing'), 0), "
+        "coalesce(sum(size * (state = 'present')), 0) FROM blobs"
     ).fetchone()
     return Counts(*map(int, one))
 
