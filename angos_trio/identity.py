@@ -44,6 +44,8 @@ class Action(StrEnum):
     CREATE_API_KEY = "create-api-key"
     DELETE_API_KEY = "delete-api-key"
     MAKE_BACKUP = "make-backup"
+    GET_READ_ONLY = "get-read-only"
+    SET_READ_ONLY = "set-read-only"
 
 
 @dataclass(frozen=True, slots=True)

@@ -327,6 +327,8 @@ TABLE_NAME_CHARACTERS_MAX: Final = 128
 USERNAME_CHARACTERS_MAX: Final = 255
 TOKEN_KEY_BYTES_MIN: Final = 32
 """Of the key that signs registry tokens with HMAC-SHA-256 (RFC 7518, section 3.2)."""
+WATCH_STORAGE_SECS: Final = 2.0
+"""Between two looks of the steward at free space and at the switch."""
 SWEEP_SECS: Final = 60.0
 """Between two looks at idle upload sessions and the ballast."""
 

@@ -151,9 +151,8 @@ def make_config(root: Path, **tables: Mapping[str, object]) -> Config:
     `repository={"name": {…}}`.
     """
     document: dict[str, object] = {name.rstrip("_"): dict(table) for name, table in tables.items()}
-    document.setdefault(
-        "blob_store", {"fs": {"root_dir": str(root / "data"), "reserve": 0, "ballast": 0}}
-    )
+    document.setdefault("blob_store", {"fs": {"root_dir": str(root / "data"), "ballast": 0}})
+    document["global"] = {"min_free_space": 0, **tables.get("global_", {})}
     return msgspec.convert(document, Config, dec_hook=decode_secret)
 
 
@@ -168,6 +167,7 @@ def make_registry(storage: Storage, plan: Plan) -> Registry:
         storage=storage,
         limits=plan.limits,
         tag_rules=plan.tag_rules,
+        quotas=plan.quotas,
         allows_missing_references=plan.config.global_.allow_missing_manifest_references,
         now=epoch_seconds,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from functools import partial
 
 from angos_trio.api.backups import Backups, Hold
 from angos_trio.api.blobs import Blobs
@@ -10,11 +11,14 @@ from angos_trio.api.context import Runtime
 from angos_trio.api.keys import Keys
 from angos_trio.api.listings import Listings
 from angos_trio.api.manifests import Manifests
+from angos_trio.api.read_only import ReadOnly
 from angos_trio.api.reclaiming import Reclaiming
 from angos_trio.api.status import Status
 from angos_trio.api.token import Tokens
 from angos_trio.api.uploads import Uploads
-from angos_trio.http.routing import Admission, Operation, Route, RouteTable
+from angos_trio.http.call import Call
+from angos_trio.http.reply import Reply
+from angos_trio.http.routing import Admission, Handler, Operation, Route, RouteTable
 from angos_trio.identity import Action
 
 
@@ -22,6 +26,7 @@ def build_routes(runtime: Runtime) -> RouteTable:
     """The route table over a runtime. GET answers HEAD where no HEAD is named."""
     status, blobs, uploads = Status(runtime), Blobs(runtime), Uploads(runtime)
     manifests, listings, tokens = Manifests(runtime), Listings(runtime), Tokens(runtime)
+    changing = partial(_changing, runtime)
     return RouteTable(
         [
             Route("/v2/", {"GET": Operation(Action.GET_API_VERSION, status.version)}),
@@ -32,28 +37,28 @@ def build_routes(runtime: Runtime) -> RouteTable:
                 {
                     "HEAD": Operation(Action.GET_BLOB, blobs.head),
                     "GET": Operation(Action.GET_BLOB, blobs.get),
-                    "DELETE": Operation(Action.DELETE_BLOB, blobs.delete),
+                    "DELETE": Operation(Action.DELETE_BLOB, changing(blobs.delete)),
                 },
             ),
             Route(
                 "/v2/{name}/blobs/uploads/",
-                {"POST": Operation(Action.START_UPLOAD, uploads.start)},
+                {"POST": Operation(Action.START_UPLOAD, changing(uploads.start))},
             ),
             Route(
                 "/v2/{name}/blobs/uploads/{session}",
                 {
                     "GET": Operation(Action.GET_UPLOAD, uploads.status),
-                    "PATCH": Operation(Action.UPDATE_UPLOAD, uploads.append),
-                    "PUT": Operation(Action.COMPLETE_UPLOAD, uploads.finish),
-                    "DELETE": Operation(Action.CANCEL_UPLOAD, uploads.cancel),
+                    "PATCH": Operation(Action.UPDATE_UPLOAD, changing(uploads.append)),
+                    "PUT": Operation(Action.COMPLETE_UPLOAD, changing(uploads.finish)),
+                    "DELETE": Operation(Action.CANCEL_UPLOAD, changing(uploads.cancel)),
                 },
             ),
             Route(
                 "/v2/{name}/manifests/{reference}",
                 {
                     "GET": Operation(Action.GET_MANIFEST, manifests.get),
-                    "PUT": Operation(Action.PUT_MANIFEST, manifests.put),
-                    "DELETE": Operation(Action.DELETE_MANIFEST, manifests.delete),
+                    "PUT": Operation(Action.PUT_MANIFEST, changing(manifests.put)),
+                    "DELETE": Operation(Action.DELETE_MANIFEST, changing(manifests.delete)),
                 },
             ),
             Route("/v2/{name}/tags/list", {"GET": Operation(Action.LIST_TAGS, listings.tags)}),
@@ -78,11 +83,12 @@ def build_routes(runtime: Runtime) -> RouteTable:
 def build_operator_routes(
     runtime: Runtime, users: Callable[[], Collection[str]], hold: Hold
 ) -> RouteTable:
-    """The same and what only the operator is offered, on the control socket: API keys, backups.
+    """The same and what only the operator is offered, on the control socket: API keys, backups,
+    and the switch that makes the registry read-only.
 
     `users` are those whose keys can be made: the Basic users of the configuration in force.
     """
-    keys = Keys(runtime, users)
+    keys, read_only = Keys(runtime, users), ReadOnly(runtime)
     return RouteTable(
         [
             *build_routes(runtime).routes,
@@ -95,8 +101,28 @@ def build_operator_routes(
             ),
             Route("/v2/_ext/_keys/{id}", {"DELETE": Operation(Action.DELETE_API_KEY, keys.revoke)}),
             Route("/v2/_ext/_backup", {"POST": Operation(Action.MAKE_BACKUP, Backups(hold).hold)}),
+            Route(
+                "/v2/_ext/_read_only",
+                {
+                    "GET": Operation(Action.GET_READ_ONLY, read_only.status),
+                    "PUT": Operation(Action.SET_READ_ONLY, read_only.switch),
+                },
+            ),
         ]
     )
+
+
+def _changing(runtime: Runtime, handler: Handler) -> Handler:
+    """A handler that a registry that is read-only refuses (405), before a byte of a body is read.
+
+    A change that is committed looks at the switch once more: see `Registry.change`.
+    """
+
+    async def guarded(call: Call) -> Reply:
+        await runtime.registry.require_changeable()
+        return await handler(call)
+
+    return guarded
 
 
 def build_health_routes(runtime: Runtime, *, has_metrics: bool) -> RouteTable:

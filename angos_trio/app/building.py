@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Collection, Sequence
+from datetime import UTC, datetime
 from typing import TypedDict
 
 from angos_trio.api.backups import Hold
@@ -27,9 +28,11 @@ from angos_trio.limits import REPORT_SECS_MAX
 from angos_trio.maintenance.tasks import Tasks
 from angos_trio.oci.codes import OciError
 from angos_trio.policy.immutability import TagRules
+from angos_trio.policy.quota import Quotas
 from angos_trio.registry.context import Limits, Registry
-from angos_trio.storage.metadata import services
+from angos_trio.storage.metadata import services, switches
 from angos_trio.storage.metadata.services import Report
+from angos_trio.storage.metadata.switches import Switched
 from angos_trio.storage.store import Storage
 from angos_trio.telemetry.health import Readiness
 from angos_trio.telemetry.metrics import Metrics, StorageGauges
@@ -45,6 +48,7 @@ class RegistryLimits(TypedDict):
 
     limits: Limits
     tag_rules: TagRules
+    quotas: Quotas
     allows_missing_references: bool
 
 
@@ -53,6 +57,7 @@ def limits_of(plan: Plan) -> RegistryLimits:
     return RegistryLimits(
         limits=plan.limits,
         tag_rules=plan.tag_rules,
+        quotas=plan.quotas,
         allows_missing_references=plan.config.global_.allow_missing_manifest_references,
     )
 
@@ -70,6 +75,10 @@ def build_runtime(registry: Registry) -> Runtime:
             uploads_open=lambda: _or_unknown(storage.sessions.count_blocking),
             writes_waiting=lambda: storage.waiting_steps,
             is_writable=lambda: int(storage.broken is None),
+            has_room=lambda: _or_unknown(lambda: int(storage.space().is_enough)),
+            is_read_only=lambda: _or_unknown(
+                lambda: int(storage.read_from_thread(switches.find_read_only) is not None)
+            ),
         )
     )
     tasks = Tasks(storage.shared, registry.now)
@@ -112,12 +121,13 @@ def _or_unknown(read: Callable[[], int]) -> float:
 
 
 def readiness_of(storage: Storage) -> Callable[[], Readiness]:
-    """Looks at the database's state and the disk; blocks for one look at the file system."""
+    """Looks at the database's state and the disk; blocks, in a thread that the loop started."""
 
     def look() -> Readiness:
         problems: list[str] = []
         if storage.broken is not None:
             problems.append(f"the database cannot be written until a restart: {storage.broken}")
+        switched = _read_only(storage)
         try:
             others, degraded = judge_reports(reports_of(storage), time.monotonic())
             problems += others
@@ -128,9 +138,20 @@ def readiness_of(storage: Storage) -> Callable[[], Readiness]:
             problems.append(
                 f"{space.free_bytes} bytes are free, {space.reserve_bytes} must stay free"
             )
+        if switched is not None:
+            since = f"{datetime.fromtimestamp(switched.since, UTC):%Y-%m-%dT%H:%M:%SZ}"
+            degraded.append(f"the registry is read-only since {since}, by {switched.by}")
         return Readiness(tuple(problems), tuple(degraded))
 
     return look
+
+
+def _read_only(storage: Storage) -> Switched | None:
+    """Whether the operator lets nothing be changed; rows that cannot be read say nothing."""
+    try:
+        return storage.read_from_thread(switches.find_read_only)
+    except OciError:
+        return None
 
 
 def _or_none(read: Callable[[], list[Report]]) -> list[Report]:

@@ -9,6 +9,7 @@ from functools import partial
 
 from angos_trio.api.context import Runtime
 from angos_trio.app.services import Services, expire, prune, recover, refill
+from angos_trio.app.watching import Watch
 from angos_trio.maintenance.backup import held_snapshot
 from angos_trio.maintenance.collect import Collector
 from angos_trio.maintenance.copies import copy
@@ -50,6 +51,7 @@ class Housekeeping:
             "prune": partial(prune, registry),
             "refill": partial(refill, registry),
             "copy": partial(copy, registry),
+            "watch": Watch(registry).run,
         }
 
 

@@ -15,6 +15,7 @@ from angos_trio.config.model import Config, Global, Repository
 from angos_trio.config.values import compile_exclusions, is_loopback, parse_size
 from angos_trio.limits import WORKERS_MAX
 from angos_trio.policy.immutability import TagRule, TagRules
+from angos_trio.policy.quota import Quotas, quotas_of
 from angos_trio.registry.context import Limits
 from angos_trio.server.serve import ServeOptions
 from angos_trio.storage.store import StorageSettings
@@ -35,6 +36,7 @@ class Plan:
     storage: StorageSettings
     limits: Limits
     tag_rules: TagRules
+    quotas: Quotas
     serve: ServeOptions
     workers: int
     """1: everything in one process. More: so many, a steward and a supervisor."""
@@ -95,7 +97,7 @@ def make_plan(config: Config, *, is_configured: bool = False) -> Plan:
         tls=files_of(config.server.tls),
         storage=StorageSettings(
             root=Path(store.root_dir),
-            reserve_bytes=parse_size(store.reserve, "blob_store.fs.reserve"),
+            reserve_bytes=parse_size(settings.min_free_space, "global.min_free_space"),
             ballast_bytes=parse_size(store.ballast, "blob_store.fs.ballast"),
         ),
         limits=Limits(
@@ -106,6 +108,7 @@ def make_plan(config: Config, *, is_configured: bool = False) -> Plan:
             untagged_secs=settings.untagged_grace,
         ),
         tag_rules=_tag_rules(config),
+        quotas=_quotas(config),
         serve=ServeOptions(
             stall_secs=config.server.stall_timeout,
             drain_secs=settings.shutdown_drain_secs if drain is None else drain,
@@ -131,6 +134,17 @@ def _tag_rules(config: Config) -> TagRules:
         for name, repository in config.repository.items()
     }
     return TagRules(default, rules)
+
+
+def _quotas(config: Config) -> Quotas:
+    return quotas_of(
+        {
+            name: None
+            if repository.quota is None
+            else parse_size(repository.quota, f'repository."{name}".quota')
+            for name, repository in config.repository.items()
+        }
+    )
 
 
 def _tag_rule(repository: Repository, settings: Global, path: str) -> TagRule:

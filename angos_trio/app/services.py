@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Final
 
@@ -20,8 +21,9 @@ from angos_trio.limits import (
     SWEEP_SECS,
 )
 from angos_trio.oci.codes import OciError
-from angos_trio.registry.context import Registry
+from angos_trio.registry.context import ReadOnlyError, Registry
 from angos_trio.registry.push_blob import complete_interrupted
+from angos_trio.registry.read_only import find_read_only
 from angos_trio.storage.metadata import events, services
 from angos_trio.storage.metadata.services import Report
 from angos_trio.storage.store import Storage
@@ -44,10 +46,12 @@ def is_service(name: str) -> bool:
 
 
 async def expire(registry: Registry, expiry_secs: Callable[[], int]) -> None:
-    """Drop upload sessions that nothing came to for long; each minute."""
+    """Drop upload sessions that nothing came to for long; each minute, unless it is read-only."""
     sessions = registry.storage.sessions
     while True:
-        for session in await sessions.idle_since(time.monotonic() - expiry_secs()):
+        is_asleep = await find_read_only(registry) is not None
+        idle_since = time.monotonic() - expiry_secs()
+        for session in [] if is_asleep else await sessions.idle_since(idle_since):
             _log.info("upload.expired", session=session)
             await sessions.discard(session)
         await trio.sleep(SWEEP_SECS)
@@ -71,8 +75,9 @@ async def prune(registry: Registry) -> None:
         def step(transaction: Transaction, before: int = before) -> int:
             return events.prune(transaction.rows, before, PRUNE_ROWS)
 
-        while await registry.storage.write(step) == PRUNE_ROWS:
-            await trio.lowlevel.checkpoint()
+        with suppress(ReadOnlyError):
+            while await registry.change(step) == PRUNE_ROWS:
+                await trio.lowlevel.checkpoint()
         await trio.sleep(PRUNE_SECS)
 
 

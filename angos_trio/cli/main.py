@@ -17,6 +17,7 @@ from angos_trio.cli.arguments import (
 )
 from angos_trio.cli.backup_arguments import add_backup
 from angos_trio.cli.gc_arguments import add_gc
+from angos_trio.cli.read_only_arguments import add_read_only
 from angos_trio.cli.token_arguments import add_token
 from angos_trio.errors import OperatorError
 
@@ -54,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     add_token(commands)
     add_gc(commands)
     add_backup(commands)
+    add_read_only(commands)
     policies = commands.add_parser("policy", help="what the policies of a configuration say")
     tests = policies.add_subparsers(metavar="COMMAND", required=True)
     add_policy_test(add_command(tests, "test", _policy_test, "decide about a request, without one"))

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from angos_trio.config.auth_checks import check_auth
-from angos_trio.config.model import AccessPolicy, Config, HealthListener, Server
+from angos_trio.config.model import AccessPolicy, Config, HealthListener, Repository, Server
 from angos_trio.config.paths import KeyRefused, did_you_mean, dotted, quoted
 from angos_trio.config.tables import keys_of, tables_in
 from angos_trio.config.values import (
@@ -52,18 +52,24 @@ def _check_global(config: Config) -> None:
     for key in ("max_manifest_size", "max_blob_size"):
         if parse_size(getattr(settings, key), f"global.{key}") < 1:
             raise KeyRefused(f"global.{key}", "must be at least one byte")
+    parse_size(settings.min_free_space, "global.min_free_space")
     compile_exclusions(settings.immutable_tags_exclusions, "global.immutable_tags_exclusions")
     for name, repository in config.repository.items():
         check_repository(name)
         path = dotted(("repository", name, "immutable_tags_exclusions"))
         compile_exclusions(repository.immutable_tags_exclusions or (), path)
+        _check_quota(repository, dotted(("repository", name, "quota")))
     parse_networks(settings.trusted_proxies, "global.trusted_proxies")
+
+
+def _check_quota(repository: Repository, path: str) -> None:
+    if repository.quota is not None and parse_size(repository.quota, path) < 1:
+        raise KeyRefused(path, "must be at least one byte; leave it out for no quota")
 
 
 def _check_stores(config: Config) -> None:
     store = config.blob_store.fs
-    for key in ("reserve", "ballast"):
-        parse_size(getattr(store, key), f"blob_store.fs.{key}")
+    parse_size(store.ballast, "blob_store.fs.ballast")
     check_directory(store.root_dir, "blob_store.fs.root_dir")
     below = config.metadata_store.fs.root_dir
     if below is not None and Path(below) != Path(store.root_dir):

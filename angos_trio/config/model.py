@@ -122,6 +122,7 @@ class Global(_Table, frozen=True):
 
     max_manifest_size: Size = "5MiB"
     max_blob_size: Size = "100GiB"
+    min_free_space: Annotated[Size, AtStart] = "256MiB"
     immutable_tags: bool = False
     immutable_tags_exclusions: tuple[str, ...] = ()
     immutable_tags_deletable: bool = False
@@ -210,7 +211,6 @@ class FileStore(_Table, frozen=True):
     """`[blob_store.fs]`"""
 
     root_dir: Annotated[str, AtStart] = "angos-data"
-    reserve: Annotated[Size, AtStart] = "256MiB"
     ballast: Annotated[Size, AtStart] = "64MiB"
 
 
@@ -239,6 +239,7 @@ class Repository(_Table, frozen=True):
     immutable_tags: bool | None = None
     immutable_tags_exclusions: tuple[str, ...] | None = None
     immutable_tags_deletable: bool | None = None
+    quota: Size | None = None
     access_policy: AccessPolicy | None = None
     authorization_webhook: str | None = None
 

@@ -25,6 +25,8 @@ class EventKind(StrEnum):
     TAG_DELETED = "tag.deleted"
     KEY_CREATED = "key.created"
     KEY_REVOKED = "key.revoked"
+    READ_ONLY_BEGUN = "read_only.begun"
+    READ_ONLY_ENDED = "read_only.ended"
 
 
 @dataclass(frozen=True, slots=True)

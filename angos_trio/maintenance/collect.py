@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Collection
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Final
@@ -29,7 +29,7 @@ from angos_trio.limits import (
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import RepositoryName
 from angos_trio.policy.reclaim import Hold, Keeper, Terms, Verdict, judge
-from angos_trio.registry.context import Registry
+from angos_trio.registry.context import ReadOnlyError, Registry
 from angos_trio.storage.metadata import blobs, leases, manifests, namespaces, reclaims
 from angos_trio.storage.metadata.leases import FIRST, NOTHING_GONE, Due
 from angos_trio.storage.reclaiming import reclaim_unheld, settle
@@ -91,15 +91,23 @@ class Collector:
     _clocks: tuple[int, float] | None = None
 
     async def run(self) -> None:
-        """Collect again and again, until cancelled."""
+        """Collect again and again, until cancelled; not while the registry is read-only."""
         while True:
-            await self.collect()
+            with suppress(ReadOnlyError):
+                await self.collect()
             await trio.sleep(COLLECT_SECS)
 
     async def collect(self, *, early_secs: int = 0) -> Collected:
-        """One run to its end; what it gave back. Raises UNAVAILABLE when the disk refuses."""
+        """One run to its end; what it gave back.
+
+        Raises UNAVAILABLE when the disk refuses, ReadOnlyError (405) while, or as soon as, the
+        registry is read-only.
+        """
         async with self._turn:
             begun_at = self.monotonic()
+            await self.current().require_changeable()
+            # First: on a full disk an earlier run may have ended before it came to that.
+            await self.current().storage.empty_trash()
             await self._notice_clock()
             found = Collected()
             await self._settle()
@@ -142,7 +150,7 @@ class Collector:
             return leases.extend(transaction.rows, lease_until, COLLECT_ROWS)
 
         try:
-            while await self.current().storage.write(step):
+            while await self.current().change(step):
                 await trio.lowlevel.checkpoint()
         except BaseException:
             self._clocks = before  # it is noticed again
@@ -156,7 +164,7 @@ class Collector:
             pending = await self.current().storage.read(find)
             if not pending:
                 return
-            await self.current().storage.write(partial(settle, digests=pending))
+            await self.current().change(partial(settle, digests=pending))
             after = pending[-1]
 
     async def _pass(self, terms: Terms, found: Collected) -> bool:
@@ -174,7 +182,7 @@ class Collector:
         while await storage.read(partial(sweep.due, after=after, limit=1)):
             uploading = await storage.sessions.namespaces()
             step = partial(self._step, sweep=sweep, after=after, uploading=uploading)
-            looked = await storage.write(step)
+            looked = await self.current().change(step)
             if looked.last is None:
                 return
             found.add(looked.found)

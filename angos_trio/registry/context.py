@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from angos_trio.oci.codes import Code, OciError
 from angos_trio.policy.immutability import TagRules
+from angos_trio.policy.quota import Quotas
+from angos_trio.storage.metadata import switches
 from angos_trio.storage.store import Storage
+from angos_trio.storage.transactions import Outcome, Rows, Step, Transaction
+from angos_trio.storage.writer import Settled
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +26,25 @@ class Limits:
     """How long a manifest without a tag is kept; None: until somebody deletes it."""
 
 
+class ReadOnlyError(OciError):
+    """The operator has switched the registry to read-only (405), at a time in epoch seconds."""
+
+    def __init__(self, since: int) -> None:
+        super().__init__(
+            Code.UNSUPPORTED,
+            status=405,
+            message="the registry is read-only",
+            detail={"since": since},
+        )
+
+
+def require_changeable(rows: Rows) -> None:
+    """Raise ReadOnlyError while the switch is on; one point query."""
+    found = switches.find_read_only(rows)
+    if found is not None:
+        raise ReadOnlyError(found.since)
+
+
 @dataclass(frozen=True, slots=True)
 class Registry:
     """The collaborators of the use-cases."""
@@ -31,7 +55,22 @@ class Registry:
     allows_missing_references: bool
     now: Callable[[], int]
     """Epoch seconds."""
+    quotas: Quotas
 
     def lease_until(self) -> int:
         """When a lease that begins now ends."""
         return self.now() + self.limits.lease_secs
+
+    async def require_changeable(self) -> None:
+        """Raise ReadOnlyError (405) while the switch is on: before a body is read."""
+        await self.storage.read_point(require_changeable)
+
+    async def change(self, step: Step[Outcome], settled: Settled | None = None) -> Outcome:
+        """As `Storage.write`, for what somebody asks for: raises ReadOnlyError (405) while the
+        registry is read-only, in whichever process it was switched."""
+
+        def checked(transaction: Transaction) -> Outcome:
+            require_changeable(transaction.rows)
+            return step(transaction)
+
+        return await self.storage.write(checked, settled)

@@ -8,6 +8,7 @@ from angos_trio.limits import MOUNT_CANDIDATES_MAX
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import RepositoryName
 from angos_trio.registry.context import Registry
+from angos_trio.registry.quota import require_blob_fits
 from angos_trio.storage.metadata import blobs, namespaces
 from angos_trio.storage.transactions import Transaction
 
@@ -22,7 +23,7 @@ async def mount_blob(
     """Let `name` hold a blob that the caller may read from `source`, or from any namespace.
 
     False when there is no such blob for this caller: the answer is then an ordinary session, so
-    that a refusal tells no more than an absence.
+    that a refusal tells no more than an absence. Raises DENIED (413) above the quota of `name`.
     """
     candidates = [name]
     candidates += [source] if source is not None else await _holders(registry, digest)
@@ -56,11 +57,14 @@ async def _mount_from(
     ):
         return False
     now, lease_until = registry.now(), registry.lease_until()
+    quota = registry.quotas.quota_for(name)
 
     def step(transaction: Transaction) -> bool:
         rows = transaction.rows
-        if blobs.find_held(rows, source, digest) is None:
+        held = blobs.find_held(rows, source, digest)
+        if held is None:
             return False
+        require_blob_fits(rows, quota, name, digest, held.size)
         blobs.hold(rows, namespaces.ensure(rows, name, now), digest, lease_until)
         if source != name:
             record(
@@ -75,4 +79,4 @@ async def _mount_from(
             )
         return True
 
-    return await registry.storage.write(step)
+    return await registry.change(step)

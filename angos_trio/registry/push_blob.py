@@ -13,6 +13,7 @@ from angos_trio.oci.digest import Digest, new_hash
 from angos_trio.oci.names import RepositoryName, SessionId
 from angos_trio.oci.ranges import ByteRange, upload_range
 from angos_trio.registry.context import Registry
+from angos_trio.registry.quota import refuse_early, require_blob_fits
 from angos_trio.storage.metadata import blobs, leases, namespaces
 from angos_trio.storage.metadata import events as outbox
 from angos_trio.storage.session_record import UploadSession
@@ -33,6 +34,11 @@ class Content:
     length: int | None = None
     window: ByteRange | None = None
 
+    @property
+    def announced(self) -> int:
+        """How many bytes the headers say will come; 0 where they say nothing."""
+        return max(self.length or 0, 0 if self.window is None else self.window.length)
+
 
 def upload_location(name: RepositoryName, session: SessionId) -> str:
     """Where a session is spoken to."""
@@ -44,16 +50,15 @@ async def start_upload(
 ) -> UploadSession:
     """Open a session. Raises UNAVAILABLE (507) without space, TOOMANYREQUESTS (429) above the
     bound of open uploads."""
-    registry.storage.require_space()
     session = _new_session(registry, caller, name, algorithm)
     await registry.storage.sessions.create(session, registry.limits.uploads_per_caller_max)
     return session
 
 
 def _new_session(
-    registry: Registry, caller: Caller, name: RepositoryName, algorithm: str
+    registry: Registry, caller: Caller, name: RepositoryName, algorithm: str, size: int = 0
 ) -> UploadSession:
-    registry.storage.require_space()
+    registry.storage.require_space(size)
     owner, key = caller.identity.owner, caller.identity.limit_key
     return registry.storage.sessions.new(name, owner, key, algorithm, registry.now())
 
@@ -92,7 +97,7 @@ async def append_chunk(
     A body that breaks off otherwise is kept as far as it came.
     """
     found = await find_upload(registry, caller, name, session)
-    upload = await _begin(registry, found, content)
+    upload = await _begin(registry, found, content, None)
     try:
         begun_at = upload.offset
         await upload.append(content.source, registry.limits.blob_bytes_max)
@@ -111,7 +116,9 @@ def _is_too_long(registry: Registry, content: Content) -> bool:
     return (content.length or 0) > registry.limits.blob_bytes_max
 
 
-async def _begin(registry: Registry, session: UploadSession, content: Content) -> Upload:
+async def _begin(
+    registry: Registry, session: UploadSession, content: Content, digest: Digest | None
+) -> Upload:
     """Hold the session at its committed offset, if that is where the body belongs.
 
     A body whose announced length alone is too much is refused before a byte of it is read.
@@ -128,6 +135,7 @@ async def _begin(registry: Registry, session: UploadSession, content: Content) -
         offset = await registry.storage.committed_offset(session.id)
         if window.offset != offset:
             raise _out_of_place(session, offset, "Content-Range is not what comes next")
+    await _refuse_early(registry, session, content, digest)
     upload = await registry.storage.receiver.begin(session, may_take_over=window is not None)
     try:
         if window is not None:
@@ -138,6 +146,28 @@ async def _begin(registry: Registry, session: UploadSession, content: Content) -
         await upload.close()
         raise
     return upload
+
+
+async def _refuse_early(
+    registry: Registry, session: UploadSession, content: Content, digest: Digest | None
+) -> None:
+    """Raise UNAVAILABLE (507) where the disk has no room, and the session waits for some; DENIED
+    (413) where the quota has none, and nothing can become of it."""
+    if content.announced == 0:
+        return
+    registry.storage.require_space(content.announced)
+    if registry.quotas.quota_for(session.namespace) is None:
+        return
+    if content.window is None:
+        offset = await registry.storage.committed_offset(session.id)
+    else:
+        offset = content.window.offset
+    try:
+        await refuse_early(registry, session.namespace, digest, offset + content.announced)
+    except OciError as error:
+        if error.status in _WORTHLESS_STATUSES:
+            await registry.storage.sessions.discard(session.id)
+        raise
 
 
 def _out_of_place(session: UploadSession, offset: int, message: str) -> OciError:
@@ -171,7 +201,8 @@ async def push_blob(
     """
     if _is_too_long(registry, content):
         raise too_large(registry.limits.blob_bytes_max)
-    session = _new_session(registry, caller, name, digest.algorithm)
+    await refuse_early(registry, name, digest, content.announced)
+    session = _new_session(registry, caller, name, digest.algorithm, content.announced)
     sessions = registry.storage.sessions
     await sessions.register(session, registry.limits.uploads_per_caller_max)
     upload: Upload | None = None
@@ -200,7 +231,7 @@ async def finish_upload(
     """
     try:
         found = await find_upload(registry, caller, name, session)
-        upload = await _begin(registry, found, content)
+        upload = await _begin(registry, found, content, digest)
     except OciError as error:
         if error.code is not Code.BLOB_UPLOAD_UNKNOWN:
             raise
@@ -258,12 +289,13 @@ async def _publish(
         sessions.end_finishing_blocking(session.id, is_open_again=is_open_again)
 
     try:
-        await registry.storage.write(publish_step(registry, session, staged, actor), settled)
+        await registry.change(publish_step(registry, session, staged, actor), settled)
     except OutcomeUnknownError:
         raise
-    except OciError:
-        if staged.is_published:
-            # The bytes have left the session, and the rows were refused: it cannot be resumed.
+    except OciError as error:
+        if staged.is_published or error.status in _WORTHLESS_STATUSES:
+            # The bytes have left the session, and the rows were refused: it cannot be resumed. Or
+            # there is no quota for them: they take space that counts for nobody.
             await sessions.discard(session.id)
         raise
 
@@ -277,8 +309,10 @@ def publish_step(
     """
     name, now, lease_until = session.namespace, registry.now(), registry.lease_until()
     was_long = now - session.started_at > registry.limits.lease_secs // 2
+    quota = registry.quotas.quota_for(name)
 
     def step(transaction: Transaction) -> None:
+        require_blob_fits(transaction.rows, quota, name, staged.digest, staged.size)
         transaction.publish(staged)
         namespace = record_blob(transaction, name, staged, now=now, lease_until=lease_until)
         if was_long:  # what was pushed before it has waited for it: the manifest comes now

@@ -15,6 +15,7 @@ from angos_trio.oci.manifest import ManifestFacts, parse_manifest
 from angos_trio.oci.names import Reference, RepositoryName, Tag
 from angos_trio.policy.immutability import TagRule
 from angos_trio.registry.context import Registry
+from angos_trio.registry.quota import require_manifest_fits
 from angos_trio.storage.metadata import leases, manifests, namespaces, tags
 from angos_trio.storage.metadata.manifests import PushedManifest
 from angos_trio.storage.transactions import Rows, Transaction
@@ -44,9 +45,10 @@ async def push_manifest(registry: Registry, caller: Caller, push: ManifestPush) 
     """Store a manifest and point its tags to it, all or nothing.
 
     Raises MANIFEST_INVALID, DIGEST_INVALID (400), UNSUPPORTED (415), TAG_IMMUTABLE (409),
-    MANIFEST_BLOB_UNKNOWN (404) where missing references are refused, UNAVAILABLE (507).
+    MANIFEST_BLOB_UNKNOWN (404) where missing references are refused, DENIED (413) above the quota,
+    UNAVAILABLE (507).
     """
-    registry.storage.require_space()
+    registry.storage.require_space(len(push.body))
     if len(push.body) > PARSE_ON_LOOP_BYTES_MAX:
         facts, digest = await trio.to_thread.run_sync(_examine, push)
     else:
@@ -64,20 +66,21 @@ async def push_manifest(registry: Registry, caller: Caller, push: ManifestPush) 
         pushed_by=caller.identity.owner,
         lease_until=registry.lease_until(),
     )
-    rule = registry.tag_rules.rule_for(push.name)
+    rule, quota = registry.tag_rules.rule_for(push.name), registry.quotas.quota_for(push.name)
 
     def step(transaction: Transaction) -> None:
         rows = transaction.rows
         namespace = namespaces.ensure(rows, push.name, now)
         if not registry.allows_missing_references:
             _require_references(rows, namespace, facts)
+        require_manifest_fits(rows, quota, namespace, digest, len(push.body))
         is_new = manifests.put(rows, namespace, pushed)
         if is_new:
             record(rows, _event(EventKind.MANIFEST_PUSHED, push.name, pushed))
         for tag in wanted:
             _point_tag(rows, namespace, tag, push.name, pushed, rule)
 
-    await registry.storage.write(step)
+    await registry.change(step)
     registry.storage.bodies.put(digest, push.body)
     return PushOutcome(digest, facts.subject, () if is_by_tag else wanted)
 

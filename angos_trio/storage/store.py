@@ -71,7 +71,11 @@ class Space:
     @property
     def is_enough(self) -> bool:
         """Whether new content is taken in."""
-        return self.free_bytes >= self.reserve_bytes
+        return self.has_room_for(0)
+
+    def has_room_for(self, size: int) -> bool:
+        """Whether so many bytes fit and the reserve stays free."""
+        return self.free_bytes - size >= self.reserve_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +129,10 @@ class Storage:
             if not is_busy(error):
                 raise unavailable(error) from error
         return await self.read(query)
+
+    def read_from_thread(self, query: Query[Outcome]) -> Outcome:
+        """As `read_point`, for a thread that was started from the loop; blocks."""
+        return trio.from_thread.run(self.read_point, query)
 
     async def open_blob(self, digest: Digest) -> OpenBlob | None:
         """A blob's file, open; None when there is none. Raises UNAVAILABLE (503) on I/O errors."""
@@ -228,9 +236,10 @@ class Storage:
         except OSError as error:
             raise unavailable(error) from error
 
-    def require_space(self) -> None:
-        """Raise UNAVAILABLE (507) when the disk is below the reserve."""
-        if not self.space().is_enough:
+    def require_space(self, size: int = 0) -> None:
+        """Raise UNAVAILABLE (507) when the disk is below the reserve, or would be with so many
+        bytes more."""
+        if not self.space().has_room_for(size):
             raise disk_full()
 
     @property

@@ -37,6 +37,8 @@ class StorageGauges:
     uploads_open: Callable[[], float]
     writes_waiting: Callable[[], float]
     is_writable: Callable[[], float]
+    has_room: Callable[[], float]
+    is_read_only: Callable[[], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +150,12 @@ class Metrics:
             ("storage_uploads_open", "Open upload sessions.", gauges.uploads_open),
             ("storage_writes_waiting", "Changes that wait for the writer.", gauges.writes_waiting),
             ("storage_writable", "1 while changes can be committed.", gauges.is_writable),
+            ("storage_has_room", "1 while new content is taken in.", gauges.has_room),
+            (
+                "storage_read_only",
+                "1 while the operator lets nothing be changed.",
+                gauges.is_read_only,
+            ),
         ):
             self._own.register(_Told(name, text, read))
 

@@ -50,11 +50,10 @@ def registries(
         "max_blob_size": 1000,
         "max_manifest_size": 1000,
     }
-    store = {"fs": {"root_dir": str(roots[2] / "data"), "reserve": 10**15, "ballast": 0}}
     with (
         serving(roots[0], global_=strict, server={"max_uploads_per_caller": 1}) as strictly,
         serving(roots[1], global_={"access_policy": {"default": "deny"}}) as closed,
-        serving(roots[2], blob_store=store) as full,
+        serving(roots[2], global_={"min_free_space": 10**15}) as full,
     ):
         yield Registries(registry, strictly, closed, full)
 

@@ -57,8 +57,7 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedRegistry]:
         blob = client.push_blob("old", make_blob("from better times"))
         client.stored("old", make_image(), tags=["v1", "v2"])
         assert blob.size
-    store = {"fs": {"root_dir": str(root / "data"), "reserve": 10**15, "ballast": 0}}
-    with serving(root, blob_store=store) as served:
+    with serving(root, global_={"min_free_space": 10**15}) as served:
         yield served
 
 

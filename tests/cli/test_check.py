@@ -133,7 +133,7 @@ def test_option_wins_over_every_file(capsys: pytest.CaptureFixture[str]) -> None
         ('[global]\nmax_blob_size = "5 parsecs"', ["global.max_blob_size", "5 parsecs"]),
         ("[global]\nmax_manifest_size = 0", ["global.max_manifest_size"]),
         ("[global]\nmax_manifest_size = -1", ["global.max_manifest_size"]),
-        ('[blob_store.fs]\nreserve = "x"', ["blob_store.fs.reserve"]),
+        ('[global]\nmin_free_space = "x"', ["global.min_free_space"]),
         ('[global]\nimmutable_tags_exclusions = ["("]', ["global.immutable_tags_exclusions"]),
         (
             '[repository."a/b"]\nimmutable_tags_exclusions = ["["]',

@@ -42,7 +42,7 @@ def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Running
     config.write_text(
         "[global]\ngc_grace_secs = 6\n"
         f"[server]\nworkers = {request.param}\n"
-        "[blob_store.fs]\nballast = 0\nreserve = 0\n"
+        "min_free_space = 0\n[blob_store.fs]\nballast = 0\n"
     )
     with running_registry(tmp_path / "data", arguments=["-c", str(config)]) as running:
         yield running

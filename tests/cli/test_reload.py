@@ -111,9 +111,9 @@ def test_refused_configuration_changes_nothing_and_is_told(reloading: Reloading)
 
 
 def test_keys_of_the_start_are_named_and_the_rest_is_taken(reloading: Reloading) -> None:
-    more = '[global]\nmax_manifest_size = "1KiB"\n[blob_store.fs]\nreserve = "1MiB"\n'
+    more = '[global]\nmax_manifest_size = "1KiB"\nmin_free_space = "1MiB"\n'
     assert reloading.reload(more)["event"] == "reload.done"
-    assert '"keys": ["blob_store.fs.reserve"]' in reloading.registry.log
+    assert '"keys": ["global.min_free_space"]' in reloading.registry.log
     reloading.wait_for_statuses(413)
 
 

@@ -99,7 +99,7 @@ def station(
     """A stopped registry that has served."""
     run(_begin, fresh_root)
     config = tmp_path / "registry.toml"
-    config.write_text(f"{CONFIG}[blob_store.fs]\nballast = 0\nreserve = 0\n")
+    config.write_text(f"{CONFIG}[blob_store.fs]\nballast = 0\n[global]\nmin_free_space = 0\n")
     before = os.umask(0o022)
     yield Station(fresh_root, config, capsys)
     os.umask(before)

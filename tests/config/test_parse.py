@@ -96,6 +96,7 @@ immutable_tags_deletable = true
 allow_missing_manifest_references = false
 gc_grace_secs = 300
 upload_expiry_secs = 3600
+min_free_space = "1GiB"
 shutdown_drain_secs = 0
 
 [global.access_policy]
@@ -105,7 +106,6 @@ rules = []
 
 [blob_store.fs]
 root_dir = "/srv/registry"
-reserve = "1GiB"
 ballast = 0
 
 [metadata_store.fs]
@@ -293,7 +293,7 @@ def test_unknown_key_is_refused_with_its_path_and_the_nearest(text: str, message
         ("[global]\nmax_manifest_size = '0B'", "global.max_manifest_size: must be at least one"),
         ("[global]\nmax_blob_size = -1", "global.max_blob_size: "),
         ("[global]\nmax_blob_size = '8388608TiB'", "global.max_blob_size: "),
-        ("[blob_store.fs]\nreserve = 'x'", 'blob_store.fs.reserve: "x" is no size'),
+        ("[global]\nmin_free_space = 'x'", 'global.min_free_space: "x" is no size'),
         ("[blob_store.fs]\nballast = 9223372036854775808", "blob_store.fs.ballast: "),
         ("[blob_store.fs]\nroot_dir = ''", "blob_store.fs.root_dir: "),
         ('[blob_store.fs]\nroot_dir = "a\\u0000b"', "blob_store.fs.root_dir: "),

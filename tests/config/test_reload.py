@@ -24,16 +24,17 @@ OLD = Config()
 
 def test_keys_of_the_start_keep_their_values_and_are_named() -> None:
     server = replace(OLD.server, port=9000, bind_address="::1", max_uploads_per_caller=7)
-    store = replace(OLD.blob_store, fs=FileStore(root_dir="elsewhere", reserve="1GiB"))
-    new = replace(OLD, server=server, blob_store=store)
+    store = replace(OLD.blob_store, fs=FileStore(root_dir="elsewhere", ballast="1GiB"))
+    new = replace(OLD, server=server, blob_store=store, global_=Global(min_free_space="1GiB"))
 
     config, needing = keep_what_is_set_at_the_start(OLD, new)
 
     assert needing == (
         "server.bind_address",
         "server.port",
+        "global.min_free_space",
         "blob_store.fs.root_dir",
-        "blob_store.fs.reserve",
+        "blob_store.fs.ballast",
     )
     assert config == replace(OLD, server=replace(OLD.server, max_uploads_per_caller=7))
 

@@ -55,7 +55,8 @@ def open_station(tmp_path: Path) -> Iterator[Callable[..., Station]]:
     def make(data_dir: Path, *, reserve: str = "0", ballast: str = "0") -> Station:
         config = tmp_path / f"config{len(stations)}.toml"
         config.write_text(
-            f'[blob_store.fs]\nreserve = "{reserve}"\nballast = "{ballast}"\n', encoding="utf-8"
+            f'[global]\nmin_free_space = "{reserve}"\n[blob_store.fs]\nballast = "{ballast}"\n',
+            encoding="utf-8",
         )
         log = tmp_path / f"registry{len(stations)}.log"
         station = Station(Place(data_dir, log, free_port(), config))

@@ -140,7 +140,10 @@ def fail_every_start(seed: str, scratch: Path) -> Outcome:
     directory = scratch / "starts"
     directory.mkdir()
     config = directory / "config.toml"
-    config.write_text('[blob_store.fs]\nreserve = "16MiB"\nballast = "1MiB"\n', encoding="utf-8")
+    config.write_text(
+        '[global]\nmin_free_space = "16MiB"\n[blob_store.fs]\nballast = "1MiB"\n',
+        encoding="utf-8",
+    )
     control = Control(directory / "control.json")
     log = directory / "registry.log"
     place = Place(directory / "data", log, free_port(), config, control.path)

@@ -229,7 +229,10 @@ def inject_everywhere(seed: str, scratch: Path) -> Outcome:
     directory = scratch / "steps"
     directory.mkdir()
     config = directory / "config.toml"
-    config.write_text('[blob_store.fs]\nreserve = "16MiB"\nballast = "1MiB"\n', encoding="utf-8")
+    config.write_text(
+        '[global]\nmin_free_space = "16MiB"\n[blob_store.fs]\nballast = "1MiB"\n',
+        encoding="utf-8",
+    )
     control = Control(directory / "control.json")
     log = Log(directory / "registry.log")
     place = Place(directory / "data", log.path, free_port(), config, control.path)

@@ -188,7 +188,7 @@ def _last_name(node: ast.expr) -> str:
 def metrics() -> set[str]:
     """Name, type and labels of all that a scrape shows."""
     metrics = Metrics()
-    metrics.watch_storage(StorageGauges(*[lambda: 1] * 6))
+    metrics.watch_storage(StorageGauges(*[lambda: 1] * 8))
     metrics.watch_services(lambda: {"worker-1": True})
     metrics.request_begins()
     metrics.request_ends("GET", "get-blob", 200, 1.0)

@@ -253,7 +253,7 @@ def test_docs_and_code_agree(check: Check, pages: Pages) -> None:
 # docs, then what is stale there.
 CHANGES: tuple[tuple[Check, str, str, str], ...] = (
     (keys, CONFIGURATION, "| `server.port` |", "| `server.ports` |"),
-    (keys_of_the_start, OPERATING, "`blob_store.fs.reserve`, ", ""),
+    (keys_of_the_start, OPERATING, "`global.min_free_space`, ", ""),
     (keys, CONFIGURATION, "| `8000` |", "| `8001` |"),
     (keys, CONFIGURATION, "| integer, 0 to 65535 |", "| integer, 1 to 65535 |"),
     (keys, CONFIGURATION, '| `"allow"` or `"deny"` |', '| `"allow"` |'),

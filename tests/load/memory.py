@@ -26,7 +26,7 @@ TRICKLE_SECS = 15
 PULLERS = 4
 WRITE_MS = 100.0
 RESERVE_MIB = 64
-CONFIG = f'[blob_store.fs]\nreserve = "{RESERVE_MIB}MiB"\nballast = "1MiB"\n'
+CONFIG = f'[global]\nmin_free_space = "{RESERVE_MIB}MiB"\n[blob_store.fs]\nballast = "1MiB"\n'
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from angos_trio.oci.digest import Digest, digest_of
 from angos_trio.oci.media_types import OCI_INDEX, OCI_MANIFEST
 from angos_trio.oci.names import Reference, RepositoryName, Tag
 from angos_trio.policy.immutability import TagRule, TagRules
+from angos_trio.policy.quota import Quotas
 from angos_trio.registry.context import Limits, Registry
 from angos_trio.registry.push_blob import Content, push_blob
 from angos_trio.registry.push_manifest import ManifestPush, PushOutcome, push_manifest
@@ -82,6 +83,7 @@ def registry_of(
         tag_rules=TagRules(rule, {}),
         allows_missing_references=allows_missing,
         now=clock or Clock(),
+        quotas=Quotas(),
     )
 
 

@@ -35,7 +35,7 @@ def ended(metrics: Metrics, method: str, route: str, status: int, duration_ms: f
 
 
 def gauges(read: Callable[[], float]) -> StorageGauges:
-    return StorageGauges(read, read, read, read, read, read)
+    return StorageGauges(*[read] * 8)
 
 
 def test_requests_are_counted_by_method_route_and_status() -> None:
@@ -114,6 +114,8 @@ def test_gauges_of_storage_are_read_at_each_scrape() -> None:
         "storage_uploads_open",
         "storage_writes_waiting",
         "storage_writable",
+        "storage_has_room",
+        "storage_read_only",
     }
 
 

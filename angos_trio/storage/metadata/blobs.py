@@ -48,6 +48,14 @@ def find_held(rows: Rows, name: RepositoryName, digest: Digest) -> HeldBlob | No
     return None if row is None else HeldBlob(digest, row[0], row[1])
 
 
+def is_held(rows: Rows, namespace: int, digest: Digest) -> bool:
+    """Whether the namespace holds the blob, whose bytes may be missing."""
+    row = rows.execute(
+        "SELECT 1 FROM namespace_blobs WHERE namespace = ? AND digest = ?", (namespace, digest)
+    ).fetchone()
+    return row is not None
+
+
 def is_referenced(rows: Rows, namespace: int, digest: Digest) -> bool:
     """Whether a manifest of the namespace names this digest."""
     row = rows.execute(

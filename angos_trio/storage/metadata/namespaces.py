@@ -27,6 +27,16 @@ def name_of(rows: Rows, number: int) -> str | None:
     return None if row is None else str(row[0])
 
 
+def held_bytes_below(rows: Rows, prefix: str) -> int:
+    """Bytes that the namespace of this name and those below it hold; costs a row for each."""
+    (found,) = rows.execute(
+        "SELECT coalesce(sum(held_bytes), 0) FROM namespaces "
+        "WHERE name = ? OR (name >= ? AND name < ?)",
+        (prefix, f"{prefix}/", f"{prefix}0"),  # what begins with the slash, which 0 follows
+    ).fetchone()
+    return int(found)
+
+
 def list_with_content(rows: Rows, after: str, limit: int) -> list[str]:
     """Names of namespaces that hold a manifest, in byte order, strictly after a text.
 

@@ -1,0 +1,35 @@
+-- What a namespace holds, in bytes: its manifests, and each blob that it holds, once.
+ALTER TABLE namespaces ADD COLUMN held_bytes INTEGER NOT NULL DEFAULT 0;
+UPDATE namespaces SET held_bytes =
+    coalesce((SELECT sum(size) FROM manifests m WHERE m.namespace = namespaces.id), 0)
+    + coalesce((SELECT sum(b.size) FROM namespace_blobs h JOIN blobs b ON b.digest = h.digest
+        WHERE h.namespace = namespaces.id), 0);
+
+CREATE TRIGGER manifests_weighed_in AFTER INSERT ON manifests BEGIN
+    UPDATE namespaces SET held_bytes = held_bytes + NEW.size WHERE id = NEW.namespace;
+END;
+CREATE TRIGGER manifests_weighed_out AFTER DELETE ON manifests BEGIN
+    UPDATE namespaces SET held_bytes = held_bytes - OLD.size WHERE id = OLD.namespace;
+END;
+CREATE TRIGGER blobs_weighed_in AFTER INSERT ON namespace_blobs BEGIN
+    UPDATE namespaces
+        SET held_bytes = held_bytes + (SELECT size FROM blobs WHERE digest = NEW.digest)
+        WHERE id = NEW.namespace;
+END;
+CREATE TRIGGER blobs_weighed_out AFTER DELETE ON namespace_blobs BEGIN
+    UPDATE namespaces
+        SET held_bytes = held_bytes - (SELECT size FROM blobs WHERE digest = OLD.digest)
+        WHERE id = OLD.namespace;
+END;
+-- A push heals a row whose size was wrong.
+CREATE TRIGGER blobs_weighed_again AFTER UPDATE OF size ON blobs WHEN NEW.size <> OLD.size BEGIN
+    UPDATE namespaces SET held_bytes = held_bytes + NEW.size - OLD.size
+        WHERE id IN (SELECT namespace FROM namespace_blobs WHERE digest = NEW.digest);
+END;
+
+-- What the operator has switched on, and outlives a restart: 'read-only'.
+CREATE TABLE switches (
+    name TEXT NOT NULL PRIMARY KEY,
+    since INTEGER NOT NULL,
+    set_by TEXT NOT NULL
+) WITHOUT ROWID;
