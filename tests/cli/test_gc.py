@@ -40,9 +40,9 @@ def said(data_dir: Path, *words: str) -> str:
 def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RunningRegistry]:
     config = tmp_path / "registry.toml"
     config.write_text(
-        "[global]\ngc_grace_secs = 6\n"
+        "[global]\ngc_grace_secs = 6\nmin_free_space = 0\n"
         f"[server]\nworkers = {request.param}\n"
-        "min_free_space = 0\n[blob_store.fs]\nballast = 0\n"
+        "[blob_store.fs]\nballast = 0\n"
     )
     with running_registry(tmp_path / "data", arguments=["-c", str(config)]) as running:
         yield running
