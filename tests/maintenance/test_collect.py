@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import errno
+import itertools
+import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -13,7 +16,7 @@ import trio.testing
 from angos_trio.limits import COLLECT_ROWS, UPLOAD_LOOK_SECS
 from angos_trio.maintenance.collect import Collected, Collector, terms_of
 from angos_trio.maintenance.preview import preview
-from angos_trio.oci.codes import Code
+from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.digest import Digest, digest_of
 from angos_trio.oci.names import RepositoryName, Tag
 from angos_trio.registry.context import Registry
@@ -21,6 +24,7 @@ from angos_trio.registry.delete import delete_blob, delete_manifest
 from angos_trio.registry.mount import mount_blob
 from angos_trio.registry.pull import find_blob, find_manifest, promise_blob, promise_manifest
 from angos_trio.registry.push_blob import finish_upload, publish_step, start_upload
+from angos_trio.registry.read_only import begin_read_only, end_read_only
 from angos_trio.storage.files import Files
 from angos_trio.storage.transactions import StagedBlob
 from angos_trio.telemetry.metrics import Metrics
@@ -46,6 +50,7 @@ from tests.storage.support import (
     published,
     rows_of,
     run,
+    until,
 )
 
 OTHER = RepositoryName("team/other")
@@ -522,3 +527,73 @@ def test_metrics_count_what_was_given_back(root: Path) -> None:
         assert "gc_collected_bytes_total 5.0" in text
 
     run(test)
+
+
+def test_nothing_is_collected_while_the_registry_is_read_only(root: Path) -> None:
+    async def scene(registry: Registry, collector: Collector, clock: Clock) -> None:
+        digest = await push_bytes(registry, b"layer")
+        clock.now += LATER
+        (root / "trash" / "waits").touch()
+        await begin_read_only(registry, ANYBODY)
+        with refused(Code.UNSUPPORTED, 405):
+            await collector.collect()
+        assert published(root) == [digest]
+        assert in_trash(root) == ["waits"]
+        await end_read_only(registry, ANYBODY)
+        assert (await collector.collect()).blobs == 1
+        assert in_trash(root) == []
+
+    played(root, scene)
+
+
+def test_run_that_is_under_way_stops_where_the_registry_becomes_read_only(root: Path) -> None:
+    async def scene(registry: Registry, collector: Collector, clock: Clock) -> None:
+        for number in range(2 * COLLECT_ROWS):
+            await push_bytes(registry, b"%08d" % number)
+        clock.now += LATER
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_until_read_only, collector)
+            await until(lambda: len(published(root)) <= COLLECT_ROWS)
+            await begin_read_only(registry, ANYBODY)
+        left = published(root)
+        assert 0 < len(left) <= COLLECT_ROWS
+        await end_read_only(registry, ANYBODY)
+        assert (await collector.collect()).blobs == len(left)
+
+    async def _until_read_only(collector: Collector) -> None:
+        with refused(Code.UNSUPPORTED, 405):
+            await collector.collect()
+
+    files = ScriptedFiles()
+    files.at["discard.after"] = lambda: time.sleep(0.001)
+    played(root, scene, files=files)
+
+
+def test_full_disk_ends_a_run_and_the_next_has_the_space_that_it_gave_back(root: Path) -> None:
+    """What was moved to the trash takes space until it is unlinked: the next run begins there."""
+    files = ScriptedFiles()
+
+    async def scene(registry: Registry, collector: Collector, clock: Clock) -> None:
+        for number in range(2 * COLLECT_ROWS):
+            await push_bytes(registry, b"%08d" % number)
+        clock.now += LATER
+        full = failing(errno.ENOSPC)
+        commits = itertools.count()
+        files.at["commit.before"] = lambda: full() if next(commits) else None
+        with refused(Code.UNAVAILABLE, 507):
+            await collector.collect()
+        assert 0 < len(in_trash(root)) == 2 * COLLECT_ROWS - len(published(root))
+
+        def while_full() -> None:
+            if in_trash(root):
+                full()
+
+        files.at["commit.before"] = while_full
+        while left := published(root):
+            with suppress(OciError):
+                await collector.collect()
+            assert len(published(root)) < len(left), "each run comes further"
+        await collector.collect()
+        assert published(root) == in_trash(root) == []
+
+    played(root, scene, files=files)

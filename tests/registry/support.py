@@ -20,7 +20,7 @@ from angos_trio.registry.push_blob import Content, push_blob
 from angos_trio.registry.push_manifest import ManifestPush, PushOutcome, push_manifest
 from angos_trio.storage.files import Files
 from angos_trio.storage.store import Storage
-from tests.storage.support import NAME, Source, opened
+from tests.storage.support import NAME, Source, opened, rows_of
 
 LEASE_SECS = 1000
 MUTABLE = TagRule()
@@ -168,3 +168,16 @@ async def push(
 async def push_untagged(registry: Registry, bytes_: bytes, name: RepositoryName = NAME) -> Digest:
     """A manifest by its digest."""
     return (await push(registry, digest_of(bytes_), bytes_, name=name)).digest
+
+
+def held_bytes(root: Path) -> dict[str, int]:
+    """The counter of each namespace, which must be the sum of what stands in its rows."""
+    found = rows_of(
+        root,
+        "SELECT name, held_bytes, "
+        "(SELECT total(size) FROM manifests WHERE namespace = n.id) + "
+        "(SELECT total(b.size) FROM namespace_blobs h JOIN blobs b ON b.digest = h.digest "
+        "WHERE h.namespace = n.id) FROM namespaces n",
+    )
+    assert all(counter == rows for _, counter, rows in found), found
+    return {name: counter for name, counter, _ in found}

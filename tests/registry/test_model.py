@@ -29,6 +29,7 @@ from tests.registry.support import (
     EMPTY,
     IMMUTABLE,
     content,
+    held_bytes,
     image,
     index,
     opened_registry,
@@ -274,6 +275,11 @@ class History(RuleBasedStateMachine):
             found = self.ask(tags_of, name)
             expected = sorted(self.tags[name]) if name in self.known else Code.NAME_UNKNOWN
             assert found == expected
+
+    @invariant()
+    def bytes_that_are_held_are_those_of_the_rows(self) -> None:
+        if hasattr(self, "running"):
+            held_bytes(self.root)
 
 
 TestHistory = pytest.mark.slow(History.TestCase)

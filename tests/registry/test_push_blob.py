@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ from angos_trio.registry.push_blob import (
     upload_offset,
 )
 from angos_trio.storage import sessions, writer
+from angos_trio.storage.files import Files
 from angos_trio.storage.session_record import UploadSession
 from tests.registry.support import (
     ANYBODY,
@@ -188,6 +190,55 @@ def test_nothing_is_begun_below_the_reserve(root: Path) -> None:
             ):
                 assert says(await refusal_of(work), Code.UNAVAILABLE, 507)
             assert os.listdir(root / "uploads") == []
+
+    run(test)
+
+
+class Roomy(Files):
+    """Real files on a disk that says how much room it has."""
+
+    free = 1000
+
+    def free_bytes(self, path: str | Path) -> int:
+        return self.free
+
+
+@pytest.mark.parametrize(
+    ("length", "window", "is_taken"),
+    [
+        (100, None, True),
+        (101, None, False),
+        (None, ByteRange(0, 101), False),
+        (None, ByteRange(0, 100), True),
+        (None, None, True),
+    ],
+)
+@pytest.mark.parametrize("way", ["POST", "PATCH", "PUT"])
+def test_announced_length_must_leave_the_reserve_free(
+    root: Path, length: int | None, window: ByteRange | None, is_taken: bool, way: str
+) -> None:
+    bytes_ = b"x" * (length or (window.length if window else 200))
+    digest = digest_of(bytes_)
+
+    async def test() -> None:
+        disk, source = Roomy(), Source(bytes_)
+        async with opened(root, disk, reserve=900) as storage:
+            registry = registry_of(storage)
+            given = Content(source, length, window)
+            session = await start_upload(registry, ANYBODY, NAME, "sha256")
+            work = {
+                "POST": partial(push_blob, registry, ANYBODY, NAME, digest, given),
+                "PATCH": partial(append_chunk, registry, ANYBODY, NAME, session.id, given),
+                "PUT": partial(finish_upload, registry, ANYBODY, NAME, session.id, digest, given),
+            }[way]
+            if is_taken:
+                await work()
+                return
+            assert says(await refusal_of(work()), Code.UNAVAILABLE, 507)
+            assert source.taken_bytes == 0
+            assert await upload_offset(registry, NAME, session.id) == 0
+            disk.free = 5000
+            await work()
 
     run(test)
 

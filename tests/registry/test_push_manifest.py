@@ -15,6 +15,7 @@ from angos_trio.oci.names import RepositoryName, Tag
 from angos_trio.registry.context import Registry
 from angos_trio.registry.pull import find_manifest, read_body
 from angos_trio.registry.push_manifest import ManifestPush, push_manifest
+from angos_trio.storage.files import Files
 from tests.registry.support import (
     ANYBODY,
     EMPTY,
@@ -192,6 +193,21 @@ def test_nothing_is_pushed_below_the_reserve(root: Path) -> None:
     async def test() -> None:
         async with opened(root, reserve=1 << 60) as storage:
             error = await refusal_of(push(registry_of(storage), "v1", numbered(1)))
+            assert says(error, Code.UNAVAILABLE, 507)
+
+    run(test)
+
+
+def test_manifest_must_leave_the_reserve_free(root: Path) -> None:
+    class Roomy(Files):
+        def free_bytes(self, path: str | Path) -> int:
+            return 1000
+
+    async def test() -> None:
+        body = numbered(1)
+        async with opened(root, Roomy(), reserve=1000 - len(body)) as storage:
+            await push(registry_of(storage), "v1", body)
+            error = await refusal_of(push(registry_of(storage), "v2", body + b" "))
             assert says(error, Code.UNAVAILABLE, 507)
 
     run(test)

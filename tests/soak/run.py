@@ -38,10 +38,10 @@ CONFIG = """\
 gc_grace_secs = {lease}
 untagged_grace = {untagged}
 allow_missing_manifest_references = {allows}
+min_free_space = 0
 [server]
 max_uploads_per_caller = 10000
 [blob_store.fs]
-reserve = 0
 ballast = "1MiB"
 """
 

@@ -22,6 +22,7 @@ from angos_trio.storage.metadata import (
     manifests,
     namespaces,
     reclaims,
+    switches,
     tags,
 )
 from angos_trio.storage.metadata.leases import Due
@@ -36,6 +37,10 @@ DUE = Due(1, 1, A)
 VERBS: dict[str, Callable[[Rows], object]] = {
     "namespaces.find": partial(namespaces.find, name=NAME),
     "namespaces.list_with_content": partial(namespaces.list_with_content, after="a", limit=10),
+    "namespaces.held_bytes_below": partial(namespaces.held_bytes_below, prefix="team"),
+    "switches.find_read_only": switches.find_read_only,
+    "switches.end_read_only": switches.end_read_only,
+    "blobs.is_held": partial(blobs.is_held, namespace=1, digest=A),
     "blobs.find_held": partial(blobs.find_held, name=NAME, digest=A),
     "blobs.is_referenced": partial(blobs.is_referenced, namespace=1, digest=A),
     "blobs.holders": partial(blobs.holders, digest=A, limit=32),
