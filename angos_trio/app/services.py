@@ -76,7 +76,7 @@ async def prune(registry: Registry) -> None:
             return events.prune(transaction.rows, before, PRUNE_ROWS)
 
         with suppress(ReadOnlyError):
-            while await registry.change(step) == PRUNE_ROWS:
+            while await registry.change(step, makes_room=True) == PRUNE_ROWS:
                 await trio.lowlevel.checkpoint()
         await trio.sleep(PRUNE_SECS)
 

@@ -150,7 +150,7 @@ class Collector:
             return leases.extend(transaction.rows, lease_until, COLLECT_ROWS)
 
         try:
-            while await self.current().change(step):
+            while await self.current().change(step, makes_room=True):
                 await trio.lowlevel.checkpoint()
         except BaseException:
             self._clocks = before  # it is noticed again
@@ -164,7 +164,7 @@ class Collector:
             pending = await self.current().storage.read(find)
             if not pending:
                 return
-            await self.current().change(partial(settle, digests=pending))
+            await self.current().change(partial(settle, digests=pending), makes_room=True)
             after = pending[-1]
 
     async def _pass(self, terms: Terms, found: Collected) -> bool:
@@ -182,7 +182,7 @@ class Collector:
         while await storage.read(partial(sweep.due, after=after, limit=1)):
             uploading = await storage.sessions.namespaces()
             step = partial(self._step, sweep=sweep, after=after, uploading=uploading)
-            looked = await self.current().change(step)
+            looked = await self.current().change(step, makes_room=True)
             if looked.last is None:
                 return
             found.add(looked.found)

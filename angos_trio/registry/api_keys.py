@@ -101,7 +101,7 @@ async def revoke_key(registry: Registry, caller: Caller, key_id: str) -> None:
             raise OciError(Code.NAME_UNKNOWN, message="there is no such key", detail=key_id)
         _revoke(transaction.rows, key, now, actor)
 
-    await registry.storage.write(step)
+    await registry.storage.write(step, makes_room=True)
 
 
 def _revoke(rows: Rows, key: ApiKey, now: int, actor: str) -> None:

@@ -65,7 +65,9 @@ class Registry:
         """Raise ReadOnlyError (405) while the switch is on: before a body is read."""
         await self.storage.read_point(require_changeable)
 
-    async def change(self, step: Step[Outcome], settled: Settled | None = None) -> Outcome:
+    async def change(
+        self, step: Step[Outcome], settled: Settled | None = None, *, makes_room: bool = False
+    ) -> Outcome:
         """As `Storage.write`, for what somebody asks for: raises ReadOnlyError (405) while the
         registry is read-only, in whichever process it was switched."""
 
@@ -73,4 +75,4 @@ class Registry:
             require_changeable(transaction.rows)
             return step(transaction)
 
-        return await self.storage.write(checked, settled)
+        return await self.storage.write(checked, settled, makes_room=makes_room)

@@ -34,7 +34,7 @@ async def delete_blob(
         reclaims.forget_unheld(rows, digest)  # the collector moves the file
         record(rows, Event(EventKind.BLOB_DELETED, name, now, by, {"digest": digest}))
 
-    await registry.change(step)
+    await registry.change(step, makes_room=True)
 
 
 async def delete_manifest(
@@ -76,4 +76,4 @@ async def delete_manifest(
                 raise OciError(Code.MANIFEST_UNKNOWN, detail=reference)
             delete_digest(rows, namespace, reference)
 
-    await registry.change(step)
+    await registry.change(step, makes_room=True)

@@ -33,7 +33,7 @@ async def begin_read_only(registry: Registry, caller: Caller) -> Switched:
         )
         return wanted
 
-    return await registry.storage.write(step)
+    return await registry.storage.write(step, makes_room=True)
 
 
 async def end_read_only(registry: Registry, caller: Caller) -> None:
@@ -44,4 +44,4 @@ async def end_read_only(registry: Registry, caller: Caller) -> None:
         if switches.end_read_only(transaction.rows):
             record(transaction.rows, Event(EventKind.READ_ONLY_ENDED, None, now, by))
 
-    await registry.storage.write(step)
+    await registry.storage.write(step, makes_room=True)

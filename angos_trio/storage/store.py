@@ -101,9 +101,11 @@ class Storage:
         """The open upload sessions."""
         return self.receiver.sessions
 
-    async def write(self, step: Step[Outcome], settled: Settled | None = None) -> Outcome:
+    async def write(
+        self, step: Step[Outcome], settled: Settled | None = None, *, makes_room: bool = False
+    ) -> Outcome:
         """Run a step in the writer; returns when it is durable. See `Writer.write`."""
-        return await self._writer.write(step, settled)
+        return await self._writer.write(step, settled, makes_room=makes_room)
 
     async def read(self, query: Query[Outcome]) -> Outcome:
         """Run a query in a reader thread. Raises UNAVAILABLE (503) when SQLite fails."""

@@ -55,6 +55,7 @@ class _Waiting:
     step: Step[Any]
     token: trio.lowlevel.TrioToken
     settled: Settled | None
+    makes_room: bool
     done: trio.Event = field(default_factory=trio.Event)
     outcome: Any = None
     error: BaseException | None = None
@@ -119,8 +120,12 @@ class Writer:
         """How many steps wait to be run."""
         return self._queue.qsize()
 
-    async def write(self, step: Step[Outcome], settled: Settled | None = None) -> Outcome:
+    async def write(
+        self, step: Step[Outcome], settled: Settled | None = None, *, makes_room: bool = False
+    ) -> Outcome:
         """Run the step and return its outcome once it is durable.
+
+        For one that `makes_room`, a delete, the ballast is given up on a full disk.
 
         `settled` is called in a thread with the error, or None, when the outcome is known and
         before the caller learns it: also when the caller has been cancelled or stopped waiting.
@@ -134,7 +139,7 @@ class Writer:
                 with trio.CancelScope(shield=True):
                     await trio.to_thread.run_sync(settled, refusal)
             raise refusal
-        waiting = _Waiting(step, trio.lowlevel.current_trio_token(), settled)
+        waiting = _Waiting(step, trio.lowlevel.current_trio_token(), settled, makes_room)
         self._queue.put(waiting)
         with trio.move_on_after(WRITE_SECS_MAX):
             await waiting.done.wait()
@@ -188,13 +193,20 @@ class Writer:
             if self._attempt(batch, leftovers):
                 self._truncate_wal()
             else:
-                self._ballast.release()
                 for waiting in batch:
-                    waiting.error = None
-                    self._attempt([waiting], leftovers)
+                    self._attempt_alone(waiting, leftovers)
         finally:
             fcntl.flock(self._lock, fcntl.LOCK_UN)
         self._give_back(leftovers)
+
+    def _attempt_alone(self, waiting: _Waiting, leftovers: list[str]) -> None:
+        """Once more after a full disk undid its batch. Only what makes room may use the ballast:
+        what a push would fill with it is missing for the delete that comes next."""
+        waiting.error = None
+        if not self._attempt([waiting], leftovers) and waiting.makes_room:
+            self._ballast.release()
+            waiting.error = None
+            self._attempt([waiting], leftovers)
 
     def _give_back(self, leftovers: Iterable[str]) -> None:
         """What the commit made superfluous. A failure costs only space."""

@@ -52,10 +52,13 @@ def open_station(tmp_path: Path) -> Iterator[Callable[..., Station]]:
     """Makes stations; at the end they are killed, and no log may tell of a crash."""
     stations: list[Station] = []
 
-    def make(data_dir: Path, *, reserve: str = "0", ballast: str = "0") -> Station:
+    def make(
+        data_dir: Path, *, reserve: str = "0", ballast: str = "0", grace_secs: int = 86_400
+    ) -> Station:
         config = tmp_path / f"config{len(stations)}.toml"
         config.write_text(
-            f'[global]\nmin_free_space = "{reserve}"\n[blob_store.fs]\nballast = "{ballast}"\n',
+            f'[global]\nmin_free_space = "{reserve}"\ngc_grace_secs = {grace_secs}\n'
+            f'[blob_store.fs]\nballast = "{ballast}"\n',
             encoding="utf-8",
         )
         log = tmp_path / f"registry{len(stations)}.log"

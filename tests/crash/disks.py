@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import fcntl
 import os
 import shutil
@@ -48,8 +49,12 @@ class Disk:
             size = os.fstat(descriptor).st_size
             while (missing := self.free_bytes - leaving) >= BLOCK_BYTES:
                 length = missing // BLOCK_BYTES * BLOCK_BYTES
-                os.posix_fallocate(descriptor, size, length)
-                size += length
+                try:
+                    os.posix_fallocate(descriptor, size, length)
+                except OSError as error:  # somebody else was there first, with a part of it
+                    if error.errno != errno.ENOSPC:
+                        raise
+                size = os.fstat(descriptor).st_size
 
     def make_room(self) -> None:
         """Remove that file."""

@@ -119,20 +119,41 @@ def test_full_database_undoes_the_batch_and_each_step_is_tried_alone(
     run(test)
 
 
-def test_full_database_gives_the_ballast_up(root: Path) -> None:
+@pytest.mark.parametrize("makes_room", [True, False])
+def test_full_database_gives_the_ballast_up_for_what_makes_room(
+    root: Path, makes_room: bool
+) -> None:
+    """A push that took it would leave nothing to the delete that comes next."""
     files = ScriptedFiles()
 
     async def test() -> None:
         async with opened(root, files, ballast=MIB) as storage:
             assert (root / "ballast").stat().st_size == MIB
             await storage.write(bound_pages(5))
-            error = await refusal_of(storage.write(adding("large", LARGE)))
+            error = await refusal_of(storage.write(adding("large", LARGE), makes_room=makes_room))
 
             assert says(error, Code.UNAVAILABLE, 507)
-            assert not (root / "ballast").exists()
+            assert (root / "ballast").exists() is not makes_room
             await storage.write(
                 lambda transaction: transaction.rows.execute("PRAGMA max_page_count=0")
             )
+
+    run(test)
+
+
+def test_what_makes_room_is_committed_with_the_space_of_the_ballast(root: Path) -> None:
+    files = ScriptedFiles()
+
+    def while_it_is_there() -> None:
+        if (root / "ballast").exists():
+            failing(errno.ENOSPC)()
+
+    async def test() -> None:
+        async with opened(root, files, ballast=MIB) as storage:
+            files.at["commit.before"] = while_it_is_there
+            await refusal_of(storage.write(adding("push", SMALL)))
+            await storage.write(adding("delete", SMALL), makes_room=True)
+            assert names(root) == ["delete"]
 
     run(test)
 
@@ -338,7 +359,7 @@ def test_disk_that_refuses_to_publish_is_told_and_leaves_no_row(
     run(test)
 
 
-def test_full_disk_at_the_rename_is_tried_again_without_the_ballast(root: Path) -> None:
+def test_full_disk_at_the_rename_is_tried_again(root: Path) -> None:
     files = ScriptedFiles()
 
     async def test() -> None:
@@ -348,7 +369,7 @@ def test_full_disk_at_the_rename_is_tried_again_without_the_ballast(root: Path) 
             await storage.write(holding(staged))
 
             assert published(root) == [staged.digest]
-            assert not (root / "ballast").exists()
+            assert (root / "ballast").exists()
         assert rows_of(root, "SELECT digest FROM blobs") == [(staged.digest,)]
 
     run(test)
