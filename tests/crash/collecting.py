@@ -29,8 +29,8 @@ CONFIG = """\
 [global]
 gc_grace_secs = 1
 untagged_grace = 1
+min_free_space = "16MiB"
 [blob_store.fs]
-reserve = "16MiB"
 ballast = "1MiB"
 """
 FAULTS = (

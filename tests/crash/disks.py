@@ -64,6 +64,11 @@ class Disk:
         """Make an ext4 file system read-only as an error of the disk does, open files or not."""
         _run("mount", "-o", "remount,abort", str(self.path))
 
+    def remount_writable(self) -> None:
+        """What an operator may try without unmounting it. Raises CalledProcessError."""
+        command = ["mount", "-o", "remount,rw", str(self.path)]
+        subprocess.run(command, check=True, capture_output=True)
+
     def cut_power(self) -> None:
         """Let nothing more reach the disk, and forget what was not synced."""
         descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)

@@ -70,6 +70,50 @@ def test_disk_that_turns_read_only_refuses_writes_and_serves_reads(
     expect_facts(station, script)
 
 
+def test_disk_that_turns_read_only_under_load_refuses_cleanly_and_serves_reads(
+    breakable_disk: BreakableDisk, open_station: OpenStation, tmp_path: Path
+) -> None:
+    """Linux refuses a plain remount while files are open to write: this is what an error of the
+    disk does. The file system stays read-only until it is mounted anew: the registry restarts."""
+    station = open_station(breakable_disk.path / "data")
+    station.start()
+    script, model, rng = station.script(), station.model, random.Random("read-only")
+    script.prepare()
+
+    def abort() -> None:
+        # As with the power: Linux answers a sync that is under way as if it had succeeded.
+        model.believe(is_deaf=True)
+        breakable_disk.disk.abort()
+
+    address = station.place.address
+    workers = load_and_end(address, model, rng, "load", abort, may_be_refused=True)
+
+    assert [line for worker in workers for line in worker.wrong] == []
+    refusals = [status for worker in workers for status in worker.refusals]
+    assert sum(worker.counts.broken for worker in workers) <= len(refusals), "all have an answer"
+    assert set(refusals) == {503}
+    # Not the model's facts: what is in doubt is settled by what a new mount finds, and not before.
+    body = station.client.ask("GET", manifest_path(script.namespace, "old")).body
+    blob = station.client.ask("GET", blob_path(script.namespace, script.spare.digest)).body
+    assert (body, blob) == (script.old, script.spare.bytes())
+    answer = station.client.ask("POST", uploads_path("crash/late"))
+    assert (answer.status, answer.error_code) == (503, "UNAVAILABLE")
+    assert station.client.ask("GET", "/healthz").status == 200
+    with pytest.raises(subprocess.CalledProcessError):
+        breakable_disk.disk.remount_writable()
+
+    station.client.close()
+    assert station.registry is not None
+    assert station.registry.stop() == 0
+    model.believe(is_deaf=False)
+    breakable_disk.mount_again()
+    assert check_directory(station.place.data_dir, tmp_path) == []
+    station.start()
+    assert check_facts(station.place.address, model, model.keys()) == []
+    script.run()
+    expect_facts(station, script)
+
+
 def refused_writes(script: Script, location: str) -> list[Answer]:
     """An answer to every kind of change; the open session stands at 1,000 bytes."""
     client, namespace, spare = script.client, script.namespace, script.spare

@@ -73,6 +73,8 @@ class Worker:
     """Whether a 5xx answer is no fault, but the end: the disk is about to go."""
     counts: Counts = field(default_factory=Counts)
     wrong: list[str] = field(default_factory=list)
+    refusals: list[int] = field(default_factory=list)
+    """The 5xx statuses that were no fault."""
     _drawn: int = 0
     _held: dict[str, set[str]] = field(default_factory=dict)
     _manifests: dict[str, dict[str, frozenset[str]]] = field(default_factory=dict)
@@ -136,6 +138,7 @@ class Worker:
     def _send(self, request: tuple[object, ...]) -> Answer:
         answer = self.client.ask(*request)  # type: ignore[arg-type]
         if answer.status >= 500 and self.may_be_refused:
+            self.refusals.append(answer.status)
             raise ServerGone(f"{request[0]} {request[1]}: {answer.status}")
         return answer
 
