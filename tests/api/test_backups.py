@@ -90,8 +90,8 @@ def test_second_backup_waits_for_the_first(operated: ServedRegistry, socket_path
 
 
 def test_full_disk_is_said(tmp_path: Path, socket_path: Path) -> None:
-    store = {"fs": {"root_dir": str(tmp_path / "data"), "reserve": "100000TiB", "ballast": 0}}
-    with serving_operator(tmp_path / "data", socket_path, blob_store=store):
+    full = {"min_free_space": "100000TiB"}
+    with serving_operator(tmp_path / "data", socket_path, global_=full):
         conversation = Conversation(str(socket_path), PATH, SECS)
         assert held(conversation) == {"state": "failed", "reason": "storage is full"}
         conversation.close()
