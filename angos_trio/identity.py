@@ -40,6 +40,8 @@ class Action(StrEnum):
     READINESS = "readyz"
     GET_COLLECTION = "get-gc"
     RUN_COLLECTION = "run-gc"
+    GET_SCRUB = "get-scrub"
+    RUN_SCRUB = "run-scrub"
     LIST_API_KEYS = "list-api-keys"
     CREATE_API_KEY = "create-api-key"
     DELETE_API_KEY = "delete-api-key"

@@ -249,6 +249,24 @@ CLOCK_STEP_SECS: Final = 5.0
 """A wall clock that goes ahead of the monotonic one by this was set."""
 UPLOAD_LOOK_SECS: Final = 60
 """What only an upload of its namespace keeps is looked at again after this."""
+SCRUB_SLICE_BYTES: Final = 1024 * 1024
+"""Of a blob hashed at once by a scrub,"""
+SCRUB_RATE: Final = 100 * 1024 * 1024
+"""Bytes a second that a scrub reads which somebody asks for without saying how many;"""
+SCRUB_WORKERS: Final = 2
+"""by so many at the same time."""
+SCRUB_ROWS: Final = 256
+"""Rows that a scrub looks at in one query;"""
+SCRUB_BODY_SECS: Final = 0.05
+"""manifest bodies, for so long;"""
+SCRUB_REST: Final = 1.0
+"""and then everybody else has so many times as long."""
+SCRUB_BLOBS: Final = 64
+"""Blobs after which the scheduled scrub remembers how far it has come,"""
+SCRUB_SAVE_SECS: Final = 60.0
+"""so often at most."""
+SCRUB_LOOK_SECS: Final = 60.0
+"""Between two looks whether the scheduled scrub is due."""
 
 # Backup (`maintenance`, `storage`, `api`)
 BACKUP_THREADS: Final = 4

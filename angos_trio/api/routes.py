@@ -13,6 +13,7 @@ from angos_trio.api.listings import Listings
 from angos_trio.api.manifests import Manifests
 from angos_trio.api.read_only import ReadOnly
 from angos_trio.api.reclaiming import Reclaiming
+from angos_trio.api.scrubbing import Scrubbing
 from angos_trio.api.status import Status
 from angos_trio.api.token import Tokens
 from angos_trio.api.uploads import Uploads
@@ -137,7 +138,7 @@ def build_health_routes(runtime: Runtime, *, has_metrics: bool) -> RouteTable:
 
 def _housekeeping(runtime: Runtime) -> list[Route]:
     """What is done about space, for whom policies let."""
-    reclaiming = Reclaiming(runtime)
+    reclaiming, scrubbing = Reclaiming(runtime), Scrubbing(runtime)
     return [
         Route(
             "/v2/_ext/_gc",
@@ -145,7 +146,14 @@ def _housekeeping(runtime: Runtime) -> list[Route]:
                 "GET": Operation(Action.GET_COLLECTION, reclaiming.get),
                 "POST": Operation(Action.RUN_COLLECTION, reclaiming.start),
             },
-        )
+        ),
+        Route(
+            "/v2/_ext/_scrub",
+            {
+                "GET": Operation(Action.GET_SCRUB, scrubbing.get),
+                "POST": Operation(Action.RUN_SCRUB, scrubbing.start),
+            },
+        ),
     ]
 
 

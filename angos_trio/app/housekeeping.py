@@ -13,7 +13,9 @@ from angos_trio.app.watching import Watch
 from angos_trio.maintenance.backup import held_snapshot
 from angos_trio.maintenance.collect import Collector
 from angos_trio.maintenance.copies import copy
-from angos_trio.maintenance.runs import collect_on_request
+from angos_trio.maintenance.runs import collect_on_request, scrub_on_request
+from angos_trio.maintenance.schedule import scrub_when_due, scrubber_of
+from angos_trio.maintenance.scrub import Scrubber
 from angos_trio.maintenance.tasks import Work
 from angos_trio.registry.context import Registry
 from angos_trio.storage.snapshots import Snapshot
@@ -26,11 +28,15 @@ class Housekeeping:
     runtime: Runtime
     current: Callable[[], Registry]
     collector: Collector
+    scrubber: Scrubber
 
     @property
     def kinds(self) -> Mapping[str, Work]:
         """What can be asked for."""
-        return {"gc": partial(collect_on_request, self.collector)}
+        return {
+            "gc": partial(collect_on_request, self.collector),
+            "scrub": partial(scrub_on_request, self.scrubber),
+        }
 
     async def carry_out(self) -> None:
         """Carry out what is asked for, until cancelled."""
@@ -48,6 +54,7 @@ class Housekeeping:
             "tasks": self.carry_out,
             "expire": partial(expire, registry, expiry_secs),
             "recover": partial(recover, registry),
+            "scrub": partial(scrub_when_due, self.scrubber),
             "prune": partial(prune, registry),
             "refill": partial(refill, registry),
             "copy": partial(copy, registry),
@@ -57,4 +64,5 @@ class Housekeeping:
 
 def housekeeping_of(runtime: Runtime, current: Callable[[], Registry]) -> Housekeeping:
     """The housekeeping of an instance."""
-    return Housekeeping(runtime, current, Collector(current, count=runtime.metrics.collected))
+    collector = Collector(current, count=runtime.metrics.collected)
+    return Housekeeping(runtime, current, collector, scrubber_of(collector, runtime.metrics))

@@ -106,6 +106,8 @@ def make_plan(config: Config, *, is_configured: bool = False) -> Plan:
             uploads_per_caller_max=config.server.max_uploads_per_caller,
             lease_secs=settings.gc_grace_secs,
             untagged_secs=settings.untagged_grace,
+            scrub_secs=settings.scrub_interval_secs or None,
+            scrub_bytes_per_sec=parse_size(settings.scrub_rate, "global.scrub_rate") or None,
         ),
         tag_rules=_tag_rules(config),
         quotas=_quotas(config),

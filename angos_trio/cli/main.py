@@ -1,4 +1,5 @@
-"""`angos-trio`: the argument tree and the exit codes (0 done, 1 refused, 2 wrong arguments)."""
+"""`angos-trio`: the argument tree and the exit codes (0 done, 1 refused, 2 wrong arguments, 3
+something was found by a scrub)."""
 
 from __future__ import annotations
 
@@ -18,6 +19,7 @@ from angos_trio.cli.arguments import (
 from angos_trio.cli.backup_arguments import add_backup
 from angos_trio.cli.gc_arguments import add_gc
 from angos_trio.cli.read_only_arguments import add_read_only
+from angos_trio.cli.scrub_arguments import add_scrub
 from angos_trio.cli.token_arguments import add_token
 from angos_trio.errors import OperatorError
 
@@ -56,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     add_gc(commands)
     add_backup(commands)
     add_read_only(commands)
+    add_scrub(commands)
     policies = commands.add_parser("policy", help="what the policies of a configuration say")
     tests = policies.add_subparsers(metavar="COMMAND", required=True)
     add_policy_test(add_command(tests, "test", _policy_test, "decide about a request, without one"))

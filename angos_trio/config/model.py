@@ -129,6 +129,8 @@ class Global(_Table, frozen=True):
     allow_missing_manifest_references: bool = True
     gc_grace_secs: Seconds = 86_400
     untagged_grace: Seconds | None = None
+    scrub_interval_secs: Annotated[int, Meta(ge=0, le=10 * 365 * 86_400)] = 30 * 86_400
+    scrub_rate: Size = "20MiB"
     upload_expiry_secs: Seconds = 86_400
     shutdown_drain_secs: Annotated[int, Meta(ge=0, le=86_400), AtStart] = 30
     access_policy: AccessPolicy | None = None

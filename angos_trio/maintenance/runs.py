@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from angos_trio.limits import HURRIED_LEASE_SECS
+from angos_trio.limits import HURRIED_LEASE_SECS, SCRUB_RATE
 from angos_trio.maintenance.collect import Collector, terms_of
 from angos_trio.maintenance.preview import preview
+from angos_trio.maintenance.scrub import Scrubber, Wish
 from angos_trio.maintenance.tasks import Document, Tell
 from angos_trio.registry.context import Registry
 
@@ -25,3 +26,11 @@ async def collect_on_request(collector: Collector, options: Document, tell: Tell
         return asdict(await collector.collect(early_secs=early_secs))
     found = await preview(registry.storage, terms_of(registry, early_secs=early_secs))
     return {**asdict(found.collected), "is_whole": found.is_whole}
+
+
+async def scrub_on_request(scrubber: Scrubber, options: Document, tell: Tell) -> Document:
+    """A scrub, or with `dry_run` what it would find; `rate` in bytes a second, 0 for no bound."""
+    rate = options.get("rate")
+    wish = Wish(bool(options.get("dry_run")), SCRUB_RATE if rate is None else rate or None)
+    found = await scrubber.scrub(wish)
+    return found.describe()

@@ -24,6 +24,10 @@ class Limits:
     lease_secs: int
     untagged_secs: int | None = None
     """How long a manifest without a tag is kept; None: until somebody deletes it."""
+    scrub_secs: int | None = None
+    """From the end of a scheduled scrub to the next one; None: there is none."""
+    scrub_bytes_per_sec: int | None = None
+    """What a scheduled scrub reads; None: as fast as it goes."""
 
 
 class ReadOnlyError(OciError):

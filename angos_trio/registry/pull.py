@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from angos_trio.oci.codes import Code, OciError
-from angos_trio.oci.digest import Digest
+from angos_trio.oci.digest import Digest, digest_of
 from angos_trio.oci.names import Reference, RepositoryName
 from angos_trio.registry.context import Registry
 from angos_trio.storage.metadata import blobs, leases, manifests, namespaces
@@ -33,13 +33,28 @@ async def find_manifest(
 
 
 async def read_body(registry: Registry, found: StoredManifest) -> bytes:
-    """The bytes of a manifest that was found. Raises MANIFEST_UNKNOWN when it went meanwhile."""
+    """The bytes of a manifest that was found. Raises MANIFEST_UNKNOWN when it went meanwhile.
+
+    Bytes that are not those of the digest are damage: it is reported, and answered with
+    UNAVAILABLE (503). What is kept in memory was right when it was read.
+    """
     bodies = registry.storage.bodies
     body = bodies.get(found.digest)
     if body is None:
-        body = await registry.storage.read(lambda rows: manifests.read_body(rows, found.digest))
-        if body is None:
+
+        def query(rows: Rows) -> tuple[bytes | None, bool]:
+            read = manifests.read_body(rows, found.digest)
+            return read, bool(read) and digest_of(
+                read or b"", found.digest.algorithm
+            ) == found.digest
+
+        body, is_right = await registry.storage.read(query)
+        if not body:
             raise OciError(Code.MANIFEST_UNKNOWN, detail=found.digest)
+        if not is_right:
+            _log.error("manifest.damaged", digest=found.digest)
+            message = "manifest cannot be read"
+            raise OciError(Code.UNAVAILABLE, status=503, message=message, detail=found.digest)
         bodies.put(found.digest, body)
     return body
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import time
 import uuid
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from angos_trio.oci.names import SessionId
 from angos_trio.storage.files import Files
 
 FORMAT: Final = 1
+QUARANTINED_NAME_BYTES_MAX: Final = 160
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,16 @@ class DataDirectory:
         return f"{self.root}/trash/{digest.hex}.{uuid.uuid4().hex}"
 
     @property
+    def quarantine(self) -> Path:
+        """What is damaged or not ours, kept for whoever looks into it."""
+        return self.root / "quarantine"
+
+    def quarantined(self, name: str) -> str:
+        """A name in the quarantine that nothing has yet and that tells the one it had."""
+        short = os.fsdecode(os.fsencode(name)[:QUARANTINED_NAME_BYTES_MAX])
+        return f"{self.root}/quarantine/{short}.{uuid.uuid4().hex}"
+
+    @property
     def ballast(self) -> Path:
         """Space to give up when the disk is full."""
         return self.root / "ballast"
@@ -126,6 +138,14 @@ class DataDirectory:
     def session_content(self, session: SessionId) -> str:
         """The bytes that a session has received."""
         return f"{self.root}/uploads/{session}.data"
+
+
+_TRASHED: Final = re.compile(r"(?:[0-9a-f]{64}|[0-9a-f]{128})\.[0-9a-f]{32}", re.ASCII)
+
+
+def is_trashed(name: str) -> bool:
+    """Whether a name in the trash is one that we give."""
+    return _TRASHED.fullmatch(name) is not None
 
 
 def take_instance_lock(directory: DataDirectory) -> int:

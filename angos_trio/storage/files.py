@@ -10,6 +10,7 @@ import contextlib
 import errno
 import os
 import stat
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +23,29 @@ _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 def is_disk_full(error: OSError) -> bool:
     """Whether the error says that there is no room."""
     return error.errno in _FULL
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What stands under a name: size in bytes, time in epoch seconds. `mark` differs once another
+    has taken its place, or it was written to."""
+
+    is_file: bool
+    is_directory: bool
+    size: int
+    modified_at: float
+    mark: tuple[int, int, int]
+
+    @staticmethod
+    def of(found: os.stat_result) -> Standing:
+        """From what the system says."""
+        return Standing(
+            stat.S_ISREG(found.st_mode),
+            stat.S_ISDIR(found.st_mode),
+            found.st_size,
+            found.st_mtime,
+            (found.st_ino, found.st_size, found.st_mtime_ns),
+        )
 
 
 class Files:
@@ -161,6 +185,13 @@ class Files:
         except FileNotFoundError:
             return None
         return found.st_size if stat.S_ISREG(found.st_mode) else None
+
+    def look(self, path: str | Path) -> Standing | None:
+        """What stands under a name, no link followed; None for nothing."""
+        try:
+            return Standing.of(os.lstat(path))
+        except FileNotFoundError:
+            return None
 
     def free_bytes(self, path: str | Path) -> int:
         """What an unprivileged process may still write to the file system."""

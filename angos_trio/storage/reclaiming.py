@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable
 
 from angos_trio.oci.digest import Digest
-from angos_trio.storage.directory import DataDirectory
+from angos_trio.storage.directory import DataDirectory, is_trashed
 from angos_trio.storage.files import Files
 from angos_trio.storage.metadata import reclaims
 from angos_trio.storage.transactions import Transaction
@@ -37,8 +37,8 @@ def settle(transaction: Transaction, digests: Iterable[Digest]) -> int:
 
 
 def empty_trash(directory: DataDirectory, files: Files) -> int:
-    """Unlink what is in the trash; how many files there were. Blocks. Raises OSError."""
-    names = os.listdir(directory.trash)
+    """Unlink what we put into the trash; how many files there were. Blocks. Raises OSError."""
+    names = [name for name in os.listdir(directory.trash) if is_trashed(name)]
     for name in names:
         files.remove(directory.trash / name)
     return len(names)

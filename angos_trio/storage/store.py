@@ -29,6 +29,7 @@ from angos_trio.storage.bodies import BodyCache
 from angos_trio.storage.connections import disk_full, is_busy, open_reader, unavailable
 from angos_trio.storage.directory import DataDirectory, prepare, take_instance_lock
 from angos_trio.storage.files import Files
+from angos_trio.storage.inspection import Inspector
 from angos_trio.storage.reclaiming import empty_trash
 from angos_trio.storage.session_record import UploadSession
 from angos_trio.storage.sessions import Sessions
@@ -100,6 +101,11 @@ class Storage:
     def sessions(self) -> Sessions:
         """The open upload sessions."""
         return self.receiver.sessions
+
+    @property
+    def inspector(self) -> Inspector:
+        """Who looks at the files."""
+        return Inspector(self.receiver.directory, self.receiver.files)
 
     async def write(
         self, step: Step[Outcome], settled: Settled | None = None, *, makes_room: bool = False

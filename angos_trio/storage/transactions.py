@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,10 +10,10 @@ from typing import TypeVar
 
 from angos_trio.oci.digest import Digest
 from angos_trio.storage.directory import DataDirectory
-from angos_trio.storage.files import Files
+from angos_trio.storage.files import Files, Standing
 
 Outcome = TypeVar("Outcome")
-Mark = tuple[int, int]
+Mark = tuple[int, int, int]
 Rows = sqlite3.Connection
 """Where the verbs of `storage.metadata` read; opaque to the floors above."""
 
@@ -42,6 +43,8 @@ class Transaction:
     leftovers: list[str] = field(default_factory=list)
     doomed: list[Digest] = field(default_factory=list)
     """Blobs whose files go to the trash once the rows are committed."""
+    set_aside: dict[str, Standing] = field(default_factory=dict)
+    """What goes to the quarantine then, if nothing else stands there by that time."""
 
     def publish(self, staged: StagedBlob) -> None:
         """Move a staged blob to its final name, over whatever stands there: a push always heals.
@@ -59,6 +62,7 @@ class Transaction:
             raise FileNotFoundError(path)
         if staged.digest in self.doomed:
             self.doomed.remove(staged.digest)
+        self.set_aside.pop(path, None)
         self.unsynced.add(self.directory.blob_directory(staged.digest))
         self.leftovers.extend(staged.leftovers)
 
@@ -75,15 +79,35 @@ class Transaction:
         if digest not in self.doomed:
             self.doomed.append(digest)
 
+    def quarantine(self, path: str, standing: Standing) -> None:
+        """Move what stands there to the quarantine once the commit is done, under the lock still.
+
+        What a kill or the disk prevents is found again by the next scrub.
+        """
+        self.set_aside.setdefault(path, standing)
+
+    def keep_copy(self, name: str, content: bytes) -> None:
+        """Put bytes into the quarantine, synced, that the commit will make unreachable."""
+        path = self.directory.quarantined(name)
+        self.files.write_new(path, content)
+        descriptor = self.files.open_to_read(path)
+        try:
+            self.files.sync(descriptor)
+        finally:
+            os.close(descriptor)
+        self.unsynced.add(str(self.directory.quarantine))
+
     def mark(self) -> Mark:
         """How far the step has come."""
-        return len(self.leftovers), len(self.doomed)
+        return len(self.leftovers), len(self.doomed), len(self.set_aside)
 
     def cut_back(self, mark: Mark) -> None:
         """Forget the file steps after the mark: their rows were undone."""
-        leftovers, doomed = mark
+        leftovers, doomed, set_aside = mark
         del self.leftovers[leftovers:]
         del self.doomed[doomed:]
+        for path in list(self.set_aside)[set_aside:]:
+            del self.set_aside[path]
 
     def sync_directories(self) -> None:
         """Make the names of what was published survive, before the rows say that it is there."""

@@ -13,7 +13,7 @@ import os
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,7 +41,7 @@ from angos_trio.storage.connections import (
     unavailable,
 )
 from angos_trio.storage.directory import DataDirectory
-from angos_trio.storage.files import Files
+from angos_trio.storage.files import Files, Standing
 from angos_trio.storage.spares import Spares
 from angos_trio.storage.transactions import Mark, Outcome, Step, Transaction
 
@@ -238,6 +238,7 @@ class Writer:
         self._files.reached("commit.after")
         leftovers += transaction.leftovers
         self._discard(transaction.doomed)
+        self._set_aside(transaction.set_aside)
         return True
 
     def _discard(self, doomed: Iterable[Digest]) -> None:
@@ -250,6 +251,17 @@ class Writer:
             with contextlib.suppress(OSError):
                 self._files.move(self._directory.blob(digest), self._directory.trashed(digest))
             self._files.reached("discard.after")
+
+    def _set_aside(self, paths: Mapping[str, Standing]) -> None:
+        """Into the quarantine, unless something else stands there by now. A refusal of the disk
+        leaves it where it is, for the next scrub."""
+        for path, standing in paths.items():
+            self._files.reached("quarantine.before")
+            with contextlib.suppress(OSError):
+                if self._files.look(path) == standing:
+                    name = os.path.basename(path)
+                    self._files.move(path, self._directory.quarantined(name))
+            self._files.reached("quarantine.after")
 
     def _undo(self, rows: sqlite3.Connection, error: Exception) -> None:
         """Leave no transaction open; an I/O error on the way makes the process read-only."""

@@ -121,6 +121,12 @@ class Metrics:
             "Bytes of blobs that the collection has given back.",
             registry=self.registry,
         )
+        self._scrub_findings = Counter(
+            "scrub_findings",
+            "What scrubs have found and seen to, by kind.",
+            ("kind",),
+            registry=self.registry,
+        )
         self._in_flight = Gauge(
             "http_requests_in_flight",
             "Requests that are being answered.",
@@ -179,6 +185,10 @@ class Metrics:
         self._in_flight.dec()
         self._requests.labels(known, route, str(status)).inc()
         self._duration.labels(known, route).observe(duration_ms)
+
+    def scrub_finds(self, kind: str) -> None:
+        """Count something that was wrong."""
+        self._scrub_findings.labels(kind).inc()
 
     def exposition(self) -> bytes:
         """The text of a scrape."""

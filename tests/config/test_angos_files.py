@@ -32,6 +32,8 @@ OURS = {
     "server.tls.crl_stale",
     "global.immutable_tags_deletable",
     "global.untagged_grace",
+    "global.scrub_interval_secs",
+    "global.scrub_rate",
     "global.upload_expiry_secs",
     "repository.*.immutable_tags_deletable",
     "repository.*.quota",

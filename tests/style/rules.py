@@ -73,6 +73,7 @@ BORDERS: Mapping[str, str] = {
     "app/services.py": "a service that fails is told of and started anew",
     "auth/key_sets.py": "a fetch that nobody waits for must not end the process",
     "http/application.py": "an unforeseen error is logged and becomes a 500",
+    "maintenance/scrub.py": "what cannot be looked at is counted and told, and ends no pass",
     "maintenance/tasks.py": "a run that fails is told to whoever asked for it, and ends no other",
     "policy/access.py": "a rule that fails denies, whatever failed in it",
     "server/connection.py": "one broken connection must not end the others",

@@ -151,12 +151,12 @@ def tally_blobs(rows: Rows, namespace: int | None, limit: int) -> Tally:
 
 def tally_manifests(rows: Rows, namespace: int | None, limit: int) -> Tally:
     """Manifests without a tag that no other names, by the ends of their leases."""
-    return _tally(rows, "manifests", "lease_until", "size", namespace, limit)
+    return _tally(rows, "manifests", "lease_until", "abs(size)", namespace, limit)
 
 
 def tally_untagged(rows: Rows, namespace: int | None, limit: int) -> Tally:
     """Manifests without a tag that no other names and whose lease is over, by when they lost it."""
-    return _tally(rows, "manifests", "untagged_at", "size", namespace, limit)
+    return _tally(rows, "manifests", "untagged_at", "abs(size)", namespace, limit)
 
 
 def _tally(

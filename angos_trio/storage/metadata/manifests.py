@@ -15,7 +15,11 @@ from angos_trio.storage.transactions import Rows
 
 @dataclass(frozen=True, slots=True)
 class StoredManifest:
-    """A manifest that a namespace holds: size in bytes, lease in epoch seconds."""
+    """A manifest that a namespace holds: size in bytes, lease in epoch seconds.
+
+    One whose body was lost has no size above 0 in its rows: it counts as absent until it is pushed
+    again, wherever it is asked for.
+    """
 
     digest: Digest
     media_type: str
@@ -41,10 +45,15 @@ def put(rows: Rows, namespace: int, pushed: PushedManifest) -> bool:
     One that was there keeps its time of push; its lease is renewed.
     """
     facts = pushed.facts
-    rows.execute(
-        "INSERT INTO manifest_bodies (digest, body) VALUES (?, ?) ON CONFLICT (digest) DO NOTHING",
+    healed = rows.execute(
+        "INSERT INTO manifest_bodies (digest, body) VALUES (?, ?) "
+        "ON CONFLICT (digest) DO UPDATE SET body = excluded.body WHERE length(body) = 0",
         (pushed.digest, pushed.body),
     )
+    if healed.rowcount > 0:  # for every namespace that held it when its body was lost
+        rows.execute(
+            "UPDATE manifests SET size = ? WHERE digest = ?", (len(pushed.body), pushed.digest)
+        )
     cursor = rows.execute(
         "INSERT INTO manifests (namespace, digest, media_type, kind, artifact_type, subject, "
         "size, annotations, pushed_at, pushed_by, lease_until) "
@@ -86,7 +95,7 @@ def find_by_digest(rows: Rows, name: RepositoryName, digest: Digest) -> StoredMa
     """The manifest, if the namespace holds it."""
     row = rows.execute(
         "SELECT m.media_type, m.size, m.lease_until FROM namespaces n "
-        "JOIN manifests m ON m.namespace = n.id AND m.digest = ? WHERE n.name = ?",
+        "JOIN manifests m ON m.namespace = n.id AND m.digest = ? AND m.size > 0 WHERE n.name = ?",
         (digest, name),
     ).fetchone()
     return None if row is None else StoredManifest(digest, *row)
@@ -97,7 +106,8 @@ def find_by_tag(rows: Rows, name: RepositoryName, tag: Tag) -> StoredManifest | 
     row = rows.execute(
         "SELECT m.digest, m.media_type, m.size, m.lease_until FROM namespaces n "
         "JOIN tags t ON t.namespace = n.id AND t.name = ? "
-        "JOIN manifests m ON m.namespace = n.id AND m.digest = t.digest WHERE n.name = ?",
+        "JOIN manifests m ON m.namespace = n.id AND m.digest = t.digest AND m.size > 0 "
+        "WHERE n.name = ?",
         (tag, name),
     ).fetchone()
     return None if row is None else StoredManifest(Digest(row[0]), *row[1:])
@@ -136,7 +146,7 @@ def missing_references(rows: Rows, namespace: int, facts: ManifestFacts) -> Dige
             "SELECT EXISTS (SELECT 1 FROM namespace_blobs h "
             "JOIN blobs b ON b.digest = h.digest AND b.state = 'present' "
             "WHERE h.namespace = ? AND h.digest = ?) "
-            "OR EXISTS (SELECT 1 FROM manifests WHERE namespace = ? AND digest = ?)",
+            "OR EXISTS (SELECT 1 FROM manifests WHERE namespace = ? AND digest = ? AND size > 0)",
             (namespace, reference.digest, namespace, reference.digest),
         ).fetchone()
         if not row[0]:
@@ -175,7 +185,7 @@ def list_referrers(
             (namespace, digest),
         ).fetchone()
         used += len(row[3])
-        referrers.append(Referrer(Digest(digest), row[0], row[1], row[2], json.loads(row[3])))
+        referrers.append(Referrer(Digest(digest), row[0], abs(row[1]), row[2], json.loads(row[3])))
         if used > REFERRERS_PAGE_BYTES and len(referrers) > 1:
             break
     return referrers
