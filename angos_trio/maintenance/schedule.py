@@ -34,20 +34,26 @@ def scrubber_of(collector: Collector, metrics: Metrics) -> Scrubber:
 
 
 async def scrub_when_due(scrubber: Scrubber) -> None:
-    """Scrub when the last pass is long enough ago, or was interrupted; until cancelled.
+    """Scrub each time that it is due, until cancelled."""
+    while True:
+        await scrub_if_due(scrubber)
+        await trio.sleep(SCRUB_LOOK_SECS)
+
+
+async def scrub_if_due(scrubber: Scrubber) -> None:
+    """Scrub if the last pass is long enough ago, or was interrupted.
 
     A store that was never scrubbed is due an interval after it was first seen.
     """
-    while True:
-        registry = scrubber.collector.current()
-        secs = registry.limits.scrub_secs
-        if secs is not None:
-            state = await registry.storage.read(integrity.state)
-            if state is None:
-                await _keep(registry.storage, "", registry.now())
-            elif state[0] or state[1] + secs <= registry.now():
-                await _scrub_behind(scrubber, *state)
-        await trio.sleep(SCRUB_LOOK_SECS)
+    registry = scrubber.collector.current()
+    secs = registry.limits.scrub_secs
+    if secs is None:
+        return
+    state = await registry.storage.read(integrity.state)
+    if state is None:
+        await _keep(registry.storage, "", registry.now())
+    elif state[0] or state[1] + secs <= registry.now():
+        await _scrub_behind(scrubber, *state)
 
 
 async def _scrub_behind(scrubber: Scrubber, cursor: str, ended_at: int) -> None:

@@ -16,6 +16,7 @@ from angos_trio.app.building import build_operator_application, build_runtime, u
 from angos_trio.app.housekeeping import housekeeping_of
 from angos_trio.app.plan import Plan
 from angos_trio.app.reload import serve_by
+from angos_trio.maintenance.collect import Collector
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import RepositoryName
 from angos_trio.registry.context import Registry
@@ -38,6 +39,7 @@ class ServedRegistry:
     server: InProcessServer
     plan: Plan
     core: Registry
+    collector: Collector
 
     @property
     def address(self) -> tuple[str, int]:
@@ -101,6 +103,7 @@ class _Opened:
         self.sends_files = sends_files
         self.is_for_operator = is_for_operator
         self.core: Registry
+        self.collector: Collector
 
     @asynccontextmanager
     async def application(self) -> AsyncIterator[AsgiApp]:
@@ -114,6 +117,7 @@ class _Opened:
                 built = build_operator_application(
                     runtime, lambda: users_of(self.plan.config), keeping.hold
                 )
+            self.collector = keeping.collector
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(keeping.carry_out)
                 yield built if self.sends_files else _without_extensions(built)
@@ -146,7 +150,7 @@ def serving(
     with in_process(
         application, stall_secs=stall_secs, drain_secs=drain_secs, clock=clock, secured=secured
     ) as server:
-        yield ServedRegistry(server, opened.plan, opened.core)
+        yield ServedRegistry(server, opened.plan, opened.core, opened.collector)
 
 
 @contextmanager
@@ -156,4 +160,4 @@ def serving_operator(
     """The same as the operator has it, on a Unix socket."""
     opened = _Opened(make_plan(root, **tables), is_for_operator=True)
     with on_unix_socket(opened.application(), socket_path) as server:
-        yield ServedRegistry(server, opened.plan, opened.core)
+        yield ServedRegistry(server, opened.plan, opened.core, opened.collector)
