@@ -12,7 +12,7 @@ KILLS ?= 100
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check format coverage conformance conformance-v1.1.1 crash family e2e memory soak rude logins bench bench-scale zb nightly \
+.PHONY: help run test check format coverage conformance conformance-v1.1.1 crash damage family e2e memory soak rude logins bench bench-scale zb nightly \
 	lock clean
 
 help: ## print these commands
@@ -49,6 +49,9 @@ conformance-v1.1.1: $(READY) ## the older suite of tag v1.1.1 (needs Go; SUITE=D
 crash: $(READY) ## kill the server under load KILLS times, inject every fault (SEED=… replays)
 	$(PY) -m tests.crash.run --kills $(KILLS) $(if $(SEED),--seed $(SEED))
 
+damage: $(READY) ## 50 kinds of damage to a store of 60 images, one by one and at once: scrub sees to all
+	$(PY) -m tests.damage.run
+
 family: $(READY) ## four workers are one registry, also when some are killed (QUICK=1)
 	$(PY) -m tests.family.run $(if $(QUICK),--quick)
 
@@ -77,7 +80,7 @@ bench-scale: $(READY) ## a million tags and blobs; collection beside pulls, and 
 zb: $(READY) ## zot's load generator, unchanged, without an error (Go)
 	$(PY) -m tests.bench.zb $(if $(ZOT),--source $(ZOT))
 
-nightly: test coverage conformance e2e memory soak rude logins family bench bench-scale ## everything, with ten times the kills
+nightly: test coverage conformance damage e2e memory soak rude logins family bench bench-scale ## everything, with ten times the kills
 	$(MAKE) crash KILLS=1000
 	$(MAKE) conformance crash e2e memory soak rude WORKERS=4
 
