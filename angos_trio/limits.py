@@ -257,6 +257,8 @@ SCRUB_WORKERS: Final = 2
 """by so many at the same time."""
 SCRUB_ROWS: Final = 256
 """Rows that a scrub looks at in one query;"""
+SCRUB_SHELVES: Final = 16
+"""directories of the store, at once;"""
 SCRUB_BODY_SECS: Final = 0.05
 """manifest bodies, for so long;"""
 SCRUB_REST: Final = 1.0

@@ -7,7 +7,7 @@ from functools import partial
 
 import trio
 
-from angos_trio.limits import SCRUB_BLOBS, SCRUB_ROWS, SCRUB_WORKERS
+from angos_trio.limits import SCRUB_BLOBS, SCRUB_ROWS, SCRUB_SHELVES, SCRUB_WORKERS
 from angos_trio.maintenance.scrub import Run
 from angos_trio.oci.digest import Digest
 from angos_trio.policy.integrity import BlobBytes, Flaw, judge_blob
@@ -93,21 +93,31 @@ def _set_right(
 
 async def scrub_files(run: Run) -> None:
     """Every name in our directories; what is in the data directory itself is left alone."""
-    for shelf in shelves():
-        async with run.guarded("/".join(shelf)):
-            await _look_at_shelf(run, shelf)
+    every = list(shelves())
+    for begin in range(0, len(every), SCRUB_SHELVES):
+        some = every[begin : begin + SCRUB_SHELVES]
+        listed = await trio.to_thread.run_sync(run.registry.storage.inspector.list_shelves, some)
+        entries: list[Entry] = []
+        for shelf, found in zip(some, listed, strict=True):
+            async with run.guarded("/".join(shelf)):
+                entries += await _entries(run, shelf, found)
+        await _look_at_entries(run, entries)
 
 
-async def _look_at_shelf(run: Run, shelf: tuple[str, ...]) -> None:
-    inspector = run.registry.storage.inspector
-    try:
-        entries = await trio.to_thread.run_sync(inspector.entries, shelf)
-    except (FileNotFoundError, NotADirectoryError):
+async def _entries(run: Run, shelf: tuple[str, ...], found: list[Entry] | OSError) -> list[Entry]:
+    """What is in a directory, which is made if it is not there. Raises OSError."""
+    if isinstance(found, FileNotFoundError | NotADirectoryError):
         run.tell(Flaw.DIRECTORY_MISSING, "/".join(shelf))
         if not run.wish.is_dry:
-            await trio.to_thread.run_sync(inspector.make_shelf, shelf)
-        return
-    run.found.files += len(entries)
+            await trio.to_thread.run_sync(run.registry.storage.inspector.make_shelf, shelf)
+        return []
+    if isinstance(found, OSError):
+        raise found
+    run.found.files += len(found)
+    return found
+
+
+async def _look_at_entries(run: Run, entries: list[Entry]) -> None:
     for begin in range(0, len(entries), SCRUB_ROWS):
         some = entries[begin : begin + SCRUB_ROWS]
         unknown = await _unknown_blobs(run, some)

@@ -4,7 +4,7 @@ here but what `Transaction` and two small verbs below do."""
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
@@ -114,6 +114,16 @@ class Inspector:
             standing = self.files.look(path)
             if standing is not None:
                 found.append(_entry(shelf, name, path, standing))
+        return found
+
+    def list_shelves(self, some: Sequence[tuple[str, ...]]) -> list[list[Entry] | OSError]:
+        """The entries of several directories, or why there are none to be told."""
+        found: list[list[Entry] | OSError] = []
+        for shelf in some:
+            try:
+                found.append(self.entries(shelf))
+            except OSError as error:
+                found.append(error)
         return found
 
     def make_shelf(self, shelf: tuple[str, ...]) -> None:
