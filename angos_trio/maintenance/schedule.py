@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import trio
 
 from angos_trio.limits import SCRUB_LOOK_SECS, SCRUB_SAVE_SECS
@@ -14,8 +16,8 @@ from angos_trio.maintenance.scrub_rows import (
     scrub_manifests,
     scrub_rows,
 )
+from angos_trio.registry.context import ReadOnlyError, Registry
 from angos_trio.storage.metadata import integrity
-from angos_trio.storage.store import Storage
 from angos_trio.storage.transactions import Transaction
 from angos_trio.telemetry.metrics import Metrics
 
@@ -36,7 +38,8 @@ def scrubber_of(collector: Collector, metrics: Metrics) -> Scrubber:
 async def scrub_when_due(scrubber: Scrubber) -> None:
     """Scrub each time that it is due, until cancelled."""
     while True:
-        await scrub_if_due(scrubber)
+        with suppress(ReadOnlyError):
+            await scrub_if_due(scrubber)
         await trio.sleep(SCRUB_LOOK_SECS)
 
 
@@ -51,7 +54,7 @@ async def scrub_if_due(scrubber: Scrubber) -> None:
         return
     state = await registry.storage.read(integrity.state)
     if state is None:
-        await _keep(registry.storage, "", registry.now())
+        await _keep(registry, "", registry.now())
     elif state[0] or state[1] + secs <= registry.now():
         await _scrub_behind(scrubber, *state)
 
@@ -64,16 +67,16 @@ async def _scrub_behind(scrubber: Scrubber, cursor: str, ended_at: int) -> None:
     async def passed(digest: str) -> None:
         nonlocal kept_at
         if trio.current_time() - kept_at >= SCRUB_SAVE_SECS:
-            await _keep(registry.storage, digest, ended_at)
+            await _keep(registry, digest, ended_at)
             kept_at = trio.current_time()
 
     wish = Wish(False, registry.limits.scrub_bytes_per_sec, cursor, passed)
     await scrubber.scrub(wish)
-    await _keep(registry.storage, "", registry.now())
+    await _keep(registry, "", registry.now())
 
 
-async def _keep(storage: Storage, cursor: str, ended_at: int) -> None:
+async def _keep(registry: Registry, cursor: str, ended_at: int) -> None:
     def step(transaction: Transaction) -> None:
         integrity.keep_state(transaction.rows, cursor, ended_at)
 
-    await storage.write(step)
+    await registry.change(step)

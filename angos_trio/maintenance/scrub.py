@@ -86,7 +86,7 @@ class Run:
             is_so = await self.registry.storage.read(confirm)
         else:
             async with self.collector.paused():
-                is_so = await self.registry.storage.write(repair)
+                is_so = await self.registry.change(repair)
         if is_so:
             self.tell(flaw, what)
 
@@ -129,9 +129,14 @@ class Scrubber:
     _turn: trio.Lock = field(default_factory=trio.Lock)
 
     async def scrub(self, wish: Wish) -> Scrubbed:
-        """One pass over everything; what it found."""
+        """One pass over everything; what it found.
+
+        Raises ReadOnlyError (405) for one that may repair while the registry is read-only.
+        """
         async with self._turn:
             registry = self.collector.current()
+            if not wish.is_dry:
+                await registry.require_changeable()
             run = Run(registry, self.collector, wish, self.noted, Pace(wish.bytes_per_sec))
             begun_at = time.monotonic()
             for name, part in self.parts:

@@ -87,6 +87,8 @@ def _set_right(
     if size is None:
         size = known if known is not None else 0
     integrity.put_blob(rows, digest, size, is_present=is_right, now=run.registry.now())
+    if known is None:
+        integrity.weigh_again(rows, digest)
     if standing is not None and not is_right:
         transaction.quarantine(transaction.directory.blob(digest), standing)
 
@@ -109,6 +111,7 @@ async def _entries(run: Run, shelf: tuple[str, ...], found: list[Entry] | OSErro
     if isinstance(found, FileNotFoundError | NotADirectoryError):
         run.tell(Flaw.DIRECTORY_MISSING, "/".join(shelf))
         if not run.wish.is_dry:
+            await run.registry.require_changeable()
             await trio.to_thread.run_sync(run.registry.storage.inspector.make_shelf, shelf)
         return []
     if isinstance(found, OSError):
@@ -201,4 +204,5 @@ async def _look_at_left_over(run: Run, entry: Entry) -> None:
         return
     run.tell(Flaw.UPLOAD_LEFT_OVER, entry.path)
     if not run.wish.is_dry:
+        await run.registry.require_changeable()
         await trio.to_thread.run_sync(storage.inspector.drop_left_over, entry)

@@ -224,6 +224,11 @@ def wrong_count(store: Store, image: Image) -> None:
     store.sql("UPDATE namespaces SET manifest_count = 0 WHERE name = ?", image.name)
 
 
+def wrong_weight(store: Store, image: Image) -> None:
+    statement = "UPDATE namespaces SET held_bytes = held_bytes + 1 WHERE name = ?"
+    store.sql(statement, image.name)
+
+
 def corrupt_body(store: Store, image: Image) -> None:
     body = image.top.body.replace(b'"schemaVersion": 2', b'"schemaVersion": 3')
     assert body != image.top.body
@@ -330,6 +335,7 @@ KINDS = (
     Damage("torn annotations", wrong_annotations, ROW),
     Damage("wrong size of a manifest", wrong_size, ROW),
     Damage("wrong count", wrong_count, {"count_wrong": 1}),
+    Damage("wrong weight", wrong_weight, {"count_wrong": 1}, victim="nested"),
     Damage("corrupt body", corrupt_body, {"manifest_corrupt": 1}, loses=True),
     Damage("corrupt body, sha512", corrupt_body, {"manifest_corrupt": 1}, True, victim="sha512"),
     Damage("no body", no_body, {"manifest_missing": 1}, loses=True),

@@ -21,8 +21,9 @@ from angos_trio.maintenance.scrub import Scrubbed, Scrubber, Wish
 from angos_trio.oci.codes import Code
 from angos_trio.oci.digest import Digest, digest_of
 from angos_trio.policy.integrity import BlobBytes, BlobRow, Flaw, judge_blob
-from angos_trio.registry.context import Registry
+from angos_trio.registry.context import ReadOnlyError, Registry
 from angos_trio.registry.pull import find_blob, find_manifest, read_body
+from angos_trio.registry.read_only import begin_read_only, end_read_only
 from angos_trio.storage.files import Files
 from angos_trio.storage.inspection import Pace
 from angos_trio.storage.metadata import integrity
@@ -31,6 +32,7 @@ from angos_trio.telemetry.metrics import Metrics
 from tests.maintenance.support import collector_of
 from tests.oci.refusals import refused
 from tests.registry.support import (
+    ANYBODY,
     Clock,
     image,
     opened_registry,
@@ -217,3 +219,19 @@ def test_blob_is_judged_by_row_and_bytes(
     row: BlobRow, bytes_: BlobBytes | None, flaw: Flaw | None
 ) -> None:
     assert judge_blob(row, bytes_) is flaw
+
+
+def test_scrub_of_a_read_only_registry_looks_and_does_not_repair(root: Path) -> None:
+    async def scene(registry: Registry, scrubber: Scrubber, clock: Clock) -> None:
+        digest = await push_bytes(registry, b"layer")
+        spoil(root, digest)
+        await begin_read_only(registry, ANYBODY)
+        assert found(await scrubber.scrub(Wish(is_dry=True))) == {"blob_corrupt": 1}
+        with pytest.raises(ReadOnlyError):
+            await scrubber.scrub(Wish())
+        assert blob_path(root, digest).read_bytes() == b"spoilt"
+
+        await end_read_only(registry, ANYBODY)
+        assert found(await scrubber.scrub(Wish())) == {"blob_corrupt": 1}
+
+    played(root, scene)

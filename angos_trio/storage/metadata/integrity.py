@@ -24,6 +24,14 @@ _TAGGED: Final = (
 )
 
 
+_WEIGHT: Final = (
+    "coalesce((SELECT sum(size) FROM manifests m WHERE m.namespace = t.id), 0) + "
+    "coalesce((SELECT sum(b.size) FROM namespace_blobs h JOIN blobs b ON b.digest = h.digest "
+    "WHERE h.namespace = t.id), 0)"
+)
+"""What a namespace holds, in bytes, as triggers add it up."""
+
+
 @dataclass(frozen=True, slots=True)
 class Check:
     """Rows of one table that are wrong if an expression about `t` is true."""
@@ -99,13 +107,16 @@ CHECKS: Final = (
         Flaw.COUNT_WRONG,
         "namespaces",
         ("id",),
-        "manifest_count <> (SELECT count(*) FROM manifests m WHERE m.namespace = t.id)",
+        "manifest_count <> (SELECT count(*) FROM manifests m WHERE m.namespace = t.id) "
+        f"OR (held_bytes <> {_WEIGHT} AND NOT EXISTS (SELECT 1 FROM namespace_blobs h "
+        "WHERE h.namespace = t.id AND NOT EXISTS "
+        "(SELECT 1 FROM blobs b WHERE b.digest = h.digest)))",
     ),
 )
 TABLES: Final = (
     *("namespaces", "blobs", "namespace_blobs", "manifest_bodies", "manifests"),
     *("manifest_references", "tags", "tag_history", "events", "api_keys", "reclaims"),
-    "scrub_state",
+    *("switches", "scrub_state"),
 )
 
 
@@ -146,11 +157,21 @@ def remove_tags_of(rows: Rows, namespace: int, digest: str) -> None:
 
 
 def count_again(rows: Rows, namespace: int) -> None:
-    """Make the count of a namespace's manifests what it is."""
+    """Make the count of a namespace's manifests, and of the bytes that it holds, what they are."""
     rows.execute(
-        "UPDATE namespaces SET manifest_count = "
-        "(SELECT count(*) FROM manifests WHERE namespace = ?) WHERE id = ?",
-        (namespace, namespace),
+        "UPDATE namespaces AS t SET manifest_count = "
+        f"(SELECT count(*) FROM manifests m WHERE m.namespace = t.id), held_bytes = {_WEIGHT} "
+        "WHERE id = ?",
+        (namespace,),
+    )
+
+
+def weigh_again(rows: Rows, digest: str) -> None:
+    """A blob has a row again, which no trigger has weighed: for all who hold it."""
+    rows.execute(
+        f"UPDATE namespaces AS t SET held_bytes = {_WEIGHT} "
+        "WHERE id IN (SELECT namespace FROM namespace_blobs WHERE digest = ?)",
+        (digest,),
     )
 
 

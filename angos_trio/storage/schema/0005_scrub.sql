@@ -1,3 +1,8 @@
+-- A scrub corrects the size of a manifest, and takes that of a lost one below 0; its weight goes along.
+CREATE TRIGGER manifests_weighed_again AFTER UPDATE OF size ON manifests WHEN NEW.size <> OLD.size BEGIN
+    UPDATE namespaces SET held_bytes = held_bytes + NEW.size - OLD.size WHERE id = NEW.namespace;
+END;
+
 -- How far the scheduled scrub has come: the blob that it looked at last, empty between two passes,
 -- and when the last pass ended.
 CREATE TABLE scrub_state (
