@@ -533,12 +533,13 @@ def test_nothing_is_collected_while_the_registry_is_read_only(root: Path) -> Non
     async def scene(registry: Registry, collector: Collector, clock: Clock) -> None:
         digest = await push_bytes(registry, b"layer")
         clock.now += LATER
-        (root / "trash" / "waits").touch()
+        waits = f"{digest.hex}.{'0' * 32}"
+        (root / "trash" / waits).touch()
         await begin_read_only(registry, ANYBODY)
         with refused(Code.UNSUPPORTED, 405):
             await collector.collect()
         assert published(root) == [digest]
-        assert in_trash(root) == ["waits"]
+        assert in_trash(root) == [waits]
         await end_read_only(registry, ANYBODY)
         assert (await collector.collect()).blobs == 1
         assert in_trash(root) == []
