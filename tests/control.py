@@ -13,6 +13,7 @@ from typing import Any
 ANSWER_SECS_MAX = 60.0
 GC = "/v2/_ext/_gc"
 RUN = f"{GC}?only=run"
+SCRUB = "/v2/_ext/_scrub"
 
 
 class ControlConnection(http.client.HTTPConnection):
@@ -43,28 +44,39 @@ def ask(
         connection.close()
 
 
-class CollectionFailed(Exception):
-    """A run of the collection ended with an error, or was not begun."""
+class RunFailed(Exception):
+    """A run that was asked for ended with an error, or was not begun."""
 
 
-def collect(data_dir: Path) -> dict[str, Any]:
-    """A run of the collection, or the one under way, to its end. Raises CollectionFailed."""
-    status, said = ask(data_dir, "POST", GC)
+def run_task(data_dir: Path, path: str) -> dict[str, Any]:
+    """A run, or the one of its kind that is under way, to its end. Raises RunFailed."""
+    status, said = ask(data_dir, "POST", path)
     if status not in (202, 429):
-        raise CollectionFailed(f"a collection was answered with {status}: {said}")
+        raise RunFailed(f"{path} was answered with {status}: {said}")
     while True:
-        _, said = ask(data_dir, "GET", RUN)
+        _, said = ask(data_dir, "GET", f"{path}?only=run")
         run: dict[str, Any] = said["run"]
         if run["state"] == "failed":
-            raise CollectionFailed(f"a collection failed: {run['outcome']}")
+            raise RunFailed(f"{path} failed: {run['outcome']}")
         if run["state"] == "done":
             return run
         time.sleep(0.01)
 
 
+def collect(data_dir: Path) -> dict[str, Any]:
+    """A run of the collection to its end. Raises RunFailed."""
+    return run_task(data_dir, GC)
+
+
 def collect_all(data_dir: Path) -> None:
-    """Collect until a run gives nothing back. Raises CollectionFailed."""
+    """Collect until a run gives nothing back. Raises RunFailed."""
     for _ in range(20):
         if not any(collect(data_dir)["outcome"].values()):
             return
-    raise CollectionFailed("it goes on giving back")
+    raise RunFailed("it goes on giving back")
+
+
+def scrub(data_dir: Path) -> dict[str, Any]:
+    """What a look at everything comes to. Raises RunFailed."""
+    outcome: dict[str, Any] = run_task(data_dir, SCRUB)["outcome"]
+    return outcome

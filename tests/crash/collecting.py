@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.audit import audit
-from tests.control import CollectionFailed, collect, collect_all
+from tests.control import RunFailed, collect, collect_all
 from tests.crash.checks import Outcome, check_directory
 from tests.crash.client import Client, Content, blob_path, manifest_of, manifest_path, uploads_path
 from tests.crash.faulty_files import KILL, Control, Fault
@@ -136,7 +136,7 @@ class Collecting:
         self.control.set(fault)
         try:
             gave = collect(self.place.data_dir)["outcome"]
-        except CollectionFailed:
+        except RunFailed:
             pass  # it says so, and goes on later
         except (OSError, http.client.HTTPException) as error:
             if fault.action != KILL:
@@ -156,7 +156,7 @@ class Collecting:
     def _expect_convergence(self, scene: Scene) -> None:
         try:
             collect_all(self.place.data_dir)
-        except CollectionFailed as error:
+        except RunFailed as error:
             self.wrong.append(str(error))
         self.wrong += audit(self.place.data_dir)
         with Client(self.place.address) as client:

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.audit import audit
-from tests.control import CollectionFailed, collect, collect_all
+from tests.control import RunFailed, collect, collect_all, scrub
 from tests.running import RunningRegistry, running_registry
 from tests.soak.actor import Actor, BrokenPromise
 
@@ -60,7 +60,7 @@ class Collections:
         """A run to its end."""
         try:
             run = collect(self.data_dir)
-        except CollectionFailed as error:
+        except RunFailed as error:
             self.wrong.append(str(error))
             return
         if run["number"] != self._seen:
@@ -154,6 +154,11 @@ def look_at_the_end(actors: Sequence[Actor], collections: Collections) -> list[s
                 actor.pull_whole(namespace, tag)
             except BrokenPromise as error:
                 wrong.append(f"at the end: {error}")
+    scrubbed = scrub(collections.data_dir)
+    if scrubbed["findings"] or scrubbed["failed"]:
+        wrong.append(f"a scrub finds {scrubbed}")
+    if scrubbed["blobs"] < 100 or scrubbed["manifests"] < 100:
+        wrong.append(f"a scrub has hardly looked at anything: {scrubbed}")
     return wrong + audit(collections.data_dir)
 
 
