@@ -29,7 +29,9 @@ def scrub(data_dir: Path, *words: str) -> tuple[int, str, str]:
 def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RunningRegistry]:
     config = tmp_path / "registry.toml"
     config.write_text(
-        f"[server]\nworkers = {request.param}\n[blob_store.fs]\nballast = 0\nreserve = 0\n"
+        "[global]\nmin_free_space = 0\n"
+        f"[server]\nworkers = {request.param}\n"
+        "[blob_store.fs]\nballast = 0\n"
     )
     with running_registry(tmp_path / "data", arguments=["-c", str(config)]) as running:
         yield running
