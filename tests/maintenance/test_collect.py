@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import errno
 import itertools
+import sqlite3
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -598,3 +599,18 @@ def test_full_disk_ends_a_run_and_the_next_has_the_space_that_it_gave_back(root:
         assert published(root) == in_trash(root) == []
 
     played(root, scene, files=files)
+
+
+def test_hold_on_a_blob_without_a_row_stops_no_collection(root: Path) -> None:
+    """Damage, which a scrub would mend: meanwhile the rest goes on."""
+
+    async def scene(registry: Registry, collector: Collector, clock: Clock) -> None:
+        digests = [await push_bytes(registry, body) for body in (b"one", b"two", b"three")]
+        clock.now += LATER
+        with closing(sqlite3.connect(root / "metadata.db")) as rows:
+            rows.execute("DELETE FROM blobs WHERE digest = ?", (digests[1],))
+            rows.commit()
+        assert await collector.collect() == Collected(holds=3, blobs=2, bytes=8)
+        assert held(root) == set()
+
+    played(root, scene)

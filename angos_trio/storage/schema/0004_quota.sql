@@ -11,14 +11,15 @@ END;
 CREATE TRIGGER manifests_weighed_out AFTER DELETE ON manifests BEGIN
     UPDATE namespaces SET held_bytes = held_bytes - OLD.size WHERE id = OLD.namespace;
 END;
+-- A hold whose blob has no row is damage; it weighs nothing, and must be able to go.
 CREATE TRIGGER blobs_weighed_in AFTER INSERT ON namespace_blobs BEGIN
     UPDATE namespaces
-        SET held_bytes = held_bytes + (SELECT size FROM blobs WHERE digest = NEW.digest)
+        SET held_bytes = held_bytes + coalesce((SELECT size FROM blobs WHERE digest = NEW.digest), 0)
         WHERE id = NEW.namespace;
 END;
 CREATE TRIGGER blobs_weighed_out AFTER DELETE ON namespace_blobs BEGIN
     UPDATE namespaces
-        SET held_bytes = held_bytes - (SELECT size FROM blobs WHERE digest = OLD.digest)
+        SET held_bytes = held_bytes - coalesce((SELECT size FROM blobs WHERE digest = OLD.digest), 0)
         WHERE id = OLD.namespace;
 END;
 -- A push heals a row whose size was wrong.
