@@ -42,6 +42,8 @@ class Action(StrEnum):
     RUN_COLLECTION = "run-gc"
     GET_SCRUB = "get-scrub"
     RUN_SCRUB = "run-scrub"
+    GET_RETENTION = "get-prune"
+    RUN_RETENTION = "run-prune"
     LIST_API_KEYS = "list-api-keys"
     CREATE_API_KEY = "create-api-key"
     DELETE_API_KEY = "delete-api-key"

@@ -226,6 +226,17 @@ HOLD_SECS: Final = 1.0
 TAG_HISTORY_ENTRIES_MAX: Final = 100
 """For each tag."""
 
+STATS_WAIT_SECS_MAX: Final = 5.0
+"""A process waits for another to finish with `stats.db`;"""
+STATS_POLL_SECS: Final = 0.01
+"""between two looks."""
+
+# Pull times (`registry`)
+PULLS_SECS: Final = 5.0
+"""Between two writes of what was pulled, which waits in memory;"""
+PULLS_MAX: Final = 20_000
+"""so many tags and digests, and pulls of others beyond that are left out."""
+
 # Housekeeping (`maintenance`)
 COLLECT_SECS: Final = 10.0
 """Between two runs of the collection;"""
@@ -245,6 +256,18 @@ TASK_LOOK_SECS: Final = 1.0
 """Between two looks whether another process wishes for a run."""
 HURRIED_LEASE_SECS: Final = 300
 """A collection that does not wait for leases keeps what was pushed or promised this lately."""
+RETENTION_TOP_MAX: Final = 10_000
+"""Of the newest tags that a retention rule may ask for."""
+CONFIG_BLOB_BYTES_MAX: Final = 4 * 1024 * 1024
+"""Of an image's config that is read for its platform."""
+PLAN_PAGE_LINES_MAX: Final = 1000
+"""Lines of a page of a plan."""
+PLAN_PAGE_BYTES: Final = 256 * 1024
+"""And so many bytes, of which each line is a small part."""
+RULE_PROBLEMS_MAX: Final = 100
+"""Different problems of rules that a run tells of."""
+PRUNE_FIRST_SECS: Final = 60
+"""After a start, before the first run of retention."""
 CLOCK_STEP_SECS: Final = 5.0
 """A wall clock that goes ahead of the monotonic one by this was set."""
 UPLOAD_LOOK_SECS: Final = 60

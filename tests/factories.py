@@ -170,4 +170,5 @@ def make_registry(storage: Storage, plan: Plan) -> Registry:
         quotas=plan.quotas,
         allows_missing_references=plan.config.global_.allow_missing_manifest_references,
         now=epoch_seconds,
+        retention=plan.retention,
     )

@@ -7,9 +7,15 @@ from dataclasses import dataclass
 
 from angos_trio.identity import Identity
 from angos_trio.maintenance.tasks import Tasks
+from angos_trio.oci.digest import Digest
+from angos_trio.oci.names import Reference, RepositoryName
 from angos_trio.registry.context import Registry
 from angos_trio.telemetry.health import Readiness
 from angos_trio.telemetry.metrics import Metrics
+
+
+def note_nothing(name: RepositoryName, reference: Reference, digest: Digest) -> None:
+    """For those whose pulls are nobody's use: the operator's."""
 
 
 def _give_none(identity: Identity) -> None:
@@ -18,11 +24,12 @@ def _give_none(identity: Identity) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """The registry, what is told about it, what the steward is asked to do, and who gives registry
-    tokens (None: nobody does)."""
+    """The registry, what is told about it, what the steward is asked to do, who gives registry
+    tokens (None: nobody does), and who is told of a pull."""
 
     registry: Registry
     metrics: Metrics
     readiness: Callable[[], Readiness]
     tasks: Tasks
     token_for: Callable[[Identity], tuple[str, int] | None] = _give_none
+    note_pull: Callable[[RepositoryName, Reference, Digest], None] = note_nothing

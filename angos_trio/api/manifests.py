@@ -17,6 +17,7 @@ class Manifests:
 
     def __init__(self, runtime: Runtime) -> None:
         self._registry = runtime.registry
+        self._note_pull = runtime.note_pull
 
     async def get(self, call: Call) -> Reply:
         """GET and HEAD: the bytes as pushed, or 304; HEAD does not read them, and what it finds by
@@ -26,6 +27,8 @@ class Manifests:
             found = await pull.promise_manifest(self._registry, call.name, reference)
         else:
             found = await pull.find_manifest(self._registry, call.name, reference)
+        if call.request.method == "GET":
+            self._note_pull(call.name, reference, found.digest)
         headers = {
             "Docker-Content-Digest": found.digest,
             "ETag": entity_tag(found.digest),

@@ -11,6 +11,7 @@ from angos_trio.api.context import Runtime
 from angos_trio.api.keys import Keys
 from angos_trio.api.listings import Listings
 from angos_trio.api.manifests import Manifests
+from angos_trio.api.pruning import Pruning
 from angos_trio.api.read_only import ReadOnly
 from angos_trio.api.reclaiming import Reclaiming
 from angos_trio.api.scrubbing import Scrubbing
@@ -138,7 +139,7 @@ def build_health_routes(runtime: Runtime, *, has_metrics: bool) -> RouteTable:
 
 def _housekeeping(runtime: Runtime) -> list[Route]:
     """What is done about space, for whom policies let."""
-    reclaiming, scrubbing = Reclaiming(runtime), Scrubbing(runtime)
+    reclaiming, scrubbing, pruning = Reclaiming(runtime), Scrubbing(runtime), Pruning(runtime)
     return [
         Route(
             "/v2/_ext/_gc",
@@ -152,6 +153,13 @@ def _housekeeping(runtime: Runtime) -> list[Route]:
             {
                 "GET": Operation(Action.GET_SCRUB, scrubbing.get),
                 "POST": Operation(Action.RUN_SCRUB, scrubbing.start),
+            },
+        ),
+        Route(
+            "/v2/_ext/_prune",
+            {
+                "GET": Operation(Action.GET_RETENTION, pruning.get),
+                "POST": Operation(Action.RUN_RETENTION, pruning.start),
             },
         ),
     ]

@@ -111,6 +111,7 @@ async def _serve(
             services.start_soon(storage.sessions.run)
             services.start_soon(report_alive, storage, worker_name(0))
             services.start_soon(doors.last_uses.run)
+            services.start_soon(doors.pull_times.run, lambda: serving.notes_pulls)
             keeping = housekeeping_of(runtime, lambda: serving.runtime.registry)
             wanted = keeping.services(lambda: serving.expiry_secs)
             services.start_soon(run_services, storage, wanted)

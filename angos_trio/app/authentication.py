@@ -23,6 +23,7 @@ from angos_trio.errors import OperatorError
 from angos_trio.http.challenge import Challenges
 from angos_trio.http.front import Front
 from angos_trio.http.gate import Gate
+from angos_trio.registry.pull_times import PullTimes
 from angos_trio.storage.metadata import api_keys
 from angos_trio.storage.metadata.api_keys import ApiKey
 from angos_trio.storage.store import Storage
@@ -95,6 +96,7 @@ class Doors:
 
     storage: Storage
     last_uses: LastUses
+    pull_times: PullTimes
     memory: Memory
     tls: LiveTls | None
 
@@ -128,7 +130,7 @@ def doors_of(
 ) -> Doors:
     """For one of so many processes, which remember passwords together."""
     memory = Memory(Attempts(processes), remembered or Remembered())
-    return Doors(storage, LastUses(storage), memory, tls)
+    return Doors(storage, LastUses(storage), PullTimes(storage.stats), memory, tls)
 
 
 def gate_of(known: Authentication, callers: Callers) -> Gate:

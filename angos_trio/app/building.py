@@ -29,6 +29,7 @@ from angos_trio.maintenance.tasks import Tasks
 from angos_trio.oci.codes import OciError
 from angos_trio.policy.immutability import TagRules
 from angos_trio.policy.quota import Quotas
+from angos_trio.policy.retention import RetentionRules
 from angos_trio.registry.context import Limits, Registry
 from angos_trio.storage.metadata import services, switches
 from angos_trio.storage.metadata.services import Report
@@ -50,6 +51,7 @@ class RegistryLimits(TypedDict):
     tag_rules: TagRules
     quotas: Quotas
     allows_missing_references: bool
+    retention: RetentionRules
 
 
 def limits_of(plan: Plan) -> RegistryLimits:
@@ -59,6 +61,7 @@ def limits_of(plan: Plan) -> RegistryLimits:
         tag_rules=plan.tag_rules,
         quotas=plan.quotas,
         allows_missing_references=plan.config.global_.allow_missing_manifest_references,
+        retention=plan.retention,
     )
 
 

@@ -239,6 +239,7 @@ async def _work(family: _Family, number: int, link: Link) -> None:
                 services.start_soon(storage.sessions.run)
                 services.start_soon(report_alive, storage, name)
                 services.start_soon(doors.last_uses.run)
+                services.start_soon(doors.pull_times.run, lambda: serving.notes_pulls)
                 services.start_soon(_follow, link, serving)
                 services.start_soon(serve_probes, plan, runtime, family.probes)
                 if tls is not None:

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from functools import partial
 
 from angos_trio.api.context import Runtime
-from angos_trio.app.services import Services, expire, prune, recover, refill
+from angos_trio.app.services import Services, expire, forget, recover, refill, trim
 from angos_trio.app.watching import Watch
 from angos_trio.maintenance.backup import held_snapshot
 from angos_trio.maintenance.collect import Collector
 from angos_trio.maintenance.copies import copy
-from angos_trio.maintenance.runs import collect_on_request, scrub_on_request
+from angos_trio.maintenance.prune import Pruner
+from angos_trio.maintenance.runs import collect_on_request, prune_on_request, scrub_on_request
 from angos_trio.maintenance.schedule import scrub_when_due, scrubber_of
 from angos_trio.maintenance.scrub import Scrubber
 from angos_trio.maintenance.tasks import Work
@@ -29,6 +30,7 @@ class Housekeeping:
     current: Callable[[], Registry]
     collector: Collector
     scrubber: Scrubber
+    pruner: Pruner
 
     @property
     def kinds(self) -> Mapping[str, Work]:
@@ -36,6 +38,7 @@ class Housekeeping:
         return {
             "gc": partial(collect_on_request, self.collector),
             "scrub": partial(scrub_on_request, self.scrubber),
+            "prune": partial(prune_on_request, self.pruner),
         }
 
     async def carry_out(self) -> None:
@@ -55,7 +58,9 @@ class Housekeeping:
             "expire": partial(expire, registry, expiry_secs),
             "recover": partial(recover, registry),
             "scrub": partial(scrub_when_due, self.scrubber),
-            "prune": partial(prune, registry),
+            "prune": partial(self.pruner.run, lambda: self.current().limits.prune_interval_secs),
+            "trim": partial(trim, registry),
+            "forget": partial(forget, registry),
             "refill": partial(refill, registry),
             "copy": partial(copy, registry),
             "watch": Watch(registry).run,
@@ -65,4 +70,6 @@ class Housekeeping:
 def housekeeping_of(runtime: Runtime, current: Callable[[], Registry]) -> Housekeeping:
     """The housekeeping of an instance."""
     collector = Collector(current, count=runtime.metrics.collected)
-    return Housekeeping(runtime, current, collector, scrubber_of(collector, runtime.metrics))
+    pruner = Pruner(current, deleted=runtime.metrics.retention_deletes)
+    scrubber = scrubber_of(collector, runtime.metrics)
+    return Housekeeping(runtime, current, collector, scrubber, pruner)

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 from angos_trio.app.access import describe_reach
 from angos_trio.app.authentication import Authentication, authentication_of
 from angos_trio.app.certificates import files_of
+from angos_trio.app.retention import retention_of
 from angos_trio.auth.access import Access
 from angos_trio.config.model import Config, Global, Repository
 from angos_trio.config.values import compile_exclusions, is_loopback, parse_size
 from angos_trio.limits import WORKERS_MAX
 from angos_trio.policy.immutability import TagRule, TagRules
 from angos_trio.policy.quota import Quotas, quotas_of
+from angos_trio.policy.retention import RetentionRules
 from angos_trio.registry.context import Limits
 from angos_trio.server.serve import ServeOptions
 from angos_trio.storage.store import StorageSettings
@@ -37,6 +39,7 @@ class Plan:
     limits: Limits
     tag_rules: TagRules
     quotas: Quotas
+    retention: RetentionRules
     serve: ServeOptions
     workers: int
     """1: everything in one process. More: so many, a steward and a supervisor."""
@@ -108,9 +111,11 @@ def make_plan(config: Config, *, is_configured: bool = False) -> Plan:
             untagged_secs=settings.untagged_grace,
             scrub_secs=settings.scrub_interval_secs or None,
             scrub_bytes_per_sec=parse_size(settings.scrub_rate, "global.scrub_rate") or None,
+            prune_interval_secs=settings.prune_interval_secs,
         ),
         tag_rules=_tag_rules(config),
         quotas=_quotas(config),
+        retention=retention_of(config),
         serve=ServeOptions(
             stall_secs=config.server.stall_timeout,
             drain_secs=settings.shutdown_drain_secs if drain is None else drain,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from angos_trio.api.context import Runtime
+from angos_trio.api.context import Runtime, note_nothing
 from angos_trio.app.authentication import Doors, gate_of
 from angos_trio.app.building import build_application, limits_of
 from angos_trio.app.certificates import load_tls
@@ -68,6 +68,11 @@ class Serving:
         log.configure(other.plan.config.observability.log_level)
 
     @property
+    def notes_pulls(self) -> bool:
+        """Whether pulls are counted."""
+        return self.plan.config.global_.update_pull_time
+
+    @property
     def expiry_secs(self) -> int:
         """After which an upload session is dropped."""
         return self.plan.config.global_.upload_expiry_secs
@@ -76,7 +81,9 @@ class Serving:
 def serve_by(plan: Plan, runtime: Runtime, doors: Doors, worker: str) -> Serving:
     """What a worker of this name serves."""
     callers = doors.callers(plan.authentication)
-    runtime = replace(runtime, token_for=callers.token_for)
+    runtime = replace(runtime, token_for=callers.token_for, note_pull=note_nothing)
+    if plan.config.global_.update_pull_time:
+        runtime = replace(runtime, note_pull=doors.pull_times.note)
     named = worker if plan.config.observability.worker_header else None
     application = build_application(runtime, gate_of(plan.authentication, callers), named)
     return Serving(plan, runtime, doors, worker, application)

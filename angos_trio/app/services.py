@@ -20,6 +20,7 @@ from angos_trio.limits import (
     REPORT_SECS,
     SWEEP_SECS,
 )
+from angos_trio.maintenance.forget import forget_gone
 from angos_trio.oci.codes import OciError
 from angos_trio.registry.context import ReadOnlyError, Registry
 from angos_trio.registry.push_blob import complete_interrupted
@@ -67,7 +68,14 @@ async def recover(registry: Registry) -> None:
         await trio.sleep(RECOVERY_SECS)
 
 
-async def prune(registry: Registry) -> None:
+async def forget(registry: Registry) -> None:
+    """Remove pull times of what is gone; each hour."""
+    while True:
+        await trio.sleep(PRUNE_SECS)
+        await forget_gone(registry.storage)
+
+
+async def trim(registry: Registry) -> None:
     """Remove events that are older than 30 days; each hour, a thousand in one change."""
     while True:
         before = registry.now() - EVENT_SECS_MAX

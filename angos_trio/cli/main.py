@@ -18,6 +18,7 @@ from angos_trio.cli.arguments import (
 )
 from angos_trio.cli.backup_arguments import add_backup
 from angos_trio.cli.gc_arguments import add_gc
+from angos_trio.cli.prune_arguments import add_prune
 from angos_trio.cli.read_only_arguments import add_read_only
 from angos_trio.cli.scrub_arguments import add_scrub
 from angos_trio.cli.token_arguments import add_token
@@ -59,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     add_backup(commands)
     add_read_only(commands)
     add_scrub(commands)
+    add_prune(commands)
     policies = commands.add_parser("policy", help="what the policies of a configuration say")
     tests = policies.add_subparsers(metavar="COMMAND", required=True)
     add_policy_test(add_command(tests, "test", _policy_test, "decide about a request, without one"))

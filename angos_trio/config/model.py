@@ -117,6 +117,12 @@ class AccessPolicy(_Table, frozen=True):
         return self.default_allow is not None and self.allows != self.default_allow
 
 
+class RetentionPolicy(_Table, frozen=True):
+    """`[global.retention_policy]` and `[repository."<name>".retention_policy]`"""
+
+    rules: tuple[str, ...] = ()
+
+
 class Global(_Table, frozen=True):
     """`[global]`"""
 
@@ -132,6 +138,9 @@ class Global(_Table, frozen=True):
     scrub_interval_secs: Annotated[int, Meta(ge=0, le=10 * 365 * 86_400)] = 30 * 86_400
     scrub_rate: Size = "20MiB"
     upload_expiry_secs: Seconds = 86_400
+    update_pull_time: bool = True
+    retention_policy: RetentionPolicy | None = None
+    prune_interval_secs: Seconds = 3600
     shutdown_drain_secs: Annotated[int, Meta(ge=0, le=86_400), AtStart] = 30
     access_policy: AccessPolicy | None = None
     authorization_webhook: str | None = None
@@ -243,6 +252,7 @@ class Repository(_Table, frozen=True):
     immutable_tags_deletable: bool | None = None
     quota: Size | None = None
     access_policy: AccessPolicy | None = None
+    retention_policy: RetentionPolicy | None = None
     authorization_webhook: str | None = None
 
 

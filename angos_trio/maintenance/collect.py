@@ -297,9 +297,11 @@ class _Blobs(_Sweep):
         return Collected(holds=1, blobs=int(size is not None), bytes=size or 0)
 
 
-def drop_manifest(transaction: Transaction, name: RepositoryName, due: Due, now: int) -> None:
+def drop_manifest(
+    transaction: Transaction, name: RepositoryName, due: Due, now: int, by: str = ACTOR
+) -> None:
     """Remove a manifest that nothing keeps; what it alone referred to is due at once."""
     rows, digest = transaction.rows, Digest(due.digest)
     leases.lose_manifest(rows, due.namespace, digest, now)
     manifests.delete(rows, due.namespace, digest)
-    record(rows, Event(EventKind.MANIFEST_DELETED, name, now, ACTOR, {"digest": digest}))
+    record(rows, Event(EventKind.MANIFEST_DELETED, name, now, by, {"digest": digest}))

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from angos_trio.limits import HURRIED_LEASE_SECS, SCRUB_RATE
 from angos_trio.maintenance.collect import Collector, terms_of
 from angos_trio.maintenance.preview import preview
+from angos_trio.maintenance.prune import Pruner
 from angos_trio.maintenance.scrub import Scrubber, Wish
 from angos_trio.maintenance.tasks import Document, Tell
 from angos_trio.registry.context import Registry
@@ -34,3 +35,8 @@ async def scrub_on_request(scrubber: Scrubber, options: Document, tell: Tell) ->
     wish = Wish(bool(options.get("dry_run")), SCRUB_RATE if rate is None else rate or None)
     found = await scrubber.scrub(wish)
     return found.describe()
+
+
+async def prune_on_request(pruner: Pruner, options: Document, tell: Tell) -> Document:
+    """A run of retention, or with `dry_run` what it would come to."""
+    return (await pruner.prune(dry_run=bool(options.get("dry_run")))).document()

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.policy.immutability import TagRules
 from angos_trio.policy.quota import Quotas
+from angos_trio.policy.retention import RetentionRules
 from angos_trio.storage.metadata import switches
 from angos_trio.storage.store import Storage
 from angos_trio.storage.transactions import Outcome, Rows, Step, Transaction
 from angos_trio.storage.writer import Settled
+
+NO_RETENTION: Final = RetentionRules()
+"""Nothing goes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +33,8 @@ class Limits:
     """From the end of a scheduled scrub to the next one; None: there is none."""
     scrub_bytes_per_sec: int | None = None
     """What a scheduled scrub reads; None: as fast as it goes."""
+    prune_interval_secs: int = 3600
+    """Between two runs of retention."""
 
 
 class ReadOnlyError(OciError):
@@ -60,6 +67,7 @@ class Registry:
     now: Callable[[], int]
     """Epoch seconds."""
     quotas: Quotas
+    retention: RetentionRules = NO_RETENTION
 
     def lease_until(self) -> int:
         """When a lease that begins now ends."""

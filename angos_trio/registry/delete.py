@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from angos_trio.events.model import Event, EventKind, record
 from angos_trio.identity import Caller
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import Reference, RepositoryName, Tag
+from angos_trio.policy.immutability import TagRule
 from angos_trio.registry.context import Registry
 from angos_trio.storage.metadata import blobs, leases, manifests, namespaces, reclaims, tags
 from angos_trio.storage.transactions import Rows, Transaction
@@ -37,6 +40,40 @@ async def delete_blob(
     await registry.change(step, makes_room=True)
 
 
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """Who deletes in a namespace, under which rule for tags; times in epoch seconds. What loses its
+    last tag or its manifest is kept until the lease ends."""
+
+    name: RepositoryName
+    rule: TagRule
+    by: str
+    now: int
+    lease_until: int
+
+    def tag(self, rows: Rows, namespace: int, tag: Tag) -> None:
+        """A tag alone. Raises TAG_IMMUTABLE (409)."""
+        if not self.rule.may_delete(tag):
+            raise OciError(Code.TAG_IMMUTABLE, detail=tag)
+        digest = tags.find(rows, namespace, tag)
+        tags.delete(rows, namespace, tag, now=self.now, by=self.by)
+        if digest is not None:
+            until = self.lease_until
+            leases.lose_tag(rows, namespace, digest, now=self.now, lease_until=until)
+        self._record(rows, EventKind.TAG_DELETED, {"tag": tag, "digest": digest})
+
+    def manifest(self, rows: Rows, namespace: int, digest: Digest) -> None:
+        """A manifest with its tags. Raises TAG_IMMUTABLE (409)."""
+        for tag in tags.names_of(rows, namespace, digest):
+            self.tag(rows, namespace, tag)
+        leases.lose_manifest(rows, namespace, digest, self.lease_until)
+        manifests.delete(rows, namespace, digest)
+        self._record(rows, EventKind.MANIFEST_DELETED, {"digest": digest})
+
+    def _record(self, rows: Rows, kind: EventKind, payload: dict[str, object]) -> None:
+        record(rows, Event(kind, self.name, self.now, self.by, payload))
+
+
 async def delete_manifest(
     registry: Registry, caller: Caller, name: RepositoryName, reference: Reference
 ) -> None:
@@ -44,25 +81,8 @@ async def delete_manifest(
 
     Raises MANIFEST_UNKNOWN (404) when it is not there, TAG_IMMUTABLE (409) when a tag is kept.
     """
-    now, by, lease_until = registry.now(), caller.identity.owner, registry.lease_until()
-    rule = registry.tag_rules.rule_for(name)
-
-    def delete_tag(rows: Rows, namespace: int, tag: Tag) -> None:
-        if not rule.may_delete(tag):
-            raise OciError(Code.TAG_IMMUTABLE, detail=tag)
-        digest = tags.find(rows, namespace, tag)
-        tags.delete(rows, namespace, tag, now=now, by=by)
-        if digest is not None:
-            leases.lose_tag(rows, namespace, digest, now=now, lease_until=lease_until)
-        payload = {"tag": tag, "digest": digest}
-        record(rows, Event(EventKind.TAG_DELETED, name, now, by, payload))
-
-    def delete_digest(rows: Rows, namespace: int, digest: Digest) -> None:
-        for tag in tags.names_of(rows, namespace, digest):
-            delete_tag(rows, namespace, tag)
-        leases.lose_manifest(rows, namespace, digest, lease_until)
-        manifests.delete(rows, namespace, digest)
-        record(rows, Event(EventKind.MANIFEST_DELETED, name, now, by, {"digest": digest}))
+    rule, by = registry.tag_rules.rule_for(name), caller.identity.owner
+    deletion = Deletion(name, rule, by, registry.now(), registry.lease_until())
 
     def step(transaction: Transaction) -> None:
         rows = transaction.rows
@@ -70,10 +90,10 @@ async def delete_manifest(
         if isinstance(reference, Tag):
             if namespace is None or tags.find(rows, namespace, reference) is None:
                 raise OciError(Code.MANIFEST_UNKNOWN, detail=reference)
-            delete_tag(rows, namespace, reference)
+            deletion.tag(rows, namespace, reference)
         else:
             if namespace is None or not manifests.is_held(rows, namespace, reference):
                 raise OciError(Code.MANIFEST_UNKNOWN, detail=reference)
-            delete_digest(rows, namespace, reference)
+            deletion.manifest(rows, namespace, reference)
 
     await registry.change(step, makes_room=True)

@@ -122,6 +122,12 @@ def is_damage(error: Exception) -> bool:
     return isinstance(error, sqlite3.Error) and not is_full(error) and _primary(error) in _DAMAGE
 
 
+def is_lost(error: sqlite3.Error) -> bool:
+    """Whether the database's content is no good: not what a disk says that cannot be read now."""
+    is_no_database = _primary(error) in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+    return is_no_database or isinstance(error, sqlite3.NotSupportedError)
+
+
 def ends_batch(error: sqlite3.Error) -> bool:
     """Whether an error of one step says that none of its batch can be committed."""
     return _primary(error) in _ENDS_BATCH

@@ -22,6 +22,8 @@ from angos_trio.storage.files import Files
 
 FORMAT: Final = 1
 QUARANTINED_NAME_BYTES_MAX: Final = 160
+PLAN_KINDS: Final = ("asked", "scheduled")
+"""Plans of retention: what somebody asked for, and what goes by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +53,6 @@ class DataDirectory:
         return self.root / "metadata.db"
 
     @property
-    def stats_database(self) -> Path:
-        """Pull counts and times; opened by SQLite and nothing else."""
-        return self.root / "stats.db"
-
-    @property
     def copies(self) -> Path:
         """Copies of the database: some that are kept, and those of a backup that is being made."""
         return self.root / "copies"
@@ -69,6 +66,20 @@ class DataDirectory:
     def shared_database(self) -> Path:
         """What the processes of a running instance know together; made anew at each start."""
         return self.root / "shared.db"
+
+    @property
+    def stats_database(self) -> Path:
+        """Pull counts and times; may be lost."""
+        return self.root / "stats.db"
+
+    @property
+    def stats_lock(self) -> Path:
+        """Held by whoever works on `stats_database`."""
+        return self.root / "stats.lock"
+
+    def plan(self, kind: str) -> Path:
+        """What retention found last, a line of JSON each."""
+        return self.root / f"retention.{kind}.jsonl"
 
     @property
     def processes(self) -> Path:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from angos_trio.clock import epoch_seconds
 from angos_trio.limits import (
     CLAIM_WAIT_SECS,
     CLEANUP_SECS_MAX,
@@ -114,9 +115,22 @@ class Sessions:
         return await self._shared.run(partial(uploads.count_of, limit_key=limit_key))
 
     async def adopt(self, session: UploadSession) -> None:
-        """Take over a session that an earlier process left."""
-        now = self._now()
+        """Take over a session that an earlier process left; it is as old as its last byte, so that
+        a registry which is started often drops it all the same."""
+        idle_secs = await trio.to_thread.run_sync(self._idle_secs, session.id)
+        now = self._now() - idle_secs
         await self._shared.run(partial(uploads.add, session=session, now=now, open_max=None))
+
+    def _idle_secs(self, session: SessionId) -> float:
+        """Since when a session's files were not written to; blocks."""
+        for path in (
+            self._directory.session_content(session),
+            self._directory.session_record(session),
+        ):
+            changed_at = self._files.changed_at(path)
+            if changed_at is not None:
+                return max(0.0, epoch_seconds() - changed_at)
+        return 0.0
 
     def new(
         self, namespace: RepositoryName, owner: str, limit_key: str, algorithm: str, now: int

@@ -30,12 +30,14 @@ from angos_trio.storage.connections import disk_full, is_busy, open_reader, unav
 from angos_trio.storage.directory import DataDirectory, prepare, take_instance_lock
 from angos_trio.storage.files import Files
 from angos_trio.storage.inspection import Inspector
+from angos_trio.storage.plans import Plans
 from angos_trio.storage.reclaiming import empty_trash
 from angos_trio.storage.session_record import UploadSession
 from angos_trio.storage.sessions import Sessions
 from angos_trio.storage.shared import Shared, begin_instance
 from angos_trio.storage.snapshots import Snapshot
 from angos_trio.storage.spares import Spares
+from angos_trio.storage.stats import Stats
 from angos_trio.storage.transactions import Outcome, Query, Step
 from angos_trio.storage.uploads import Receiver
 from angos_trio.storage.writer import Settled, Writer
@@ -90,6 +92,7 @@ class Storage:
     interrupted: tuple[UploadSession, ...]
     """Sessions whose bytes took their final name, but whose rows were not committed."""
     shared: Shared
+    stats: Stats
     _writer: Writer
     _point_reader: sqlite3.Connection
     _readers: list[sqlite3.Connection]
@@ -155,6 +158,24 @@ class Storage:
         receiver = self.receiver
         descriptor = receiver.files.open_to_read(receiver.directory.blob(digest))
         return OpenBlob(descriptor, os.fstat(descriptor).st_size)
+
+    def read_blob_blocking(self, digest: Digest, bytes_max: int) -> bytes | None:
+        """A small blob's bytes; None when it is longer or cannot be read. Blocks."""
+        try:
+            blob = self._open_blob_blocking(digest)
+        except OSError:
+            return None
+        try:
+            return os.pread(blob.descriptor, bytes_max, 0) if blob.size <= bytes_max else None
+        except OSError:
+            return None
+        finally:
+            blob.close()
+
+    @property
+    def plans(self) -> Plans:
+        """What retention found."""
+        return Plans(self.receiver.directory, self.receiver.files)
 
     async def committed_offset(self, session: SessionId) -> int:
         """How many bytes an upload session holds."""
@@ -350,6 +371,7 @@ async def join_storage(
             ballast=ballast,
             interrupted=(),
             shared=shared,
+            stats=Stats(directory, files),
             _writer=writer,
             _point_reader=readers[-1],
             _readers=readers[:-1],

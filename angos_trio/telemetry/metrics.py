@@ -133,6 +133,12 @@ class Metrics:
             registry=self.registry,
             multiprocess_mode="livesum",
         )
+        self._deletions = Counter(
+            "retention_deletions",
+            "Tags, and manifests without one, that retention has deleted.",
+            ("kind",),
+            registry=self.registry,
+        )
         self._own = self.registry
         """Where gauges are that each process can tell alone."""
         if self._shared is not None:
@@ -189,6 +195,10 @@ class Metrics:
     def scrub_finds(self, kind: str) -> None:
         """Count something that was wrong."""
         self._scrub_findings.labels(kind).inc()
+
+    def retention_deletes(self, kind: str, count: int) -> None:
+        """Count what retention deleted: `tag` or `manifest`."""
+        self._deletions.labels(kind).inc(count)
 
     def exposition(self) -> bytes:
         """The text of a scrape."""

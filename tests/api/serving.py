@@ -11,7 +11,7 @@ from typing import Any
 
 import trio
 
-from angos_trio.app.authentication import doors_of
+from angos_trio.app.authentication import Doors, doors_of
 from angos_trio.app.building import build_operator_application, build_runtime, users_of
 from angos_trio.app.housekeeping import housekeeping_of
 from angos_trio.app.plan import Plan
@@ -40,6 +40,7 @@ class ServedRegistry:
     plan: Plan
     core: Registry
     collector: Collector
+    doors: Doors
 
     @property
     def address(self) -> tuple[str, int]:
@@ -104,6 +105,7 @@ class _Opened:
         self.is_for_operator = is_for_operator
         self.core: Registry
         self.collector: Collector
+        self.doors: Doors
 
     @asynccontextmanager
     async def application(self) -> AsyncIterator[AsgiApp]:
@@ -111,7 +113,8 @@ class _Opened:
             self.core = make_registry(storage, self.plan)
             await complete_interrupted(self.core, storage.interrupted)
             runtime = build_runtime(self.core)
-            built: AsgiApp = serve_by(self.plan, runtime, doors_of(storage), "worker-1").application
+            self.doors = doors_of(storage)
+            built: AsgiApp = serve_by(self.plan, runtime, self.doors, "worker-1").application
             keeping = housekeeping_of(runtime, lambda: self.core)
             if self.is_for_operator:
                 built = build_operator_application(
@@ -150,7 +153,7 @@ def serving(
     with in_process(
         application, stall_secs=stall_secs, drain_secs=drain_secs, clock=clock, secured=secured
     ) as server:
-        yield ServedRegistry(server, opened.plan, opened.core, opened.collector)
+        yield ServedRegistry(server, opened.plan, opened.core, opened.collector, opened.doors)
 
 
 @contextmanager
@@ -160,4 +163,4 @@ def serving_operator(
     """The same as the operator has it, on a Unix socket."""
     opened = _Opened(make_plan(root, **tables), is_for_operator=True)
     with on_unix_socket(opened.application(), socket_path) as server:
-        yield ServedRegistry(server, opened.plan, opened.core, opened.collector)
+        yield ServedRegistry(server, opened.plan, opened.core, opened.collector, opened.doors)

@@ -51,6 +51,7 @@ ANSWERS: dict[str, dict[str, tuple[int, str | None]]] = {
     "/v2/{name}/referrers/{digest}": {"GET": (200, None)},
     "/v2/_ext/_gc": {"GET": (200, None), "POST": (202, None)},
     "/v2/_ext/_scrub": {"GET": (200, None), "POST": (202, None)},
+    "/v2/_ext/_prune": {"GET": (200, None), "POST": (202, None)},
     "/token": {"GET": (404, "NAME_UNKNOWN"), "POST": (415, "UNSUPPORTED")},
     "/health": {"GET": (200, None)},
     "/healthz": {"GET": (200, None)},

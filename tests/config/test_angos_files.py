@@ -35,6 +35,7 @@ OURS = {
     "global.scrub_interval_secs",
     "global.scrub_rate",
     "global.upload_expiry_secs",
+    "global.prune_interval_secs",
     "repository.*.immutable_tags_deletable",
     "repository.*.quota",
     "auth.identity.*.password_file",

@@ -27,7 +27,9 @@ global.access_policy.rules = ["identity.username == 'alice'"]
 global.authorization_webhook = ""
 global.trusted_proxies = ["192.0.2.0/24"]
 global.event_webhooks = []
-global.retention_policy.rules = []
+global.retention_policy.rules = ["image.pushed_at > now() - days(30)"]
+global.update_pull_time = true
+repository."docker-io".retention_policy.rules = ["true"]
 blob_store.fs.root_dir = "angos-data"
 metadata_store.fs.root_dir = "angos-data"
 repository."docker-io".immutable_tags = true
@@ -47,12 +49,10 @@ REFUSED = """
 cache.redis.url = "redis://example.test"
 event_webhook.listener.url = "https://example.test"
 global.event_webhooks = ["listener"]
-global.retention_policy.rules = ["image.pushed_at > now() - days(30)"]
 blob_store.s3.bucket = "registry"
 metadata_store.s3.link_cache_ttl = 30
 metadata_store.fs.redis.url = "redis://example.test"
 repository."docker-io".event_webhooks = ["listener"]
-repository."docker-io".retention_policy.rules = ["true"]
 repository."docker-io".namespace = "library"
 repository."docker-io".upstream = [{ url = "https://example.test" }]
 repository."docker-io".downstream = [{ name = "b", url = "https://example.test" }]
@@ -64,7 +64,6 @@ server.query_timeout_grace_period = 60
 global.max_concurrent_requests = 64
 global.max_concurrent_cache_jobs = 4
 global.max_concurrent_replication_jobs = 4
-global.update_pull_time = true
 global.enable_redirect = true
 global.enable_blob_redirect = true
 global.enable_manifest_redirect = false

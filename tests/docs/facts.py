@@ -191,6 +191,7 @@ def metrics() -> set[str]:
     metrics.watch_storage(StorageGauges(*[lambda: 1] * 8))
     metrics.watch_services(lambda: {"worker-1": True})
     metrics.scrub_finds("blob_corrupt")
+    metrics.retention_deletes("tag", 1)
     metrics.request_begins()
     metrics.request_ends("GET", "get-blob", 200, 1.0)
     metrics.collected(1, 1, 1, 1)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import trio
 
 from angos_trio.oci.digest import digest_of
 from angos_trio.oci.names import SessionId
@@ -100,6 +102,44 @@ def test_session_is_resumed_by_the_next_process(root: Path) -> None:
             assert staged.size == 7
 
     run(second, run(first))
+
+
+@pytest.mark.parametrize(
+    ("idle_secs", "is_idle"), [({".data": 50, ".json": 500}, False), ({".data": 500}, True)]
+)
+@pytest.mark.parametrize("starts", [1, 3])
+def test_session_is_as_old_as_its_last_byte_however_often_the_registry_starts(
+    root: Path, idle_secs: dict[str, int], is_idle: bool, starts: int
+) -> None:
+    prepare(root, {".json": OPEN.encode(), ".data": b"cont"})
+    for ending, secs in idle_secs.items():
+        at = time.time() - secs
+        os.utime(root / "uploads" / f"{ID}{ending}", (at, at))
+
+    async def test() -> None:
+        for _ in range(starts):
+            async with opened(root) as storage:
+                idle = await storage.sessions.idle_since(trio.current_time() - 100)
+                assert idle == ([ID] if is_idle else [])
+
+    run(test)
+
+
+@pytest.mark.parametrize(("idle_secs", "is_idle"), [(500, True), (50, False), (-500, False)])
+def test_session_without_a_byte_is_as_old_as_its_record(
+    root: Path, idle_secs: int, is_idle: bool
+) -> None:
+    """A file of the future, since the clock was set, is of now."""
+    prepare(root, {".json": OPEN.encode()})
+    at = time.time() - idle_secs
+    os.utime(root / "uploads" / f"{ID}.json", (at, at))
+
+    async def test() -> None:
+        async with opened(root) as storage:
+            idle = await storage.sessions.idle_since(trio.current_time() - 100)
+            assert idle == ([ID] if is_idle else [])
+
+    run(test)
 
 
 def test_offset_after_a_crash_is_what_the_file_really_holds(root: Path) -> None:

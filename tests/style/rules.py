@@ -75,7 +75,7 @@ BORDERS: Mapping[str, str] = {
     "http/application.py": "an unforeseen error is logged and becomes a 500",
     "maintenance/scrub.py": "what cannot be looked at is counted and told, and ends no pass",
     "maintenance/tasks.py": "a run that fails is told to whoever asked for it, and ends no other",
-    "policy/access.py": "a rule that fails denies, whatever failed in it",
+    "policy/rules.py": "a rule that fails is an answer, whatever failed in it",
     "server/connection.py": "one broken connection must not end the others",
     "server/supervisor.py": "a forked process ends here, whatever it raised",
     "storage/uploads.py": "what broke a body is raised once the bytes before it are safe",

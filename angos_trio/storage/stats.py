@@ -1,0 +1,107 @@
+"""Pull counts and times: an SQLite file of their own, `stats.db`, which can be lost.
+
+Any process of the instance works on it, for a moment and under a lock of its own, so that no pull
+waits for the write lock. Under that lock SQLite needs no memory that is shared: a mapped page of a
+disk that broke would end the process. What is damaged or of another version is made anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+import trio
+
+from angos_trio.limits import STATS_POLL_SECS, STATS_WAIT_SECS_MAX
+from angos_trio.storage.connections import is_lost, unavailable
+from angos_trio.storage.directory import DataDirectory
+from angos_trio.storage.files import Files
+from angos_trio.storage.metadata import pulls
+from angos_trio.storage.transactions import Rows
+from angos_trio.telemetry.log import logger
+
+_log = logger("storage.stats")
+Outcome = TypeVar("Outcome")
+_VERSION: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """The way to the rows of `storage.metadata.pulls`."""
+
+    directory: DataDirectory
+    files: Files
+
+    async def run(self, work: Callable[[Rows], Outcome]) -> Outcome:
+        """Work on the rows in one transaction, in a thread. Raises UNAVAILABLE (503, 507)."""
+        return await trio.to_thread.run_sync(self.run_blocking, work)
+
+    def run_blocking(self, work: Callable[[Rows], Outcome]) -> Outcome:
+        """The same for a thread that may wait, which it does for some seconds at most."""
+        try:
+            with self._locked():
+                try:
+                    return self._run(work)
+                except sqlite3.Error as error:
+                    if not is_lost(error):
+                        raise
+                    _log.warning("stats.damaged", error=str(error))
+                self._remove()
+                return self._run(work)
+        except (OSError, sqlite3.Error) as error:
+            raise unavailable(error) from error
+
+    def _run(self, work: Callable[[Rows], Outcome]) -> Outcome:
+        self.files.reached("stats.open")
+        with contextlib.closing(self._open()) as rows:
+            rows.execute("BEGIN IMMEDIATE")
+            outcome = work(rows)
+            rows.execute("COMMIT")
+        return outcome
+
+    def _open(self) -> sqlite3.Connection:
+        path = self.directory.stats_database
+        self.files.open_private(path)
+        rows = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
+        try:
+            rows.execute("PRAGMA locking_mode = EXCLUSIVE")
+            rows.execute("PRAGMA journal_mode = WAL")
+            rows.execute("PRAGMA synchronous = NORMAL")
+            if not pulls.is_usable(rows, _VERSION):
+                raise sqlite3.NotSupportedError("of another version")
+        except BaseException:
+            rows.close()
+            raise
+        return rows
+
+    def _remove(self) -> None:
+        path = self.directory.stats_database
+        for name in (path, f"{path}-wal", f"{path}-shm"):
+            self.files.remove(name)
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        descriptor = self.files.open_to_append(self.directory.stats_lock)
+        deadline = time.monotonic() + STATS_WAIT_SECS_MAX
+        try:
+            while not _is_taken(descriptor):
+                if time.monotonic() > deadline:
+                    raise TimeoutError("another process works on stats.db for too long")
+                time.sleep(STATS_POLL_SECS)
+            yield
+        finally:
+            os.close(descriptor)
+
+
+def _is_taken(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

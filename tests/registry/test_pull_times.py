@@ -1,0 +1,150 @@
+"""Pulls are counted in memory, written now and then and at the end, and what is lost is known."""
+
+from __future__ import annotations
+
+import errno
+import sqlite3
+from pathlib import Path
+
+import trio
+import trio.testing
+
+from angos_trio.limits import PULLS_MAX, PULLS_SECS
+from angos_trio.oci.digest import digest_of
+from angos_trio.oci.names import Tag
+from angos_trio.registry.pull_times import PullTimes
+from angos_trio.storage.metadata import pulls
+from angos_trio.storage.stats import Stats
+from tests.registry.support import Clock
+from tests.storage.support import NAME, ScriptedFiles, failing, opened, run
+
+DIGEST = digest_of(b"image")
+TAG = Tag("v1")
+
+
+def rows(root: Path) -> dict[str, tuple[int, int]]:
+    """Count and time by reference, as they are on the disk."""
+    with sqlite3.connect(root / "stats.db") as opened_rows:
+        found = opened_rows.execute("SELECT reference, pull_count, last_pulled_at FROM pulls")
+        counted = {row[0]: (row[1], row[2]) for row in found}
+    opened_rows.close()
+    return counted
+
+
+async def began_at(stats: Stats) -> int | None:
+    return await stats.run(pulls.began_at)
+
+
+def test_pull_by_tag_is_one_of_its_digest_and_the_reverse_is_not(root: Path) -> None:
+    async def test() -> None:
+        async with opened(root) as storage:
+            clock = Clock(100)
+            noted = PullTimes(storage.stats, clock)
+            noted.note(NAME, TAG, DIGEST)
+            clock.now = 110
+            noted.note(NAME, DIGEST, DIGEST)
+            await noted.flush()
+            assert rows(root) == {"v1": (1, 100), DIGEST: (2, 110)}
+
+    run(test)
+
+
+def test_pulls_are_written_every_few_seconds_and_at_the_end(root: Path) -> None:
+    clock = trio.testing.MockClock()
+
+    async def test() -> None:
+        async with opened(root) as storage, trio.open_nursery() as services:
+            noted = PullTimes(storage.stats, Clock(100))
+            services.start_soon(noted.run, lambda: True)
+            while await began_at(storage.stats) is None:
+                await trio.testing.wait_all_tasks_blocked(0.01)
+            noted.note(NAME, DIGEST, DIGEST)
+            assert rows(root) == {}
+            clock.jump(PULLS_SECS)
+            while not rows(root):
+                await trio.testing.wait_all_tasks_blocked(0.01)
+            noted.note(NAME, DIGEST, DIGEST)
+            services.cancel_scope.cancel()
+        assert rows(root) == {DIGEST: (2, 100)}
+
+    run(test, clock=clock)
+
+
+def test_several_processes_add_up(root: Path) -> None:
+    async def test() -> None:
+        async with opened(root) as storage, trio.open_nursery() as nursery:
+            for at in range(8):
+                noted = PullTimes(Stats(storage.stats.directory, storage.stats.files), Clock(at))
+                noted.note(NAME, TAG, DIGEST)
+                nursery.start_soon(noted.flush)
+        assert rows(root) == {"v1": (8, 7), DIGEST: (8, 7)}
+
+    run(test)
+
+
+def test_what_could_not_be_written_is_written_the_next_time(root: Path) -> None:
+    async def test() -> None:
+        files = ScriptedFiles(**{"stats.open": failing(errno.EIO, times=1)})
+        async with opened(root, files) as storage:
+            clock = Clock(100)
+            noted = PullTimes(storage.stats, clock)
+            noted.note(NAME, TAG, DIGEST)
+            await noted.flush()
+            clock.now = 120
+            noted.note(NAME, TAG, DIGEST)
+            await noted.flush()
+            await noted.flush()
+            assert rows(root) == {"v1": (2, 120), DIGEST: (2, 120)}
+
+    run(test)
+
+
+def test_nothing_pulled_is_nothing_written(root: Path) -> None:
+    async def test() -> None:
+        files = ScriptedFiles()
+        async with opened(root, files) as storage:
+            noted = PullTimes(storage.stats, Clock(100))
+            await noted.flush()
+            before = files.count("stats.open")
+            await noted.flush()
+            assert files.count("stats.open") == before == 1
+
+    run(test)
+
+
+def test_memory_is_bounded_and_what_was_left_out_is_no_longer_taken_for_unpulled(
+    root: Path,
+) -> None:
+    async def test() -> None:
+        async with opened(root) as storage:
+            clock = Clock(100)
+            noted = PullTimes(storage.stats, clock)
+            await noted.flush()
+            clock.now = 200
+            for number in range(PULLS_MAX + 10):
+                noted.note(NAME, DIGEST, digest_of(str(number).encode()))
+            assert len(noted._gathered) == PULLS_MAX
+            assert await began_at(storage.stats) == 100
+            await noted.flush()
+            assert await began_at(storage.stats) == 200
+            assert len(rows(root)) == PULLS_MAX
+
+    run(test)
+
+
+def test_time_since_which_pulls_are_noted_outlives_a_restart_and_no_pause(root: Path) -> None:
+    async def test() -> None:
+        async with opened(root) as storage:
+            await PullTimes(storage.stats, Clock(100)).flush()
+        async with opened(root) as storage:
+            clock = Clock(200)
+            noted = PullTimes(storage.stats, clock)
+            await noted.flush()
+            assert await began_at(storage.stats) == 100
+            await noted.flush(is_on=False)
+            assert await began_at(storage.stats) is None
+            clock.now = 300
+            await noted.flush(is_on=True)
+            assert await began_at(storage.stats) == 300
+
+    run(test)
