@@ -190,7 +190,7 @@ def test_key_of_the_original_that_is_not_built_is_refused_by_name(
 
 def test_key_of_the_original_without_effect_is_noted(capsys: pytest.CaptureFixture[str]) -> None:
     file = write(
-        "[global]\nmax_concurrent_requests = 4\nupdate_pull_time = true\n"
+        "[global]\nmax_concurrent_requests = 4\nenable_redirect = true\n"
         "[server]\nquery_timeout = 3600\n"
         '[ui]\nenabled = true\nname = "x"\n'
         "[blob_store.fs]\nsync_to_disk = false\n"
@@ -200,7 +200,7 @@ def test_key_of_the_original_without_effect_is_noted(capsys: pytest.CaptureFixtu
 
     for key in (
         "global.max_concurrent_requests",
-        "global.update_pull_time",
+        "global.enable_redirect",
         "server.query_timeout",
         "ui",
         "blob_store.fs.sync_to_disk",

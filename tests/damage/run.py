@@ -35,6 +35,8 @@ from tests.running import program, running_registry
 
 RUN_SECS_MAX = 60.0
 LEASE_SECS = 86_400
+PRUNE = "/v2/_ext/_prune"
+KEEPS_NOTHING = {"retention_policy": {"rules": ["image.pushed_at > now()"]}}
 SCRUB = "/v2/_ext/_scrub"
 ASIDE = re.compile(r"[+] quarantine/|[-+] (?:events|tag_history|sqlite_sequence|scrub_state): ")
 """What a repair and a push leave besides what was there: names set aside, and what they tell."""
@@ -100,6 +102,11 @@ def healthy(store: Store) -> str:
             expect([], difference(before, snapshot(store.root)), f"after a dry run of {path}")
         expect({}, findings(client), "findings in a healthy store")
         expect([], difference(before, snapshot(store.root)), "after a scrub")
+    with serving(store.root.parent, global_=KEEPS_NOTHING) as served, served.client() as client:
+        outcome = run_of(client, PRUNE, dry_run=True)
+        if outcome["tags_going"] < len(store.images) // 2 or outcome["tags_deleted"]:
+            raise Failed(f"a dry run of retention came to {outcome}")
+        expect([], difference(before, snapshot(store.root)), "after a dry run of retention")
     return (
         f"{len(store.images)} images, {len(before)} files and rows: every run left them as they are"
     )
