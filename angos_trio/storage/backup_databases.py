@@ -11,6 +11,7 @@ from pathlib import Path
 
 from angos_trio.errors import OperatorError
 from angos_trio.limits import BACKUP_BYTES, COLLECT_ROWS
+from angos_trio.oci.codes import OciError
 from angos_trio.oci.digest import Digest
 from angos_trio.storage.backup_files import link_file
 from angos_trio.storage.backup_place import BackupPlace, BackupRecord, DatabaseFile
@@ -22,8 +23,9 @@ from angos_trio.storage.directory import (
     write_format,
 )
 from angos_trio.storage.files import Files
-from angos_trio.storage.metadata import backups, leases
+from angos_trio.storage.metadata import backups, leases, pulls
 from angos_trio.storage.snapshots import METADATA, STATS, Snapshot, stamp
+from angos_trio.storage.stats import Stats
 from angos_trio.storage.transactions import Rows
 
 
@@ -124,6 +126,16 @@ def begin_target(
             files.remove(left)
         if _copy(files, place.root / file.name, path).sha256 != file.sha256:
             raise OperatorError(f"{place.root / file.name}: changed while it was read")
+    if STATS in record.databases:
+        _forget_tracking(target, files)
+
+
+def _forget_tracking(target: DataDirectory, files: Files) -> None:
+    """Pulls since the backup are not in its pull times: nobody may take that for no pulls."""
+    try:
+        Stats(target, files).run_blocking(pulls.end)
+    except OciError as error:
+        raise OperatorError(f"{target.stats_database}: {error.__cause__ or error}") from error
 
 
 @contextmanager

@@ -193,13 +193,6 @@ class Files:
         except FileNotFoundError:
             return None
 
-    def changed_at(self, path: str | Path) -> float | None:
-        """When the file was written to last, in epoch seconds; None when there is none."""
-        try:
-            return os.lstat(path).st_mtime
-        except FileNotFoundError:
-            return None
-
     def free_bytes(self, path: str | Path) -> int:
         """What an unprivileged process may still write to the file system."""
         found = os.statvfs(path)

@@ -127,9 +127,9 @@ class Sessions:
             self._directory.session_content(session),
             self._directory.session_record(session),
         ):
-            changed_at = self._files.changed_at(path)
-            if changed_at is not None:
-                return max(0.0, epoch_seconds() - changed_at)
+            standing = self._files.look(path)
+            if standing is not None:
+                return max(0.0, epoch_seconds() - standing.modified_at)
         return 0.0
 
     def new(

@@ -11,15 +11,16 @@ import re
 import sqlite3
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from angos_trio.limits import READER_BUSY_SECS_MAX
-from angos_trio.storage.connections import disk_full, open_reader
+from angos_trio.storage.connections import disk_full, is_lost, open_reader
 from angos_trio.storage.directory import DataDirectory, instance_of
 from angos_trio.storage.files import Files
+from angos_trio.storage.stats import stats_lock
 
 METADATA: Final = "metadata"
 STATS: Final = "stats"
@@ -57,12 +58,25 @@ def take_snapshot(directory: DataDirectory, files: Files, now: int, reserve_byte
     _require_space(files, list(found.values()), directory.root, reserve_bytes)
     snapshot = Snapshot(uuid.uuid4().hex, instance_of(directory), now, tuple(found))
     try:
-        for name, path in found.items():
-            _copy(path, snapshot.path(directory, name), files)
+        _copy(directory.database, snapshot.path(directory, METADATA), files)
+        if STATS in found and not _copy_stats(directory, files, snapshot):
+            snapshot = replace(snapshot, databases=(METADATA,))
     except BaseException:
         drop_snapshot(directory, files, snapshot)
         raise
     return snapshot
+
+
+def _copy_stats(directory: DataDirectory, files: Files, snapshot: Snapshot) -> bool:
+    """Copy the pull times; False when they are no good, which stops no backup."""
+    try:
+        with stats_lock(directory, files):
+            _copy(directory.stats_database, snapshot.path(directory, STATS), files)
+    except sqlite3.Error as error:
+        if not is_lost(error):
+            raise
+        return False
+    return True
 
 
 def drop_snapshot(directory: DataDirectory, files: Files, snapshot: Snapshot) -> None:

@@ -45,7 +45,7 @@ class Stats:
     def run_blocking(self, work: Callable[[Rows], Outcome]) -> Outcome:
         """The same for a thread that may wait, which it does for some seconds at most."""
         try:
-            with self._locked():
+            with stats_lock(self.directory, self.files):
                 try:
                     return self._run(work)
                 except sqlite3.Error as error:
@@ -85,18 +85,20 @@ class Stats:
         for name in (path, f"{path}-wal", f"{path}-shm"):
             self.files.remove(name)
 
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        descriptor = self.files.open_to_append(self.directory.stats_lock)
-        deadline = time.monotonic() + STATS_WAIT_SECS_MAX
-        try:
-            while not _is_taken(descriptor):
-                if time.monotonic() > deadline:
-                    raise TimeoutError("another process works on stats.db for too long")
-                time.sleep(STATS_POLL_SECS)
-            yield
-        finally:
-            os.close(descriptor)
+
+@contextlib.contextmanager
+def stats_lock(directory: DataDirectory, files: Files) -> Iterator[None]:
+    """Nobody else works on the rows meanwhile. Blocks, for some seconds at most. Raises OSError."""
+    descriptor = files.open_to_append(directory.stats_lock)
+    deadline = time.monotonic() + STATS_WAIT_SECS_MAX
+    try:
+        while not _is_taken(descriptor):
+            if time.monotonic() > deadline:
+                raise TimeoutError("another process works on stats.db for too long")
+            time.sleep(STATS_POLL_SECS)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _is_taken(descriptor: int) -> bool:

@@ -37,9 +37,10 @@ def prune(config: Path, data_dir: Path, *words: str) -> str:
 def config(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     path = tmp_path / "registry.toml"
     path.write_text(
-        f"[global]\nprune_interval_secs = 86400\n[global.retention_policy]\nrules = {RULES}\n"
+        "[global]\nmin_free_space = 0\nprune_interval_secs = 86400\n"
+        f"[global.retention_policy]\nrules = {RULES}\n"
         f"[server]\nworkers = {request.param}\n"
-        "[blob_store.fs]\nballast = 0\nreserve = 0\n"
+        "[blob_store.fs]\nballast = 0\n"
     )
     return path
 
@@ -106,8 +107,8 @@ def test_pulls_of_all_processes_add_up_and_a_stop_loses_none(
 def test_registry_prunes_by_itself(tmp_path: Path) -> None:
     config = tmp_path / "registry.toml"
     config.write_text(
-        "[global]\nprune_interval_secs = 1\n[global.retention_policy]\n"
-        "rules = ['image.pushed_at > now() - 2']\n[blob_store.fs]\nballast = 0\nreserve = 0\n"
+        "[global]\nmin_free_space = 0\nprune_interval_secs = 1\n[global.retention_policy]\n"
+        "rules = ['image.pushed_at > now() - 2']\n[blob_store.fs]\nballast = 0\n"
         "[server]\nworkers = 2\n"
     )
     with (

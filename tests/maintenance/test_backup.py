@@ -32,6 +32,9 @@ from angos_trio.storage.backup_place import (
 )
 from angos_trio.storage.directory import DataDirectory
 from angos_trio.storage.files import Files
+from angos_trio.storage.metadata import pulls
+from angos_trio.storage.metadata.pulls import Pulls
+from angos_trio.storage.transactions import Rows
 from tests.maintenance.support import collector_of
 from tests.registry.support import (
     ANYBODY,
@@ -415,14 +418,29 @@ def test_snapshot_that_a_killed_process_left_is_removed_by_the_next(root: Path) 
 
 def test_stats_are_taken_and_restored_if_they_are_there(root: Path, tmp_path: Path) -> None:
     async def play(scene: Scene) -> None:
-        with closing(sqlite3.connect(root / "stats.db", isolation_level=None)) as rows:
-            rows.execute("PRAGMA journal_mode = WAL")
-            rows.execute("CREATE TABLE pulls (count)")
-            rows.execute("INSERT INTO pulls VALUES (7)")
-            made = await scene.backup()
+        def note(rows: Rows) -> None:
+            pulls.add(rows, {("app", "v1"): Pulls(7, 100)})
+            pulls.begin(rows, 50, anew=False)
+
+        await scene.registry.storage.stats.run(note)
+        made = await scene.backup()
         assert made.record.databases.keys() == {"metadata", "stats"}
         assert (await scene.restored(root.parent / "target")).is_whole
-        assert tables_of(root.parent / "target" / "stats.db") == {"pulls": [(7,)]}
+        # Since when no pull was missed is another time then.
+        assert tables_of(root.parent / "target" / "stats.db") == {
+            "pulls": [("app", "v1", 7, 100)],
+            "tracking": [],
+        }
+
+    played(root, tmp_path, play)
+
+
+def test_damaged_stats_stop_no_backup(root: Path, tmp_path: Path) -> None:
+    async def play(scene: Scene) -> None:
+        (root / "stats.db").write_bytes(b"no database" * 1000)
+        made = await scene.backup()
+        assert made.record.databases.keys() == {"metadata"}
+        assert not list((root / "copies").glob("*stats*"))
 
     played(root, tmp_path, play)
 

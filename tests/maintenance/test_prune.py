@@ -30,6 +30,7 @@ from angos_trio.registry.pull import find_manifest
 from angos_trio.registry.pull_times import PullTimes
 from angos_trio.registry.push_blob import start_upload
 from angos_trio.registry.push_manifest import PushOutcome
+from angos_trio.registry.read_only import begin_read_only, end_read_only
 from angos_trio.storage.files import Files
 from angos_trio.storage.metadata import pulls
 from angos_trio.storage.transactions import Transaction
@@ -459,6 +460,21 @@ def test_disk_without_room_for_the_list_deletes_nothing(root: Path) -> None:
         assert await stage.going() == {"v1"}
 
     played(root, scene, "false", files=files)
+
+
+def test_read_only_registry_tells_and_deletes_nothing(root: Path) -> None:
+    async def scene(stage: Stage) -> None:
+        await push(stage.registry, "v1", image())
+        await begin_read_only(stage.registry, ANYBODY)
+        pruned = await stage.pruner.prune(dry_run=True)
+        assert pruned.tags_going == 1
+        with refused(Code.UNSUPPORTED, 405):
+            await stage.pruner.prune()
+        assert tags_of(root) == {"v1"}
+        await end_read_only(stage.registry, ANYBODY)
+        assert await stage.going() == {"v1"}
+
+    played(root, scene, "false")
 
 
 def test_pull_times_of_what_is_gone_are_forgotten(root: Path) -> None:
