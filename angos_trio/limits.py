@@ -270,8 +270,10 @@ PRUNE_FIRST_SECS: Final = 60
 """After a start, before the first run of retention."""
 CLOCK_STEP_SECS: Final = 5.0
 """A wall clock that goes ahead of the monotonic one by this was set."""
-UPLOAD_LOOK_SECS: Final = 60
-"""What only an upload of its namespace keeps is looked at again after this."""
+SKIPPED_SECS: Final = 86_400
+"""What cannot be judged because its row is damaged is looked at again after this."""
+UPLOAD_ACTIVE_SECS: Final = 3600.0
+"""An upload that nothing came to for longer keeps nothing else of its namespace."""
 SCRUB_SLICE_BYTES: Final = 1024 * 1024
 """Of a blob hashed at once by a scrub,"""
 SCRUB_RATE: Final = 100 * 1024 * 1024

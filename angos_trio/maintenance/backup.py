@@ -139,6 +139,7 @@ async def _create(place: BackupPlace, held: Held, progress: Progress, files: Fil
     await in_thread(backup_place.clear_leftovers, place, files)
     take = partial(backup_databases.take_databases, held.directory, held.snapshot, place, files)
     databases = await in_thread(take)
+    await in_thread(_require_sound, place, databases[METADATA])
     counts = await in_thread(count_rows, place, databases[METADATA])
     progress.expect(counts)
     made = Made(_record(held.snapshot, databases, counts))
@@ -157,6 +158,15 @@ async def _create(place: BackupPlace, held: Held, progress: Progress, files: Fil
     await in_thread(backup_place.write_record, place, files, made.record)
     await _drop_what_is_old(place, made, files)
     return made
+
+
+def _require_sound(place: BackupPlace, file: DatabaseFile) -> None:
+    """A damaged database does not take the place of one that can be restored."""
+    problem = backup_databases.database_problem(place, METADATA, file)
+    if problem is not None:
+        raise OperatorError(
+            f"the registry's database is damaged, and the earlier backup stays as it is: {problem}"
+        )
 
 
 async def _drop_what_is_old(place: BackupPlace, made: Made, files: Files) -> None:

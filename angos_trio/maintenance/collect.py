@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache, partial
-from typing import Final
+from typing import ClassVar, Final
 
 import trio
 
@@ -24,8 +24,9 @@ from angos_trio.limits import (
     COLLECT_ROWS,
     COLLECT_SECS,
     COLLECT_STEP_SECS,
-    UPLOAD_LOOK_SECS,
+    SKIPPED_SECS,
 )
+from angos_trio.oci.codes import OciError
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import RepositoryName
 from angos_trio.policy.reclaim import Hold, Keeper, Terms, Verdict, judge
@@ -107,15 +108,15 @@ class Collector:
             begun_at = self.monotonic()
             await self.current().require_changeable()
             # First: on a full disk an earlier run may have ended before it came to that.
-            await self.current().storage.empty_trash()
-            await self._notice_clock()
+            await self._empty_trash()
             found = Collected()
             await self._settle()
             terms = terms_of(self.current(), early_secs=early_secs)
+            await self._notice_clock(terms.now)
             while await self._pass(terms, found):
                 await trio.lowlevel.checkpoint()
             await self._settle()
-            await self.current().storage.empty_trash()
+            await self._empty_trash()
             if found.is_any:
                 self.count(found.manifests, found.holds, found.blobs, found.bytes)
                 _log.info(
@@ -134,9 +135,17 @@ class Collector:
         async with self._turn:
             yield
 
-    async def _notice_clock(self) -> None:
-        """A clock that was set may have ended every lease: all begin anew."""
-        clocks = self.current().now(), self.monotonic()
+    async def _empty_trash(self) -> None:
+        """A file that cannot be unlinked stops nothing: what is in the trash is nobody's."""
+        try:
+            await self.current().storage.empty_trash()
+        except OciError as error:
+            _log.warning("trash.not_emptied", error=str(error.__cause__ or error))
+
+    async def _notice_clock(self, now: int) -> None:
+        """A clock that was set may have ended every lease: all begin anew. `now` is the time by
+        which the run that follows judges."""
+        clocks = now, self.monotonic()
         before, self._clocks = self._clocks, clocks
         if before is None:
             return
@@ -170,7 +179,7 @@ class Collector:
     async def _pass(self, terms: Terms, found: Collected) -> bool:
         """Look at all that is due once; whether manifests went, whose parts may be due now."""
         before = found.manifests
-        look_secs = min(UPLOAD_LOOK_SECS, self.current().limits.lease_secs)
+        look_secs = self.current().limits.lease_secs // 2
         await self._sweep(_Manifests(terms, look_secs), found)
         if terms.untagged_secs is not None:
             await self._sweep(_Untagged(terms, look_secs), found)
@@ -199,8 +208,12 @@ class Collector:
             last, name = due, name_of(due.namespace)
             if name is None:  # damage, which scrub sees to
                 continue
-            namespace, has_upload = RepositoryName(name), name in uploading
-            found.add(sweep.look(transaction, namespace, due, has_upload=has_upload))
+            try:
+                namespace, has_upload = RepositoryName(name), name in uploading
+                found.add(sweep.look(transaction, namespace, due, has_upload=has_upload))
+            except OciError as error:  # damage too: it must not stop the rest
+                _log.warning("collect.skipped", namespace=name, digest=due.digest, error=str(error))
+                sweep.skip(transaction.rows, due)
             if self.monotonic() - begun_at > COLLECT_STEP_SECS:
                 break
         return _Looked(last, self.monotonic() - begun_at, found)
@@ -212,6 +225,7 @@ class _Sweep(ABC):
 
     terms: Terms
     upload_look_secs: int
+    is_manifest: ClassVar[bool] = True
 
     @abstractmethod
     def due(self, rows: Rows, after: Due, limit: int) -> list[Due]:
@@ -228,6 +242,11 @@ class _Sweep(ABC):
     @abstractmethod
     def drop(self, transaction: Transaction, name: RepositoryName, due: Due) -> Collected:
         """It goes."""
+
+    def skip(self, rows: Rows, due: Due) -> None:
+        """It cannot be judged: look again in a day."""
+        until = self.terms.due_before + SKIPPED_SECS
+        leases.postpone(rows, due, is_manifest=self.is_manifest, until=until)
 
     def look(
         self, transaction: Transaction, name: RepositoryName, due: Due, *, has_upload: bool
@@ -280,6 +299,7 @@ class _Blobs(_Sweep):
     """Holds of namespaces on blobs whose lease is over."""
 
     __slots__ = ()
+    is_manifest = False
 
     def due(self, rows: Rows, after: Due, limit: int) -> list[Due]:
         return leases.due_blobs(rows, self.terms.due_before, after, limit)

@@ -84,7 +84,8 @@ class _Looking:
             await self.storage.read(query)
 
     def _has_room(self) -> bool:
-        if len(self.gone) + len(self.released) >= PREVIEW_MAX:
+        held = (self.gone, self.released, self.orphans, self.manifests_left, self.blobs_left)
+        if sum(map(len, held)) >= PREVIEW_MAX:
             self.is_whole = False
         return self.is_whole
 

@@ -17,7 +17,13 @@ from typing import Any, Final
 
 import trio
 
-from angos_trio.limits import COLLECT_REST, COLLECT_ROWS, PRUNE_FIRST_SECS, RULE_PROBLEMS_MAX
+from angos_trio.limits import (
+    CLOCK_STEP_SECS,
+    COLLECT_REST,
+    COLLECT_ROWS,
+    PRUNE_FIRST_SECS,
+    RULE_PROBLEMS_MAX,
+)
 from angos_trio.maintenance.collect import drop_manifest
 from angos_trio.maintenance.images import Scene
 from angos_trio.oci.digest import Digest
@@ -92,13 +98,15 @@ class Pruner:
     monotonic: Callable[[], float] = time.monotonic
     deleted: Callable[[str, int], None] = lambda kind, count: None
     _turn: trio.Lock = field(default_factory=trio.Lock)
+    _clocks: tuple[int, float] | None = None
 
     async def run(self, interval_secs: Callable[[], int]) -> None:
         """Let go what the rules let go, a minute after a start and then each interval, until
         cancelled. Without a rule nothing is looked at."""
+        self._was_clock_set()
         await trio.sleep(min(PRUNE_FIRST_SECS, interval_secs()))
         while True:
-            if self.current().retention.is_any:
+            if self.current().retention.is_any and not self._was_clock_set():
                 with suppress(ReadOnlyError):
                     await self.prune(lists_all=False)
             waited_secs = 0
@@ -106,6 +114,12 @@ class Pruner:
                 secs = min(PRUNE_FIRST_SECS, interval_secs() - waited_secs)
                 await trio.sleep(secs)
                 waited_secs += secs
+
+    def _was_clock_set(self) -> bool:
+        """Whether the wall clock was set since the last look: nothing goes because of that."""
+        clocks = self.current().now(), self.monotonic()
+        before, self._clocks = self._clocks or clocks, clocks
+        return abs((clocks[0] - before[0]) - (clocks[1] - before[1])) >= CLOCK_STEP_SECS
 
     async def prune(self, *, dry_run: bool = False, lists_all: bool = True) -> Pruned:
         """One run to its end. Raises UNAVAILABLE (503, 507) when the disk refuses, and

@@ -16,6 +16,7 @@ from angos_trio.maintenance.scrub_rows import (
     scrub_manifests,
     scrub_rows,
 )
+from angos_trio.oci.codes import OciError
 from angos_trio.registry.context import ReadOnlyError, Registry
 from angos_trio.storage.metadata import integrity
 from angos_trio.storage.transactions import Transaction
@@ -67,8 +68,9 @@ async def _scrub_behind(scrubber: Scrubber, cursor: str, ended_at: int) -> None:
     async def passed(digest: str) -> None:
         nonlocal kept_at
         if trio.current_time() - kept_at >= SCRUB_SAVE_SECS:
-            await _keep(registry, digest, ended_at)
             kept_at = trio.current_time()
+            with suppress(OciError):  # a place that cannot be kept now ends no pass
+                await _keep(registry, digest, ended_at)
 
     wish = Wish(False, registry.limits.scrub_bytes_per_sec, cursor, passed)
     await scrubber.scrub(wish)

@@ -36,6 +36,7 @@ _STRING = re.compile(
     r"""'''.*?'''|\"\"\".*?\"\"\"|'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|//[^\n]*""", re.DOTALL
 )
 _IMAGE = re.compile(r"(?<![\w.])image\b(?:\s*\.\s*(\w+))?")
+_HAS = re.compile(r"\bhas\s*\(\s*image\b")
 _TOP = re.compile(rf"\b({TOP_PUSHED}|{TOP_PULLED})\s*\((?:\s*([0-9]{{1,9}})\s*\))?")
 
 
@@ -162,6 +163,7 @@ class Judge:
         self._now = now
         self._ranks = ranks
         self._image: Image | None = None
+        self._is_unknown = False
         self._context: cel.Context | None = None
 
     def decide(self, image: Image) -> Verdict:
@@ -170,9 +172,12 @@ class Judge:
             return Verdict(Ground.NO_RULES)
         context, failed = self._about(image), None
         for each in self._policy.rules:
+            self._is_unknown = False
             answer = each.rule.ask(context)
             if answer is True:
                 return Verdict(Ground.RULE, each.path)
+            if answer is False and self._is_unknown:
+                answer = "it asks for the rank of a time that is not known"
             if isinstance(answer, str) and failed is None:
                 failed = Verdict(Ground.FAILURE, each.path, answer)
         return failed or Verdict(Ground.NOTHING)
@@ -205,7 +210,8 @@ class Judge:
             return False
         n = given[0] if len(given) == 1 else None
         if at is None or not isinstance(n, int) or n not in times:
-            return None  # nobody knows: neither true nor false
+            self._is_unknown = True  # nobody knows; a comparison would make it false
+            return None
         return at > 0 and at >= times[n]
 
 
@@ -248,6 +254,8 @@ def compile_keep_rules(texts: Sequence[str], path: str) -> tuple[KeepRule, ...]:
 def _named(text: str) -> tuple[frozenset[str], frozenset[tuple[str, int]]]:
     """The fields of the image and the ranks that a rule names: only these are looked up."""
     plain = _STRING.sub("''", text)
+    if _HAS.search(plain):
+        raise RuleError("has() hides what is not known, which keeps; name the field itself")
     fields = [match[1] for match in _IMAGE.finditer(plain)]
     for name in fields:
         if name not in FIELDS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from angos_trio.limits import HURRIED_LEASE_SECS
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.digest import Digest, digest_of
 from angos_trio.oci.names import Reference, RepositoryName
@@ -10,7 +11,7 @@ from angos_trio.storage.metadata import blobs, leases, manifests, namespaces
 from angos_trio.storage.metadata.blobs import HeldBlob
 from angos_trio.storage.metadata.manifests import StoredManifest
 from angos_trio.storage.store import OpenBlob
-from angos_trio.storage.transactions import Rows, Transaction
+from angos_trio.storage.transactions import Rows, Step, Transaction
 from angos_trio.telemetry.log import logger
 
 _log = logger("registry.pull")
@@ -84,7 +85,7 @@ async def promise_blob(registry: Registry, name: RepositoryName, digest: Digest)
                 raise OciError(Code.BLOB_UNKNOWN, detail=digest)
             blobs.hold(rows, namespace, digest, lease_until)
 
-        await registry.storage.write(step)
+        await _promise(registry, step)
     return held
 
 
@@ -102,16 +103,29 @@ async def promise_manifest(
             if namespace is None or not leases.renew_manifest(rows, namespace, digest, lease_until):
                 raise OciError(Code.MANIFEST_UNKNOWN, detail=digest)
 
-        await registry.storage.write(step)
+        await _promise(registry, step)
     return found
+
+
+async def _promise(registry: Registry, step: Step[None]) -> None:
+    """Renew a lease. Where nothing can be committed the answer is what is there, without a promise:
+    a pull begins with it as well, and pushes are refused then."""
+    try:
+        await registry.storage.write(step, makes_room=True)
+    except OciError as error:
+        if error.code is not Code.UNAVAILABLE:
+            raise
 
 
 async def _needs_lease(
     registry: Registry, name: RepositoryName, digest: Digest, lease_until: int
 ) -> bool:
-    """Whether nothing else keeps it for half a lease. What a tag keeps has a new lease once the tag
-    goes; a reference of an untagged manifest may be collected with it at any time."""
-    if lease_until - registry.now() >= registry.limits.lease_secs // 2:
+    """Whether nothing else keeps it for half a lease, and for some minutes in a collection that
+    does not wait for leases. What a tag keeps has a new lease once the tag goes; a reference of an
+    untagged manifest may be collected with it at any time."""
+    lease_secs = registry.limits.lease_secs
+    enough_secs = max(lease_secs // 2, lease_secs - HURRIED_LEASE_SECS // 2)
+    if lease_until - registry.now() >= enough_secs:
         return False
     return not await registry.storage.read_point(
         lambda rows: leases.is_tagged_through(rows, name, digest)

@@ -13,6 +13,7 @@ from angos_trio.oci.digest import Digest, new_hash
 from angos_trio.oci.names import RepositoryName, SessionId
 from angos_trio.oci.ranges import ByteRange, upload_range
 from angos_trio.registry.context import Registry
+from angos_trio.registry.pull import promise_blob
 from angos_trio.registry.quota import refuse_early, require_blob_fits
 from angos_trio.storage.metadata import blobs, leases, namespaces
 from angos_trio.storage.metadata import events as outbox
@@ -245,8 +246,11 @@ async def finish_upload(
 async def _was_finished(
     registry: Registry, name: RepositoryName, digest: Digest, source: AsyncIterator[bytes]
 ) -> bool:
-    held = await registry.storage.read_point(lambda rows: blobs.find_held(rows, name, digest))
-    if held is None:
+    try:
+        held = await promise_blob(registry, name, digest)
+    except OciError as error:
+        if error.code is not Code.BLOB_UNKNOWN:
+            raise
         return False
     hasher, size = new_hash(digest.algorithm), 0
     async for part in source:

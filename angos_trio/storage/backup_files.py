@@ -194,7 +194,7 @@ class Restorer:
         directory: str | None = None
         for wanted in _blobs(rows, prefix):
             source = self.place.blob(wanted.digest)
-            staged = f"{self.target.trash}/{uuid.uuid4().hex}"
+            staged = self.target.trashed(wanted.digest)
             try:
                 copy_file(self.files, source, staged, wanted, self.passed)
             except (DamagedError, FileNotFoundError) as error:

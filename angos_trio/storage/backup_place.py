@@ -156,7 +156,8 @@ def locked_to_write(place: BackupPlace, files: Files) -> Iterator[BackupRecord |
         files.make_directory(place.root)
         files.sync_directory(place.root.parent)
     _require_ours(place)
-    descriptor = files.open_to_append(place.lock)
+    files.open_private(place.lock)  # it says whose the directory is, also before there is a record
+    descriptor = os.open(place.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         _lock(place, descriptor, fcntl.LOCK_EX)
         yield read_record(place)
@@ -168,8 +169,9 @@ def locked_to_write(place: BackupPlace, files: Files) -> Iterator[BackupRecord |
 def locked_to_read(place: BackupPlace) -> Iterator[BackupRecord]:
     """The backup in a place, for whoever reads it. Raises OperatorError; OSError."""
     try:
-        descriptor = os.open(place.lock, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
+        os.stat(place.lock)
+        descriptor = os.open(place.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
         raise OperatorError(f"{place.root}: there is no backup") from None
     try:
         _lock(place, descriptor, fcntl.LOCK_SH)
@@ -182,6 +184,7 @@ def locked_to_read(place: BackupPlace) -> Iterator[BackupRecord]:
 
 
 def _lock(place: BackupPlace, descriptor: int, kind: int) -> None:
+    """The directory itself is locked: a copy of it by hard links has files in common with it."""
     try:
         fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError:

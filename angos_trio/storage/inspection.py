@@ -87,9 +87,11 @@ class Inspector:
         """
         if not standing.is_file:
             return False
-        descriptor = await trio.to_thread.run_sync(
-            self.files.open_to_read, self.directory.blob(digest)
-        )
+        path = self.directory.blob(digest)
+        try:
+            descriptor = await trio.to_thread.run_sync(self.files.open_to_read, path)
+        except FileNotFoundError:  # collected meanwhile
+            return None
         try:
             if Standing.of(os.fstat(descriptor)) != standing:
                 return None

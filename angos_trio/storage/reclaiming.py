@@ -37,8 +37,17 @@ def settle(transaction: Transaction, digests: Iterable[Digest]) -> int:
 
 
 def empty_trash(directory: DataDirectory, files: Files) -> int:
-    """Unlink what we put into the trash; how many files there were. Blocks. Raises OSError."""
+    """Unlink what we put into the trash; how many files there were. Blocks.
+
+    Raises the first OSError once all were tried.
+    """
     names = [name for name in os.listdir(directory.trash) if is_trashed(name)]
+    refused: OSError | None = None
     for name in names:
-        files.remove(directory.trash / name)
+        try:
+            files.remove(directory.trash / name)
+        except OSError as error:
+            refused = refused or error
+    if refused is not None:
+        raise refused
     return len(names)

@@ -24,6 +24,7 @@ from angos_trio.limits import (
     TAKEOVER_IDLE_SECS,
     TAKEOVER_POLL_SECS,
     TAKEOVER_WAIT_SECS,
+    UPLOAD_ACTIVE_SECS,
     WRITE_SECS_MAX,
 )
 from angos_trio.oci.codes import Code, OciError
@@ -107,8 +108,10 @@ class Sessions:
         return self._shared.run_blocking(uploads.count)
 
     async def namespaces(self) -> frozenset[str]:
-        """The namespaces that take an upload."""
-        return frozenset(await self._shared.run(uploads.namespaces))
+        """The namespaces that take an upload, to which something came within an hour."""
+        active_after = self._now() - UPLOAD_ACTIVE_SECS
+        find = partial(uploads.namespaces, active_after=active_after)
+        return frozenset(await self._shared.run(find))
 
     async def count_of(self, limit_key: str) -> int:
         """How many sessions one caller has open."""

@@ -88,6 +88,7 @@ class Transaction:
 
     def keep_copy(self, name: str, content: bytes) -> None:
         """Put bytes into the quarantine, synced, that the commit will make unreachable."""
+        self.files.make_directory(self.directory.quarantine)
         path = self.directory.quarantined(name)
         self.files.write_new(path, content)
         descriptor = self.files.open_to_read(path)

@@ -259,6 +259,7 @@ class Writer:
             self._files.reached("quarantine.before")
             with contextlib.suppress(OSError):
                 if self._files.look(path) == standing:
+                    self._files.make_directory(self._directory.quarantine)
                     name = os.path.basename(path)
                     self._files.move(path, self._directory.quarantined(name))
             self._files.reached("quarantine.after")
@@ -283,8 +284,10 @@ class Writer:
             # first try waits for a moment, those after later commits not at all.
             wait_msecs = 0 if self._is_log_read else CHECKPOINT_WAIT_MSECS
             self._rows.execute(f"PRAGMA busy_timeout = {wait_msecs}")
-            found = self._rows.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-            self._rows.execute(f"PRAGMA busy_timeout = {WRITER_BUSY_MSECS}")
+            try:
+                found = self._rows.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            finally:
+                self._rows.execute(f"PRAGMA busy_timeout = {WRITER_BUSY_MSECS}")
             self._is_log_read = bool(found[0])
         except (sqlite3.Error, OSError):
             # Everything is committed; the log is folded in after a later batch.

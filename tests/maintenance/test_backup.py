@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import sqlite3
 from collections.abc import Awaitable, Callable
 from contextlib import closing
@@ -23,6 +24,7 @@ from angos_trio.oci.digest import Digest, digest_of
 from angos_trio.registry.context import Registry
 from angos_trio.registry.delete import delete_blob
 from angos_trio.registry.pull import find_blob
+from angos_trio.storage import backup_place
 from angos_trio.storage.backup_place import (
     BackupPlace,
     BackupRecord,
@@ -641,3 +643,35 @@ def test_record_that_names_anything_else_is_refused(old: str, new: str) -> None:
     assert old.encode() in text
     with pytest.raises(OperatorError):
         decode_record(text.replace(old.encode(), new.encode(), 1))
+
+
+def test_rows_that_contradict_each_other_are_backed_up_and_restored(
+    root: Path, tmp_path: Path
+) -> None:
+    """A scrub sees to them, here or there: no earlier backup is lost to one that is refused."""
+
+    async def play(scene: Scene) -> None:
+        with closing(sqlite3.connect(root / "metadata.db")) as rows:
+            rows.execute(
+                "INSERT INTO tags VALUES (1, 'dangling', ?, 1, 'me')", (f"sha256:{'0' * 64}",)
+            )
+            rows.commit()
+        await scene.backup()
+        assert (await scene.verified()).problems == []
+        await scene.restored(root.parent / "target")
+
+    played(root, tmp_path, play)
+
+
+def test_copy_by_hard_links_is_a_backup_of_its_own(root: Path, tmp_path: Path) -> None:
+    async def play(scene: Scene) -> None:
+        await scene.backup()
+        kept = root.parent / "kept"
+        await trio.run_process(["cp", "--archive", "--link", str(scene.place.root), str(kept)])
+        try:
+            with backup_place.locked_to_read(BackupPlace(kept)):
+                await scene.backup()
+        finally:
+            shutil.rmtree(kept)
+
+    played(root, tmp_path, play)

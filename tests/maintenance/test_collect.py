@@ -14,7 +14,7 @@ import pytest
 import trio
 import trio.testing
 
-from angos_trio.limits import COLLECT_ROWS, UPLOAD_LOOK_SECS
+from angos_trio.limits import COLLECT_ROWS
 from angos_trio.maintenance.collect import Collected, Collector, terms_of
 from angos_trio.maintenance.preview import preview
 from angos_trio.oci.codes import Code, OciError
@@ -357,7 +357,7 @@ def test_open_upload_keeps_what_its_namespace_was_sent_before(root: Path) -> Non
 
         second = digest_of(b"second")
         await finish_upload(registry, ANYBODY, NAME, session.id, second, content(b"second"))
-        clock.now += UPLOAD_LOOK_SECS + 1
+        clock.now += LEASE_SECS // 2 - 1
         assert await collected(registry, collector) == Collected()
         await push(registry, "v1", image(first, second))
         clock.now += LATER

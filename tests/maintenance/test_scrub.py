@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -233,5 +234,20 @@ def test_scrub_of_a_read_only_registry_looks_and_does_not_repair(root: Path) -> 
 
         await end_read_only(registry, ANYBODY)
         assert found(await scrubber.scrub(Wish())) == {"blob_corrupt": 1}
+
+    played(root, scene)
+
+
+def test_quarantine_that_was_removed_is_made_again(root: Path) -> None:
+    async def scene(registry: Registry, scrubber: Scrubber, clock: Clock) -> None:
+        digest = await push_bytes(registry, b"layer")
+        spoil(root, digest)
+        shutil.rmtree(root / "quarantine")
+        assert found(await scrubber.scrub(Wish())) == {"blob_corrupt": 1}
+        assert published(root) == []
+        assert len(list((root / "quarantine").iterdir())) == 1
+        assert found(await scrubber.scrub(Wish())) == {}
+        for path in (root / "quarantine").iterdir():
+            path.unlink()
 
     played(root, scene)

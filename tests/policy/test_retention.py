@@ -196,7 +196,7 @@ def test_rule_that_cannot_be_meant_is_refused(text: str, problem: str) -> None:
         ("image.tag == 'image.size' && \"image.platform\" != ''", {"tag"}, set()),
         ("image . size > 1 // image.platform", {"size"}, set()),
         ("image.annotations.image == 'x'", {"annotations"}, set()),
-        ("has(image.pushed_at) || top_pushed( 7 )", {"pushed_at"}, {("top_pushed", 7)}),
+        ("image.pushed_at > 0 || top_pushed( 7 )", {"pushed_at"}, {("top_pushed", 7)}),
         ("'it\\'s image.size' == image.tag", {"tag"}, set()),
         ("top_pulled(1) || top_pulled(2)", set(), {("top_pulled", 1), ("top_pulled", 2)}),
     ],

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from angos_trio.limits import HURRIED_LEASE_SECS
 from angos_trio.oci.codes import Code
 from angos_trio.oci.digest import digest_of
 from angos_trio.oci.names import RepositoryName, Tag
@@ -53,8 +54,8 @@ async def lease(registry: Registry, name: RepositoryName = NAME) -> int:
 
 LEASES = {
     "fresh": (0, False, False),
-    "just over half": (LEASE_SECS // 2, False, False),
-    "just under half": (LEASE_SECS // 2 + 1, False, True),
+    "enough also for a collection that hurries": (HURRIED_LEASE_SECS // 2, False, False),
+    "not enough for that": (HURRIED_LEASE_SECS // 2 + 1, False, True),
     "nearly over": (LEASE_SECS - 1, False, True),
     "over": (LEASE_SECS * 10, False, True),
     "fresh, referenced": (0, True, False),
@@ -63,7 +64,7 @@ LEASES = {
 
 
 @pytest.mark.parametrize(("age", "is_referenced", "is_renewed"), LEASES.values(), ids=LEASES.keys())
-def test_promise_renews_the_lease_of_an_unreferenced_blob_with_less_than_half_of_it_left(
+def test_promise_renews_the_lease_of_what_no_tag_keeps_and_a_collection_could_take_soon(
     root: Path, age: int, is_referenced: bool, is_renewed: bool
 ) -> None:
     clock, files = Clock(), ScriptedFiles()

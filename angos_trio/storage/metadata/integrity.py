@@ -25,7 +25,7 @@ _TAGGED: Final = (
 
 
 _WEIGHT: Final = (
-    "coalesce((SELECT sum(size) FROM manifests m WHERE m.namespace = t.id), 0) + "
+    "coalesce((SELECT sum(max(size, 0)) FROM manifests m WHERE m.namespace = t.id), 0) + "
     "coalesce((SELECT sum(b.size) FROM namespace_blobs h JOIN blobs b ON b.digest = h.digest "
     "WHERE h.namespace = t.id), 0)"
 )

@@ -241,7 +241,11 @@ def lose_manifest(rows: Rows, namespace: int, manifest: Digest, lease_until: int
 
     A reference keeps whatever stands under its digest, a blob or a manifest.
     """
-    for table, orphaned in (("namespace_blobs", ""), ("manifests", ", is_orphan = 1")):
+    for table, orphaned in (
+        ("namespace_blobs", ""),
+        # One that once had a tag, or was pushed for itself, is still what policy keeps.
+        ("manifests", ", is_orphan = (untagged_at IS NULL OR is_orphan)"),
+    ):
         rows.execute(
             f"UPDATE {table} SET lease_until = max(lease_until, ?){orphaned} "
             "WHERE namespace = ? AND digest IN ("
@@ -256,6 +260,15 @@ def lose_manifest(rows: Rows, namespace: int, manifest: Digest, lease_until: int
         "UPDATE manifests SET lease_until = max(lease_until, ?) "
         "WHERE namespace = ? AND subject = ?",
         (lease_until, namespace, manifest),
+    )
+
+
+def postpone(rows: Rows, due: Due, *, is_manifest: bool, until: int) -> None:
+    """Look at something again then, whatever it is."""
+    table = "manifests" if is_manifest else "namespace_blobs"
+    rows.execute(
+        f"UPDATE {table} SET lease_until = ? WHERE namespace = ? AND digest = ?",
+        (until, due.namespace, due.digest),
     )
 
 

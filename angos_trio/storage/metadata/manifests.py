@@ -47,10 +47,11 @@ def put(rows: Rows, namespace: int, pushed: PushedManifest) -> bool:
     facts = pushed.facts
     healed = rows.execute(
         "INSERT INTO manifest_bodies (digest, body) VALUES (?, ?) "
-        "ON CONFLICT (digest) DO UPDATE SET body = excluded.body WHERE length(body) = 0",
+        "ON CONFLICT (digest) DO UPDATE SET body = excluded.body "
+        "WHERE manifest_bodies.body <> excluded.body",
         (pushed.digest, pushed.body),
     )
-    if healed.rowcount > 0:  # for every namespace that held it when its body was lost
+    if healed.rowcount > 0:  # for every namespace that held it when its body was lost or spoilt
         rows.execute(
             "UPDATE manifests SET size = ? WHERE digest = ?", (len(pushed.body), pushed.digest)
         )
@@ -85,9 +86,16 @@ def put(rows: Rows, namespace: int, pushed: PushedManifest) -> bool:
 def _push_again(rows: Rows, namespace: int, pushed: PushedManifest) -> None:
     """The same bytes may come with another Content-Type; the last one is served."""
     rows.execute(
-        "UPDATE manifests SET media_type = ?, lease_until = max(lease_until, ?) "
+        "UPDATE manifests SET media_type = ?, lease_until = max(lease_until, ?), is_orphan = 0, "
+        "untagged_at = CASE WHEN untagged_at IS NULL THEN NULL ELSE ? END "
         "WHERE namespace = ? AND digest = ?",
-        (pushed.facts.media_type, pushed.lease_until, namespace, pushed.digest),
+        (
+            pushed.facts.media_type,
+            pushed.lease_until,
+            pushed.pushed_at,
+            namespace,
+            pushed.digest,
+        ),
     )
 
 

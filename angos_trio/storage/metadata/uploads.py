@@ -76,9 +76,12 @@ def count_of(rows: Rows, limit_key: str) -> int:
     return int(row[0])
 
 
-def namespaces(rows: Rows) -> list[str]:
-    """The namespaces that take an upload."""
-    return [row[0] for row in rows.execute("SELECT DISTINCT namespace FROM uploads")]
+def namespaces(rows: Rows, active_after: float) -> list[str]:
+    """The namespaces that take an upload to which something came since."""
+    found = rows.execute(
+        "SELECT DISTINCT namespace FROM uploads WHERE active_at >= ?", (active_after,)
+    )
+    return [row[0] for row in found]
 
 
 def claim(rows: Rows, session: SessionId, held_by: str | None, holder: str, now: float) -> bool:

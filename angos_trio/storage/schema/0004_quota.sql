@@ -1,15 +1,15 @@
 -- What a namespace holds, in bytes: its manifests, and each blob that it holds, once.
 ALTER TABLE namespaces ADD COLUMN held_bytes INTEGER NOT NULL DEFAULT 0;
 UPDATE namespaces SET held_bytes =
-    coalesce((SELECT sum(size) FROM manifests m WHERE m.namespace = namespaces.id), 0)
+    coalesce((SELECT sum(max(size, 0)) FROM manifests m WHERE m.namespace = namespaces.id), 0)
     + coalesce((SELECT sum(b.size) FROM namespace_blobs h JOIN blobs b ON b.digest = h.digest
         WHERE h.namespace = namespaces.id), 0);
 
 CREATE TRIGGER manifests_weighed_in AFTER INSERT ON manifests BEGIN
-    UPDATE namespaces SET held_bytes = held_bytes + NEW.size WHERE id = NEW.namespace;
+    UPDATE namespaces SET held_bytes = held_bytes + max(NEW.size, 0) WHERE id = NEW.namespace;
 END;
 CREATE TRIGGER manifests_weighed_out AFTER DELETE ON manifests BEGIN
-    UPDATE namespaces SET held_bytes = held_bytes - OLD.size WHERE id = OLD.namespace;
+    UPDATE namespaces SET held_bytes = held_bytes - max(OLD.size, 0) WHERE id = OLD.namespace;
 END;
 -- A hold whose blob has no row is damage; it weighs nothing, and must be able to go.
 CREATE TRIGGER blobs_weighed_in AFTER INSERT ON namespace_blobs BEGIN
