@@ -32,6 +32,8 @@ pytestmark = pytest.mark.slow
 NAMESPACE = "crash/images"
 PUSHERS = 4
 LAYER_BYTES = 700_000
+IMAGES_MIN = 24
+"""Half of them have more bytes than the reserve, the ballast and a push together."""
 SECS_MAX = 20.0
 OpenStation = Callable[..., Station]
 
@@ -99,7 +101,7 @@ class Pushers:
         threads = [threading.Thread(target=self._push, args=(n,)) for n in range(PUSHERS)]
         for thread in threads:
             thread.start()
-        while len(self.pushed) < 2 * PUSHERS:
+        while len(self.pushed) < IMAGES_MIN:
             time.sleep(0.01)
         fill()
         for thread in threads:

@@ -567,7 +567,7 @@ def test_run_that_is_under_way_stops_where_the_registry_becomes_read_only(root: 
             await collector.collect()
 
     files = ScriptedFiles()
-    files.at["discard.after"] = lambda: time.sleep(0.001)
+    files.at["discard.after"] = lambda: time.sleep(0.005)
     played(root, scene, files=files)
 
 
