@@ -92,9 +92,12 @@ class Sessions:
 
     async def _look_after_held(self) -> None:
         """Tell the others who is active; let go of what was cancelled or is wanted."""
-        me, now = self._shared.me, trio.current_time()
+        # Listed first: what begins while the rows are read is not in them.
+        me, now, known = self._shared.me, trio.current_time(), list(self._writing.items())
         held = dict(await self._shared.run(lambda rows: uploads.held_by(rows, me)))
-        for session, writing in list(self._writing.items()):
+        for session, writing in known:
+            if self._writing.get(session) is not writing:  # it ended meanwhile
+                continue
             idle_secs = now - writing.last_byte_at
             is_given_up = held.get(session, False) and idle_secs >= TAKEOVER_IDLE_SECS
             if session not in held or is_given_up:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -25,6 +27,7 @@ from angos_trio.storage.session_record import (
 )
 from angos_trio.storage.sessions import RunningHash
 from angos_trio.storage.store import Storage
+from angos_trio.storage.transactions import Rows
 from tests.storage.support import (
     NAME,
     Source,
@@ -451,5 +454,33 @@ def test_record_says_what_a_session_is_about_to_become(root: Path) -> None:
             )
             assert record.finishing == Digest(digest)
             assert record.owner == session.owner
+
+    run(test)
+
+
+def test_upload_that_begins_while_the_rows_are_read_goes_on(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rows take a while where another process is in the way."""
+
+    async def test() -> None:
+        async with opened(root) as storage:
+            sessions, read_at_once = storage.sessions, storage.shared.run
+            first, second = await new_session(storage), await new_session(storage)
+            await sessions.begin_writing(first.id, may_take_over=False)
+            scopes: list[trio.CancelScope] = []
+
+            async def read_slowly(work: Callable[[Rows], Any]) -> Any:
+                found = await read_at_once(work)
+                if not scopes:
+                    monkeypatch.setattr(storage.shared, "run", read_at_once)
+                    scopes.append(await sessions.begin_writing(second.id, may_take_over=False))
+                return found
+
+            monkeypatch.setattr(storage.shared, "run", read_slowly)
+            await sessions._look_after_held()
+            assert [scope.cancel_called for scope in scopes] == [False]
+            for session in (first, second):
+                await sessions.end_writing(session.id, is_finishing=False)
 
     run(test)
