@@ -13,7 +13,7 @@ from angos_trio.errors import OperatorError
 from angos_trio.limits import BACKUP_BYTES, COLLECT_ROWS
 from angos_trio.oci.codes import OciError
 from angos_trio.oci.digest import Digest
-from angos_trio.storage.backup_files import link_file
+from angos_trio.storage.backup_files import link_file, new_file
 from angos_trio.storage.backup_place import BackupPlace, BackupRecord, DatabaseFile
 from angos_trio.storage.connections import open_copy, open_writer, schema_version
 from angos_trio.storage.directory import (
@@ -186,19 +186,12 @@ def _copy(files: Files, source: Path, target: Path) -> DatabaseFile:
     hasher, offset = hashlib.sha256(), 0
     reader = files.open_to_read(source)
     try:
-        writer = files.open_to_append(target)
-        try:
+        with new_file(files, target) as writer:
             while part := os.pread(reader, BACKUP_BYTES, offset):
                 hasher.update(part)
                 files.write_at(writer, part, offset)
                 offset += len(part)
             files.truncate(writer, offset)
-            files.sync(writer)
-        except BaseException:
-            files.remove(target)
-            raise
-        finally:
-            os.close(writer)
     finally:
         os.close(reader)
     return DatabaseFile(target.name, offset, hasher.hexdigest())

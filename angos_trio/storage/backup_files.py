@@ -11,6 +11,7 @@ import os
 import stat
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -230,17 +231,24 @@ def copy_file(
     """Copy a blob into a new file, synced. Raises DamagedError, and OSError; then there is none."""
     reader = _open(files, source)
     try:
-        writer = files.open_to_append(target)
-        try:
+        with new_file(files, target) as writer:
             _pour(files, reader, writer, wanted, passed)
-            files.sync(writer)
-        except BaseException:
-            files.remove(target)
-            raise
-        finally:
-            os.close(writer)
     finally:
         os.close(reader)
+
+
+@contextmanager
+def new_file(files: Files, target: str | Path) -> Iterator[int]:
+    """A descriptor to write a file by, which is synced at the end; there is none after an error."""
+    writer = files.open_to_append(target)
+    try:
+        yield writer
+        files.sync(writer)
+    except BaseException:
+        files.remove(target)
+        raise
+    finally:
+        os.close(writer)
 
 
 def verify_file(files: Files, path: str | Path, wanted: Wanted, passed: Passed) -> None:

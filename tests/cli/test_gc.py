@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,38 +11,18 @@ import pytest
 
 from angos_trio.cli.asking import size_of
 from tests.api.client import Client
+from tests.cli.commands import run_command, said, write_config
 from tests.factories import make_blob, make_descriptor, make_image
-from tests.running import RunningRegistry, program, running_registry
+from tests.running import RunningRegistry, running_registry
 
 pytestmark = pytest.mark.slow
 
 NOTHING = "gave back 0 bytes: 0 blobs, and in namespaces 0 manifests and 0 holds on blobs\n"
 
 
-def gc(data_dir: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*program(), "gc", *words, "--data-dir", str(data_dir)],
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
-
-
-def said(data_dir: Path, *words: str) -> str:
-    ended = gc(data_dir, *words)
-    assert (ended.returncode, ended.stderr) == (0, "")
-    return ended.stdout
-
-
 @pytest.fixture(params=[1, 3], ids=["one process", "several"])
 def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RunningRegistry]:
-    config = tmp_path / "registry.toml"
-    config.write_text(
-        "[global]\ngc_grace_secs = 6\nmin_free_space = 0\n"
-        f"[server]\nworkers = {request.param}\n"
-        "[blob_store.fs]\nballast = 0\n"
-    )
+    config = write_config(tmp_path, workers=request.param, gc_grace_secs=6)
     with running_registry(tmp_path / "data", arguments=["-c", str(config)]) as running:
         yield running
 
@@ -54,24 +33,24 @@ def test_command_gives_space_back_running_or_not(registry: RunningRegistry) -> N
         client.push_blob("app", layer)
         client.push_blob("app", lone)
         client.push_manifest("app", make_image(layers=[make_descriptor(layer)]), "v1")
-    assert "kept for now: 1 (2.0 KiB) blobs" in said(registry.data_dir, "--dry-run")
-    explained = said(registry.data_dir, "explain", lone.digest)
+    assert "kept for now: 1 (2.0 KiB) blobs" in said(registry.data_dir, "gc", "--dry-run")
+    explained = said(registry.data_dir, "gc", "explain", lone.digest)
     assert explained.startswith(f"{lone.digest}: 2.0 KiB\n  app, blob: it was pushed")
 
     time.sleep(6.1)
-    there = said(registry.data_dir)
+    there = said(registry.data_dir, "gc")
     assert there.startswith(("gave back 2.0 KiB: 1 blobs", NOTHING)), "or the collector was first"
     with httpx.Client(base_url=f"http://{registry.address}", trust_env=False) as plain:
         assert plain.head(f"/v2/app/blobs/{lone.digest}").status_code == 404
         assert plain.get(f"/v2/app/blobs/{layer.digest}").content == layer.body
-    refused = gc(registry.data_dir, "explain", lone.digest)
+    refused = run_command(registry.data_dir, "gc", "explain", lone.digest)
     assert (refused.returncode, refused.stdout) == (1, "")
     assert refused.stderr == "angos-trio: blob unknown to the repository\n"
 
     registry.stop()
-    assert said(registry.data_dir) == NOTHING
-    assert layer.digest in said(registry.data_dir, "explain", layer.digest)
-    assert said(registry.data_dir, "explain", "app") == ""
+    assert said(registry.data_dir, "gc") == NOTHING
+    assert layer.digest in said(registry.data_dir, "gc", "explain", layer.digest)
+    assert said(registry.data_dir, "gc", "explain", "app") == ""
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +12,9 @@ import httpx
 import pytest
 
 from tests.api.client import Client
+from tests.cli.commands import said
 from tests.factories import make_image
-from tests.running import RunningRegistry, program, running_registry
+from tests.running import RunningRegistry, running_registry
 
 pytestmark = pytest.mark.slow
 
@@ -22,15 +22,7 @@ RULES = """["image.tag == 'v1'", "image.pull_count > 20"]"""
 
 
 def prune(config: Path, data_dir: Path, *words: str) -> str:
-    ended = subprocess.run(
-        [*program(), "prune", *words, "-c", str(config), "--data-dir", str(data_dir)],
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
-    assert (ended.returncode, ended.stderr) == (0, "")
-    return ended.stdout
+    return said(data_dir, "prune", *words, "-c", str(config))
 
 
 @pytest.fixture(params=[1, 3], ids=["one process", "several"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +11,8 @@ import pytest
 
 from angos_trio.cli.main import main
 from angos_trio.telemetry import log
-from tests.running import RunningRegistry, program, running_registry
+from tests.cli.commands import said, write_config
+from tests.running import RunningRegistry, running_registry
 from tests.storage.support import fresh_root, opened, run, scratch
 
 __all__ = ["fresh_root", "scratch"]
@@ -25,18 +25,13 @@ SECS_MAX = 20.0
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
-    path = tmp_path / "registry.toml"
-    path.write_text(
-        f"[server]\nworkers = {WORKERS}\n[blob_store.fs]\nballast = 0\n"
-        "[global]\nmin_free_space = 0\n"
-    )
-    return path
+    return write_config(tmp_path, workers=WORKERS)
 
 
 def test_switch_of_a_stopped_registry(
     fresh_root: Path, config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def said(*arguments: str) -> str:
+    def told(*arguments: str) -> str:
         assert main(["read-only", *arguments, "-c", str(config), "--data-dir", str(root)]) == 0
         found = capsys.readouterr()
         assert found.err == ""
@@ -48,11 +43,11 @@ def test_switch_of_a_stopped_registry(
 
     root = fresh_root
     run(begin, root)
-    assert said("status") == OFF
-    switched = said("on")
+    assert told("status") == OFF
+    switched = told("on")
     assert switched.startswith("read-only since 20")
-    assert said("status") == said("on") == switched
-    assert said("off") == said("status") == said("off") == OFF
+    assert told("status") == told("on") == switched
+    assert told("off") == told("status") == told("off") == OFF
     log.configure("warning")
 
 
@@ -72,14 +67,7 @@ def registry(tmp_path: Path, config: Path) -> Iterator[RunningRegistry]:
 
 
 def command(registry: RunningRegistry, *arguments: str) -> str:
-    ended = subprocess.run(
-        [*program(), "read-only", *arguments, "--data-dir", str(registry.data_dir)],
-        capture_output=True,
-        text=True,
-        timeout=SECS_MAX,
-        check=True,
-    )
-    return ended.stdout
+    return said(registry.data_dir, "read-only", *arguments)
 
 
 def statuses(registry: RunningRegistry) -> set[int]:

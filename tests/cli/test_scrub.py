@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,29 +9,19 @@ import pytest
 
 from angos_trio.cli.scrub import summary
 from tests.api.client import Client
+from tests.cli.commands import run_command, write_config
 from tests.factories import make_blob
-from tests.running import RunningRegistry, program, running_registry
+from tests.running import RunningRegistry, running_registry
 
 
 def scrub(data_dir: Path, *words: str) -> tuple[int, str, str]:
-    ended = subprocess.run(
-        [*program(), "scrub", *words, "--data-dir", str(data_dir)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    ended = run_command(data_dir, "scrub", *words)
     return ended.returncode, ended.stdout, ended.stderr
 
 
 @pytest.fixture(params=[1, 3], ids=["one process", "several"])
 def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RunningRegistry]:
-    config = tmp_path / "registry.toml"
-    config.write_text(
-        "[global]\nmin_free_space = 0\n"
-        f"[server]\nworkers = {request.param}\n"
-        "[blob_store.fs]\nballast = 0\n"
-    )
+    config = write_config(tmp_path, workers=request.param)
     with running_registry(tmp_path / "data", arguments=["-c", str(config)]) as running:
         yield running
 
