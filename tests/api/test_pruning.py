@@ -16,6 +16,8 @@ from tests.api.client import Client, expect_error
 from tests.api.serving import ServedRegistry, serving, serving_operator
 from tests.factories import make_image, make_name
 
+pytestmark = pytest.mark.slow
+
 PRUNE = "/v2/_ext/_prune"
 RULES = {"retention_policy": {"rules": ["image.tag == 'v1'"]}}
 

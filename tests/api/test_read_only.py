@@ -17,6 +17,8 @@ from tests.api.serving import ServedRegistry, serving, serving_operator
 from tests.factories import make_blob, make_image
 from tests.server.log_lines import LogLines
 
+pytestmark = pytest.mark.slow
+
 SWITCH = "/v2/_ext/_read_only"
 OFF = {"read_only": False, "since": None, "by": None}
 NAME = "team/app"

@@ -59,6 +59,8 @@ from tests.storage.support import (
     run,
 )
 
+pytestmark = pytest.mark.slow
+
 BODIES = (b"one", b"two", b"three" * 1000)
 
 

@@ -24,6 +24,8 @@ from tests.oci.refusals import refused
 from tests.registry.support import Clock, push_bytes, registry_of
 from tests.storage.support import NAME, opened, run
 
+pytestmark = pytest.mark.slow
+
 HOUR = 3600
 
 

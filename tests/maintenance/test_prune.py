@@ -52,6 +52,8 @@ from tests.registry.support import (
 )
 from tests.storage.support import NAME, ScriptedFiles, failing, rows_of, run
 
+pytestmark = pytest.mark.slow
+
 OTHER = RepositoryName("other/app")
 LATER = LEASE_SECS + 1
 TAGS_ONLY = "image.tag != null"
