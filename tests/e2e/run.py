@@ -12,6 +12,7 @@ import argparse
 import platform
 import sys
 import tempfile
+import textwrap
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -51,6 +52,8 @@ from tests.pins import pins
 from tests.running import RegistryDidNotStart, RegistryDidNotStop, running_registry
 
 BETWEEN_CHECKS = "start, or what its checks rest on"
+REASON_CHARS = 2000
+"""Of what a check failed with, again at the end of a run."""
 
 
 @dataclass(frozen=True)
@@ -233,6 +236,7 @@ def main(words: Sequence[str] | None = None) -> int:
     print(report.table())
     for outcome in report.failures:
         print(f"{outcome.verdict}: {outcome.client}: {outcome.name}")
+        print(textwrap.indent(outcome.reason[-REASON_CHARS:], "    "))
     if report.failures:
         return 1
     if options.write_docs:

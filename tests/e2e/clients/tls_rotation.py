@@ -191,13 +191,17 @@ def _rotate_amid(
     issued = lab.secure.root.server(NAME)
     rotation, crowd = Rotation(lab, issued, has_signal), Crowd(lab)
     before = shown_by(lab)
+
+    def late() -> set[int]:
+        return {shown for begun, shown in crowd.handshakes if begun > rotation.ended_at}
+
     with crowd.at_work():
         move(lab, blob, rotation)
-    late = {shown for begun, shown in crowd.handshakes if begun > rotation.ended_at}
+        wait_until(lambda: bool(late()), "a client came after the replacement")
     shown = {shown for _, shown in crowd.handshakes}
     print(f"    {crowd.answers} answers, {len(crowd.handshakes)} handshakes", flush=True)
     problems = [*rotation.failures, *crowd.failures]
     if problems:
         raise Failure(f"{len(problems)} failed, the first: {problems[0]}")
-    if late != {rotation.serial} or shown != {before, rotation.serial}:
-        raise Failure(f"{before}, then {rotation.serial}: shown {shown}, at the end {late}")
+    if late() != {rotation.serial} or shown != {before, rotation.serial}:
+        raise Failure(f"{before}, then {rotation.serial}: shown {shown}, at the end {late()}")
