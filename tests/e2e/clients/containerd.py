@@ -12,6 +12,7 @@ from tests.e2e.machine import Failure, Sandbox, daemon, require
 from tests.e2e.material import INDEX, PLATFORMS, TAG, Layout, file_digest
 
 CLIENT = "ctr"
+LOST_BY_CONTAINERD = "failed to copy: rpc error: code = Internal desc = unexpected EOF"
 CONFIGURATION = """\
 version = 2
 root = "{0}/root"
@@ -42,8 +43,19 @@ class Ctr:
         return f"{(lab or self.lab).address}/ctr/{repository}:{TAG}"
 
     def push(self, target: str, local: str, *options: str) -> None:
-        """Push everything that an image refers to."""
-        self.run("images", "push", *self.way, *options, target, local)
+        """Push everything that an image refers to.
+
+        Once more when ctr did not get the bytes from its own containerd, which happens at times
+        when it pushes several manifests at once, whatever the registry (nerdctl issue 984).
+        """
+        command = ("images", "push", *self.way, *options, target, local)
+        try:
+            self.run(*command)
+        except Failure as error:
+            if LOST_BY_CONTAINERD not in str(error):
+                raise
+            print(f"    {CLIENT}: pushed again after: {LOST_BY_CONTAINERD}", flush=True)
+            self.run(*command)
 
     def pull(self, name: str, *options: str) -> None:
         """Pull an image and unpack it."""
