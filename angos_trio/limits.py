@@ -295,6 +295,13 @@ SCRUB_SAVE_SECS: Final = 60.0
 SCRUB_LOOK_SECS: Final = 60.0
 """Between two looks whether the scheduled scrub is due."""
 
+SUMMARIES_AT_ONCE_MAX: Final = 100
+"""Indexes above a manifest that are told when it comes or goes."""
+DESCRIBED_AT_ONCE: Final = 32
+"""Manifests of an earlier version of which is recorded in one change what they are;"""
+DESCRIBE_SECS: Final = 60.0
+"""between two looks for more."""
+
 # Backup (`maintenance`, `storage`, `api`)
 BACKUP_THREADS: Final = 4
 """That link, copy, or read files,"""

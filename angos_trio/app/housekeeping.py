@@ -13,6 +13,7 @@ from angos_trio.app.watching import Watch
 from angos_trio.maintenance.backup import held_snapshot
 from angos_trio.maintenance.collect import Collector
 from angos_trio.maintenance.copies import copy
+from angos_trio.maintenance.describe import describe
 from angos_trio.maintenance.prune import Pruner
 from angos_trio.maintenance.runs import collect_on_request, prune_on_request, scrub_on_request
 from angos_trio.maintenance.schedule import scrub_when_due, scrubber_of
@@ -63,6 +64,7 @@ class Housekeeping:
             "forget": partial(forget, registry),
             "refill": partial(refill, registry),
             "copy": partial(copy, registry),
+            "describe": partial(describe, self.current),
             "watch": Watch(registry).run,
         }
 

@@ -71,6 +71,8 @@ def _repair_row(transaction: Transaction, run: Run, check: Check, key: Key) -> b
         case Flaw.REFERENCE_OF_NOTHING:
             integrity.remove(rows, check, key)
             integrity.lose_reference(rows, key[0], key[2], lease_until)
+        case Flaw.TAG_OUT_OF_ORDER:
+            integrity.sort_again(rows, key[0], key[1])
         case Flaw.MANIFEST_MISSING:
             integrity.lose_body(rows, key[1])
         case Flaw.COUNT_WRONG:

@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeGuard
+from typing import Final, Literal, TypeGuard
 
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.digest import Digest
@@ -20,9 +20,13 @@ from angos_trio.oci.media_types import (
     is_media_type,
     without_parameters,
 )
+from angos_trio.oci.platform import stated_platforms
+from angos_trio.oci.roles import PREDICATE_KEYS, Carried, Role, judge_image
 
 ManifestKind = Literal["image", "index"]
 ReferenceKind = Literal["config", "layer", "manifest"]
+SIZE_MAX: Final = 2**62
+"""Bytes; what claims more is taken to be this large."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,8 @@ class ManifestFacts:
     """What is recorded beside a body.
 
     `artifact_type` is the effective one: the body's, else the config's media type (distribution
-    specification, "Listing Referrers"). `references` has each digest once.
+    specification, "Listing Referrers"). `references` has each digest once. `role` and `carries` are
+    the body's word. `platforms` are those of an index; an image's config states its own.
     """
 
     media_type: str
@@ -51,6 +56,14 @@ class ManifestFacts:
     subject: Digest | None
     annotations: Mapping[str, str]
     references: tuple[ManifestReference, ...]
+    role: Role
+    carries: Carried
+    platforms: tuple[str, ...] = ()
+
+    @property
+    def named_bytes(self) -> int:
+        """What the descriptors say of their sizes, each digest once; never more than rows hold."""
+        return min(sum(reference.size for reference in self.references), SIZE_MAX)
 
 
 def parse_manifest(body: bytes, content_type: str | None) -> ManifestFacts:
@@ -128,16 +141,36 @@ def _image(document: Mapping[str, object], media_type: str) -> ManifestFacts:
     if "manifests" in document:
         raise _invalid("an image manifest has no manifests")
     config = _descriptor(document.get("config"), "config")
-    references = [config]
-    references += [_descriptor(item, "layer") for item in _list(document, "layers")]
+    items = _list(document, "layers")
+    layers = [_descriptor(item, "layer") for item in items]
+    artifact_type = _optional_media_type(document, "artifactType")
+    annotations = _annotations(document)
+    predicates = [
+        text for texts in (annotations, *map(_texts_of, items)) for text in _predicates(texts)
+    ]
+    role, carries = judge_image(
+        config.media_type, artifact_type, [layer.media_type for layer in layers], predicates
+    )
     return ManifestFacts(
         media_type=media_type,
         kind="image",
-        artifact_type=_optional_media_type(document, "artifactType") or config.media_type,
+        artifact_type=artifact_type or config.media_type,
         subject=_subject(document),
-        annotations=_annotations(document),
-        references=_once(references),
+        annotations=annotations,
+        references=_once([config, *layers]),
+        role=role,
+        carries=carries,
     )
+
+
+def _texts_of(item: object) -> Mapping[str, object]:
+    annotations = item.get("annotations") if isinstance(item, dict) else None
+    return annotations if isinstance(annotations, dict) else {}
+
+
+def _predicates(annotations: Mapping[str, object]) -> list[str]:
+    found = [annotations.get(key) for key in PREDICATE_KEYS]
+    return [text for text in found if isinstance(text, str)]
 
 
 def _index(document: Mapping[str, object], media_type: str) -> ManifestFacts:
@@ -151,6 +184,9 @@ def _index(document: Mapping[str, object], media_type: str) -> ManifestFacts:
         subject=_subject(document),
         annotations=_annotations(document),
         references=_once(references),
+        role=Role.INDEX,
+        carries=Carried.NOTHING,
+        platforms=stated_platforms(document),
     )
 
 

@@ -4,7 +4,7 @@ specification, "Image Configuration" and "Image Index")."""
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 CONFIG_TYPES: Final = frozenset(
@@ -15,6 +15,10 @@ CONFIG_TYPES: Final = frozenset(
 )
 _ATTESTATION: Final = "unknown/unknown"
 """What builders write for parts that are no images."""
+PLATFORMS_MAX: Final = 64
+"""Of an index, that are recorded;"""
+PLATFORM_CHARACTERS_MAX: Final = 128
+"""and of one of them."""
 
 
 def platforms_of(body: bytes) -> str | None:
@@ -31,6 +35,19 @@ def platforms_of(body: bytes) -> str | None:
     return None if is_image else ""
 
 
+def stated_platforms(index: Mapping[str, object]) -> tuple[str, ...]:
+    """The platforms of an index, each once, in the order of its body, as they can be recorded."""
+    parts = index.get("manifests")
+    found = dict.fromkeys(_stated(parts if isinstance(parts, list) else []))
+    return tuple(name for name in found if is_recordable(name))[:PLATFORMS_MAX]
+
+
+def is_recordable(platform: str) -> bool:
+    """Whether a platform is short, and text without a space or an unprintable character."""
+    is_short = len(platform) <= PLATFORM_CHARACTERS_MAX
+    return is_short and platform.isprintable() and " " not in platform
+
+
 def _stated(parts: list[object]) -> Iterator[str]:
     for part in parts:
         if isinstance(part, dict) and isinstance(part.get("platform"), dict):
@@ -43,6 +60,14 @@ def platform_of_config(content: bytes) -> str | None:
     """The platform that an image's config states, `os/architecture` and perhaps its variant; None
     when it states none."""
     return _name(_object(content))
+
+
+def recorded_platforms(config: bytes) -> tuple[str, ...]:
+    """The platform that an image's config states, as it can be recorded: none or one."""
+    name = platform_of_config(config)
+    if name is None or name == _ATTESTATION or not is_recordable(name):
+        return ()
+    return (name,)
 
 
 def _object(content: bytes) -> dict[str, object]:

@@ -20,6 +20,8 @@ class Flaw(StrEnum):
     """A row of a namespace that has no name: nobody can reach it."""
     LEASE_LOST = "lease_lost"
     """Nothing refers to it, and nothing says when to look at it again."""
+    TAG_OUT_OF_ORDER = "tag_out_of_order"
+    """Lists would show it in the wrong place."""
     TAG_TO_NOTHING = "tag_to_nothing"
     REFERENCE_OF_NOTHING = "reference_of_nothing"
     BODY_UNUSED = "body_unused"
@@ -88,6 +90,9 @@ class ManifestRow:
     subject: str | None
     size: int
     annotations: str
+    role: str
+    """Empty where nobody has recorded what it is, and what it carries."""
+    carries: int
     references: frozenset[tuple[str, str]]
     """Digest and kind of each."""
 
@@ -118,6 +123,8 @@ def row_by(facts: ManifestFacts, size: int, namespace: int) -> ManifestRow:
         subject=facts.subject,
         size=size,
         annotations=json.dumps(dict(facts.annotations), separators=(",", ":")),
+        role=facts.role,
+        carries=int(facts.carries),
         references=frozenset((item.digest, item.kind) for item in facts.references),
     )
 
@@ -125,7 +132,8 @@ def row_by(facts: ManifestFacts, size: int, namespace: int) -> ManifestRow:
 def judge_manifest(row: ManifestRow, wanted: ManifestRow) -> list[Flaw]:
     """What is recorded otherwise than it should be."""
     flaws = []
-    if _columns(row) != _columns(wanted):
+    is_described = not row.role or (row.role, row.carries) == (wanted.role, wanted.carries)
+    if _columns(row) != _columns(wanted) or not is_described:
         flaws.append(Flaw.MANIFEST_ROW_WRONG)
     if row.references != wanted.references:
         flaws.append(Flaw.REFERENCES_WRONG)

@@ -15,6 +15,7 @@ from angos_trio.oci.manifest import ManifestFacts, parse_manifest
 from angos_trio.oci.names import Reference, RepositoryName, Tag
 from angos_trio.policy.immutability import TagRule
 from angos_trio.registry.context import Registry
+from angos_trio.registry.platforms import platforms_of_image
 from angos_trio.registry.quota import require_manifest_fits
 from angos_trio.storage.metadata import leases, manifests, namespaces, tags
 from angos_trio.storage.metadata.manifests import PushedManifest
@@ -53,6 +54,7 @@ async def push_manifest(registry: Registry, caller: Caller, push: ManifestPush) 
         facts, digest = await trio.to_thread.run_sync(_examine, push)
     else:
         facts, digest = _examine(push)
+    platforms = facts.platforms or await platforms_of_image(registry.storage, push.name, facts)
     is_by_tag = isinstance(push.reference, Tag)
     wanted = tuple(dict.fromkeys(push.tags))
     if isinstance(push.reference, Tag):
@@ -65,6 +67,7 @@ async def push_manifest(registry: Registry, caller: Caller, push: ManifestPush) 
         pushed_at=now,
         pushed_by=caller.identity.owner,
         lease_until=registry.lease_until(),
+        platforms=platforms,
     )
     rule, quota = registry.tag_rules.rule_for(push.name), registry.quotas.quota_for(push.name)
 

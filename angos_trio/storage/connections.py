@@ -10,6 +10,7 @@ from typing import Final
 from angos_trio.errors import OperatorError
 from angos_trio.limits import WRITER_BUSY_MSECS
 from angos_trio.oci.codes import Code, OciError
+from angos_trio.oci.natural import natural_key
 from angos_trio.storage.files import is_disk_full
 
 _FULL: Final = frozenset({sqlite3.SQLITE_FULL})
@@ -57,13 +58,16 @@ def schema_version() -> int:
 
 
 def _open(path: Path, *, timeout_secs: float) -> sqlite3.Connection:
-    return sqlite3.connect(
+    rows = sqlite3.connect(
         path,
         timeout=timeout_secs,
         isolation_level=None,
         check_same_thread=False,
         cached_statements=_STATEMENTS,
     )
+    # A migration and the scrub ask for it; no schema does, so that any program can read the file.
+    rows.create_function("natural_key", 1, natural_key, deterministic=True)
+    return rows
 
 
 def migrate(rows: sqlite3.Connection, path: Path) -> None:

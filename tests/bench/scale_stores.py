@@ -13,6 +13,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from angos_trio.oci.natural import natural_key
 from tests.bench.sides import OURS, start
 
 DAY = 86_400
@@ -104,7 +105,8 @@ def _fill_manifests(rows: sqlite3.Connection, sizes: Sizes, now: int) -> None:
     )
     rows.executemany(
         "INSERT INTO manifests (namespace, digest, media_type, kind, artifact_type, subject, size, "
-        "annotations, pushed_at, pushed_by, lease_until) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "annotations, pushed_at, pushed_by, lease_until, role, total_size) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'image', 10500)",
         manifests(),
     )
 
@@ -134,14 +136,15 @@ def _fill_blobs(rows: sqlite3.Connection, sizes: Sizes, now: int) -> None:
 
 def _fill_tags(rows: sqlite3.Connection, sizes: Sizes, now: int) -> None:
     rows.executemany(
-        "INSERT INTO tags (namespace, name, digest, updated_at, updated_by) "
-        "VALUES (?, ?, ?, ?, 'basic::alice')",
+        "INSERT INTO tags (namespace, name, digest, updated_at, updated_by, sort_key) "
+        "VALUES (?, ?, ?, ?, 'basic::alice', ?)",
         (
             (
                 _namespace_of(number % sizes.manifests, sizes),
                 f"v{number:07d}",
                 numbered("manifest", number % sizes.manifests),
                 now,
+                natural_key(f"v{number:07d}"),
             )
             for number in range(sizes.tags)
         ),
@@ -227,15 +230,20 @@ def _put_image(rows: sqlite3.Connection, image: Image, now: int) -> None:
     rows.execute("INSERT INTO manifest_bodies VALUES (?, ?)", (digest, image.body))
     rows.execute(
         "INSERT INTO manifests (namespace, digest, media_type, kind, artifact_type, size, "
-        "annotations, pushed_at, pushed_by, lease_until) "
-        "VALUES (1, ?, ?, 'image', ?, ?, '{}', ?, '', 0)",
+        "annotations, pushed_at, pushed_by, lease_until, role) "
+        "VALUES (1, ?, ?, 'image', ?, ?, '{}', ?, '', 0, 'image')",
         (digest, MANIFEST_TYPE, CONFIG_TYPE, len(image.body), now),
     )
     rows.executemany(
         "INSERT INTO manifest_references VALUES (1, ?, ?, 'layer')",
         ((digest, digest_of(blob)) for blob in image.blobs),
     )
-    rows.execute("INSERT INTO tags VALUES (1, ?, ?, ?, '')", (f"v{image.number}", digest, now))
+    tag = f"v{image.number}"
+    rows.execute(
+        "INSERT INTO tags (namespace, name, digest, updated_at, updated_by, sort_key) "
+        "VALUES (1, ?, ?, ?, '', ?)",
+        (tag, digest, now, natural_key(tag)),
+    )
 
 
 def put_images_of_theirs(root: Path, images: Iterable[Image], deleted: set[int]) -> None:

@@ -184,8 +184,20 @@ def other_kind(store: Store, image: Image) -> None:
 
 
 def dangling_tag(store: Store, image: Image) -> None:
-    statement = "INSERT INTO tags VALUES (?, 'dangling', ?, 1, 'me')"
+    statement = "INSERT INTO tags VALUES (?, 'dangling', ?, 1, 'me', 'dangling')"
     store.sql(statement, store.number(image.name), make_blob().digest)
+
+
+def tag_out_of_order(store: Store, image: Image) -> None:
+    store.sql("UPDATE tags SET sort_key = 'zzz' WHERE digest = ?", image.top.digest)
+
+
+def other_role(store: Store, image: Image) -> None:
+    store.sql("UPDATE manifests SET role = 'chart' WHERE digest = ?", image.top.digest)
+
+
+def tag_count(store: Store, image: Image) -> None:
+    store.sql("UPDATE namespaces SET tag_count = 7 WHERE id = ?", store.number(image.name))
 
 
 def no_manifest_row(store: Store, image: Image) -> None:
@@ -264,7 +276,9 @@ def history_of_nobody(store: Store, image: Image) -> None:
 
 
 def tag_of_nobody(store: Store, image: Image) -> None:
-    store.sql("INSERT INTO tags VALUES (?, 'v1', ?, 1, 'me')", NOBODY, image.top.digest)
+    store.sql(
+        "INSERT INTO tags VALUES (?, 'latest', ?, 1, 'me', 'latest')", NOBODY, image.top.digest
+    )
 
 
 def reference_of_nothing(store: Store, image: Image) -> None:
@@ -322,6 +336,9 @@ KINDS = (
     Damage("reference too many", more_references, REFERENCES),
     Damage("reference of another kind", other_kind, REFERENCES),
     Damage("tag to nothing", dangling_tag, {"tag_to_nothing": 1}),
+    Damage("tag out of order", tag_out_of_order, {"tag_out_of_order": 1}),
+    Damage("another role", other_role, {"manifest_row_wrong": 1}),
+    Damage("wrong count of tags", tag_count, {"count_wrong": 1}),
     Damage(
         "manifest's row gone",
         no_manifest_row,

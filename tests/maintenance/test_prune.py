@@ -548,8 +548,9 @@ async def push_tags(registry: Registry, count: int) -> Digest:
 
     def step(transaction: Transaction) -> None:
         transaction.rows.executemany(
-            "INSERT INTO tags (namespace, name, digest, updated_at, updated_by) "
-            "SELECT namespace, ?, digest, ?, 'me' FROM tags WHERE name = 'first'",
+            "INSERT INTO tags (namespace, name, digest, updated_at, updated_by, sort_key) "
+            "SELECT namespace, ?1, digest, ?2, 'me', natural_key(?1) FROM tags "
+            "WHERE name = 'first'",
             [(f"v{number:06}", 1_000_000 + number) for number in range(count)],
         )
 

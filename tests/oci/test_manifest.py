@@ -25,6 +25,7 @@ from angos_trio.oci.media_types import (
     OCI_INDEX,
     OCI_MANIFEST,
 )
+from angos_trio.oci.roles import Carried, Role
 from tests.oci.documents import (
     ABSENT,
     CONFIG_TYPE,
@@ -90,6 +91,8 @@ def test_image_is_read() -> None:
             ManifestReference(Digest(digest_like("c")), "config", CONFIG_TYPE, 5, False),
             ManifestReference(Digest(SHA256), "layer", LAYER_TYPE, 5, False),
         ),
+        role=Role.IMAGE,
+        carries=Carried.NOTHING,
     )
 
 
@@ -103,6 +106,8 @@ def test_index_is_read() -> None:
         subject=Digest(SHA512),
         annotations={},
         references=(ManifestReference(Digest(SHA256), "manifest", OCI_MANIFEST, 5, False),),
+        role=Role.INDEX,
+        carries=Carried.NOTHING,
     )
 
 

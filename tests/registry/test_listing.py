@@ -122,8 +122,9 @@ async def fill(registry: Registry, count: int, prefix: str = "n") -> list[str]:
         for name in names:
             rows.execute("INSERT INTO namespaces (name, created_at) VALUES (?, 1)", (name,))
             rows.execute(
-                "INSERT INTO manifests SELECT id, ?, 'a/b', 'image', '', NULL, 1, '{}', 1, '', 0, "
-                "NULL, 0 FROM namespaces WHERE name = ?",
+                "INSERT INTO manifests (namespace, digest, media_type, kind, size, annotations, "
+                "pushed_at, pushed_by, lease_until) "
+                "SELECT id, ?, 'a/b', 'image', 1, '{}', 1, '', 0 FROM namespaces WHERE name = ?",
                 (digest, name),
             )
 

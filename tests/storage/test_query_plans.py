@@ -23,6 +23,7 @@ from angos_trio.storage.metadata import (
     namespaces,
     reclaims,
     retention,
+    summaries,
     switches,
     tags,
 )
@@ -73,6 +74,11 @@ VERBS: dict[str, Callable[[Rows], object]] = {
         manifests.list_referrers, namespace=1, subject=A, artifact_type="a/b", after=B, limit=101
     ),
     "manifests.delete": partial(manifests.delete, namespace=1, digest=A),
+    "summaries.undescribed": partial(summaries.undescribed, after=(1, A), limit=10),
+    "summaries.carried_by_referrers": partial(
+        summaries.carried_by_referrers, namespace=1, subject=A
+    ),
+    "summaries.settle": partial(summaries.settle, namespace=1, digest=A, subject=B),
     "tags.find": partial(tags.find, namespace=1, tag=Tag("v1")),
     "tags.list_names": partial(tags.list_names, namespace=1, after="a", limit=10),
     "tags.names_of": partial(tags.names_of, namespace=1, digest=A),
@@ -154,6 +160,12 @@ def test_verb_reads_its_rows_in_their_order(rows: sqlite3.Connection, name: str)
             "namespace=? AND subject=? AND artifact_type=? AND digest>?",
         ),
         ("manifests.find_by_tag", "PRIMARY KEY", "namespace=? AND name=?"),
+        ("summaries.undescribed", "manifests_undescribed", "(namespace,digest)>(?,?)"),
+        (
+            "summaries.carried_by_referrers",
+            "manifests_by_carried",
+            "namespace=? AND subject=? AND carries>?",
+        ),
         ("blobs.is_referenced", "manifest_references_by_digest", "namespace=? AND digest=?"),
         ("leases.due_blobs", "namespace_blobs_by_lease", "lease_until>? AND lease_until<?"),
         ("leases.due_manifests", "manifests_by_lease", "lease_until>? AND lease_until<?"),
@@ -201,12 +213,14 @@ def fill(rows: sqlite3.Connection, tag_count: int, namespace_count: int) -> None
     )
     rows.execute("INSERT INTO namespace_blobs SELECT id, ?, 0 FROM namespaces", (A,))
     rows.execute(
-        "INSERT INTO manifests SELECT id, ?, 'a/b', 'image', 'a/b', NULL, 1, '{}', 1, '', 0, "
-        "NULL, 0 FROM namespaces",
+        "INSERT INTO manifests (namespace, digest, media_type, kind, artifact_type, subject, size, "
+        "annotations, pushed_at, pushed_by, lease_until, role) "
+        "SELECT id, ?, 'a/b', 'image', 'a/b', NULL, 1, '{}', 1, '', 0, 'image' FROM namespaces",
         (digest,),
     )
     rows.executemany(
-        "INSERT INTO tags VALUES (1, ?, ?, 1, '')",
+        "INSERT INTO tags (namespace, name, digest, updated_at, updated_by, sort_key) "
+        "VALUES (1, ?1, ?2, 1, '', natural_key(?1))",
         ((f"t{number:07d}", digest) for number in range(tag_count)),
     )
     rows.executemany(
@@ -214,7 +228,9 @@ def fill(rows: sqlite3.Connection, tag_count: int, namespace_count: int) -> None
         ((f"sha256:{number:064x}",) for number in range(tag_count)),
     )
     rows.executemany(
-        "INSERT INTO manifests VALUES (1, ?, 'a/b', 'image', ?, ?, 1, '{}', 1, '', 0, NULL, 0)",
+        "INSERT INTO manifests (namespace, digest, media_type, kind, artifact_type, subject, size, "
+        "annotations, pushed_at, pushed_by, lease_until, role) "
+        "VALUES (1, ?, 'a/b', 'image', ?, ?, 1, '{}', 1, '', 0, 'image')",
         (
             (f"sha256:{number:064x}", "rare/x" if number % 1000 == 0 else "often/x", A)
             for number in range(tag_count)

@@ -82,6 +82,7 @@ CHECKS: Final = (
     Check(Flaw.NAMESPACE_UNKNOWN, *_MANIFESTS, f"NOT {_NAMED}"),
     Check(Flaw.NAMESPACE_UNKNOWN, *_HOLDS, f"NOT {_NAMED}"),
     Check(Flaw.NAMESPACE_UNKNOWN, "tag_history", ("id",), f"NOT {_NAMED}"),
+    Check(Flaw.TAG_OUT_OF_ORDER, *_TAGS, "sort_key <> natural_key(name)"),
     Check(Flaw.TAG_TO_NOTHING, *_TAGS, f"{_NAMED} AND NOT {_HELD.format(column='digest')}"),
     Check(
         Flaw.REFERENCE_OF_NOTHING,
@@ -108,6 +109,7 @@ CHECKS: Final = (
         "namespaces",
         ("id",),
         "manifest_count <> (SELECT count(*) FROM manifests m WHERE m.namespace = t.id) "
+        "OR tag_count <> (SELECT count(*) FROM tags g WHERE g.namespace = t.id) "
         f"OR (held_bytes <> {_WEIGHT} AND NOT EXISTS (SELECT 1 FROM namespace_blobs h "
         "WHERE h.namespace = t.id AND NOT EXISTS "
         "(SELECT 1 FROM blobs b WHERE b.digest = h.digest)))",
@@ -156,11 +158,20 @@ def remove_tags_of(rows: Rows, namespace: int, digest: str) -> None:
     rows.execute("DELETE FROM tags WHERE namespace = ? AND digest = ?", (namespace, digest))
 
 
+def sort_again(rows: Rows, namespace: int, tag: str) -> None:
+    """Give a tag its place among the others."""
+    rows.execute(
+        "UPDATE tags SET sort_key = natural_key(name) WHERE namespace = ? AND name = ?",
+        (namespace, tag),
+    )
+
+
 def count_again(rows: Rows, namespace: int) -> None:
-    """Make the count of a namespace's manifests, and of the bytes that it holds, what they are."""
+    """Make the counts of a namespace's manifests and tags, and of its bytes, what they are."""
     rows.execute(
         "UPDATE namespaces AS t SET manifest_count = "
-        f"(SELECT count(*) FROM manifests m WHERE m.namespace = t.id), held_bytes = {_WEIGHT} "
+        "(SELECT count(*) FROM manifests m WHERE m.namespace = t.id), tag_count = "
+        f"(SELECT count(*) FROM tags g WHERE g.namespace = t.id), held_bytes = {_WEIGHT} "
         "WHERE id = ?",
         (namespace,),
     )
@@ -199,8 +210,8 @@ def bodies(rows: Rows, after: str, limit: int) -> Iterator[tuple[str, bytes]]:
 def manifest_rows(rows: Rows, digest: str) -> list[ManifestRow]:
     """What is recorded of a manifest, for each namespace that holds it."""
     found = rows.execute(
-        "SELECT namespace, media_type, kind, artifact_type, subject, size, annotations "
-        "FROM manifests WHERE digest = ? ORDER BY namespace",
+        "SELECT namespace, media_type, kind, artifact_type, subject, size, annotations, role, "
+        "carries FROM manifests WHERE digest = ? ORDER BY namespace",
         (digest,),
     ).fetchall()
     return [ManifestRow(*(*row, _references(rows, row[0], digest))) for row in found]
@@ -215,10 +226,10 @@ def _references(rows: Rows, namespace: int, digest: str) -> frozenset[tuple[str,
 
 
 def repair_columns(rows: Rows, digest: str, wanted: ManifestRow) -> None:
-    """Record what the body says."""
+    """Record what the body says; who describes manifests is to look at it again."""
     rows.execute(
         "UPDATE manifests SET media_type = ?, kind = ?, artifact_type = ?, subject = ?, size = ?, "
-        "annotations = ? WHERE namespace = ? AND digest = ?",
+        "annotations = ?, role = '' WHERE namespace = ? AND digest = ?",
         (
             wanted.media_type,
             wanted.kind,

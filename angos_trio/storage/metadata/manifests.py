@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from angos_trio.limits import REFERRERS_PAGE_BYTES
 from angos_trio.oci.digest import Digest
-from angos_trio.oci.manifest import ManifestFacts
+from angos_trio.oci.manifest import SIZE_MAX, ManifestFacts
 from angos_trio.oci.names import RepositoryName, Tag
 from angos_trio.oci.referrers import Referrer
+from angos_trio.storage.metadata import summaries
 from angos_trio.storage.transactions import Rows
 
 
@@ -37,6 +38,7 @@ class PushedManifest:
     pushed_at: int
     pushed_by: str
     lease_until: int
+    platforms: tuple[str, ...] = ()
 
 
 def put(rows: Rows, namespace: int, pushed: PushedManifest) -> bool:
@@ -53,12 +55,14 @@ def put(rows: Rows, namespace: int, pushed: PushedManifest) -> bool:
     )
     if healed.rowcount > 0:  # for every namespace that held it when its body was lost or spoilt
         rows.execute(
-            "UPDATE manifests SET size = ? WHERE digest = ?", (len(pushed.body), pushed.digest)
+            "UPDATE manifests SET size = ?, role = '' WHERE digest = ?",
+            (len(pushed.body), pushed.digest),
         )
     cursor = rows.execute(
         "INSERT INTO manifests (namespace, digest, media_type, kind, artifact_type, subject, "
-        "size, annotations, pushed_at, pushed_by, lease_until) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (namespace, digest) DO NOTHING",
+        "size, annotations, pushed_at, pushed_by, lease_until, role, carries, platforms, "
+        "total_size) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+        "ON CONFLICT (namespace, digest) DO NOTHING",
         (
             namespace,
             pushed.digest,
@@ -71,6 +75,10 @@ def put(rows: Rows, namespace: int, pushed: PushedManifest) -> bool:
             pushed.pushed_at,
             pushed.pushed_by,
             pushed.lease_until,
+            facts.role,
+            int(facts.carries),
+            " ".join(pushed.platforms),
+            min(len(pushed.body) + facts.named_bytes, SIZE_MAX),
         ),
     )
     if cursor.rowcount == 0:
@@ -80,18 +88,22 @@ def put(rows: Rows, namespace: int, pushed: PushedManifest) -> bool:
         "INSERT INTO manifest_references (namespace, manifest, digest, kind) VALUES (?, ?, ?, ?)",
         [(namespace, pushed.digest, item.digest, item.kind) for item in facts.references],
     )
+    summaries.settle(rows, namespace, pushed.digest)
     return True
 
 
 def _push_again(rows: Rows, namespace: int, pushed: PushedManifest) -> None:
-    """The same bytes may come with another Content-Type; the last one is served."""
+    """The same bytes may come with another Content-Type; the last one is served. Its config may
+    have come since."""
     rows.execute(
         "UPDATE manifests SET media_type = ?, lease_until = max(lease_until, ?), is_orphan = 0, "
+        "platforms = coalesce(nullif(?, ''), platforms), "
         "untagged_at = CASE WHEN untagged_at IS NULL THEN NULL ELSE ? END "
         "WHERE namespace = ? AND digest = ?",
         (
             pushed.facts.media_type,
             pushed.lease_until,
+            " ".join(pushed.platforms),
             pushed.pushed_at,
             namespace,
             pushed.digest,
@@ -129,6 +141,7 @@ def read_body(rows: Rows, digest: Digest) -> bytes | None:
 
 def delete(rows: Rows, namespace: int, digest: Digest) -> bool:
     """Remove a manifest and its references; its tags must be gone. False when it was not there."""
+    found = find_subject(rows, namespace, digest)
     rows.execute(
         "DELETE FROM manifest_references WHERE namespace = ? AND manifest = ?", (namespace, digest)
     )
@@ -142,6 +155,7 @@ def delete(rows: Rows, namespace: int, digest: Digest) -> bool:
         "AND NOT EXISTS (SELECT 1 FROM manifests WHERE digest = ?)",
         (digest, digest),
     )
+    summaries.settle(rows, namespace, digest, None if found is None else found[0])
     return True
 
 

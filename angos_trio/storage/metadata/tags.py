@@ -5,6 +5,7 @@ from __future__ import annotations
 from angos_trio.limits import TAG_HISTORY_ENTRIES_MAX
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import Tag
+from angos_trio.oci.natural import natural_key
 from angos_trio.storage.transactions import Rows
 
 
@@ -20,10 +21,11 @@ def point(rows: Rows, namespace: int, tag: Tag, digest: Digest, *, now: int, by:
     """Create or move the tag; a move enters its history, a push of the same digest does not."""
     is_same = find(rows, namespace, tag) == digest
     rows.execute(
-        "INSERT INTO tags (namespace, name, digest, updated_at, updated_by) VALUES (?, ?, ?, ?, ?) "
+        "INSERT INTO tags (namespace, name, digest, updated_at, updated_by, sort_key) "
+        "VALUES (?, ?, ?, ?, ?, ?) "
         "ON CONFLICT (namespace, name) DO UPDATE SET digest = excluded.digest, "
         "updated_at = excluded.updated_at, updated_by = excluded.updated_by",
-        (namespace, tag, digest, now, by),
+        (namespace, tag, digest, now, by, natural_key(tag)),
     )
     if not is_same:
         _enter_history(rows, namespace, tag, digest, now=now, by=by)
