@@ -302,6 +302,19 @@ DESCRIBED_AT_ONCE: Final = 32
 DESCRIBE_SECS: Final = 60.0
 """between two looks for more."""
 
+# Lists that people read (`browse`, `api`)
+RELATED_MAX: Final = 100
+"""Tags, indexes or referrers that are told of one manifest."""
+SAME_DIGEST_MAX: Final = 10
+"""Other tags that are told of one tag's manifest."""
+REVISIONS_AT_ONCE: Final = 200
+"""Manifests, or"""
+TAGS_AT_ONCE: Final = 500
+"""tags, that are read at once for a list that is told whole."""
+FILTER_CHARACTERS_MAX: Final = 255
+LIST_PIECE_BYTES: Final = 64 * 1024
+"""Of a list that is told whole, sent at once."""
+
 # Backup (`maintenance`, `storage`, `api`)
 BACKUP_THREADS: Final = 4
 """That link, copy, or read files,"""

@@ -22,7 +22,7 @@ class Blobs:
         digest = Digest(call.values["digest"])
         held = await pull.promise_blob(self._registry, call.name, digest)
         headers = _headers(digest)
-        if is_not_modified(call.header("If-None-Match"), digest):
+        if is_not_modified(call.header("If-None-Match"), entity_tag(digest)):
             return Reply(304, headers)
         return Reply(200, {**headers, "Content-Length": str(held.size)})
 
@@ -30,7 +30,7 @@ class Blobs:
         """GET: the bytes or one range of them."""
         digest = Digest(call.values["digest"])
         headers = _headers(digest)
-        if is_not_modified(call.header("If-None-Match"), digest):
+        if is_not_modified(call.header("If-None-Match"), entity_tag(digest)):
             await pull.find_blob(self._registry, call.name, digest)
             return Reply(304, headers)
         opened = await pull.open_blob(self._registry, call.name, digest)

@@ -33,7 +33,7 @@ class Manifests:
             "Docker-Content-Digest": found.digest,
             "ETag": entity_tag(found.digest),
         }
-        if is_not_modified(call.header("If-None-Match"), found.digest):
+        if is_not_modified(call.header("If-None-Match"), entity_tag(found.digest)):
             return Reply(304, headers)
         headers["Content-Type"] = found.media_type
         if call.request.method == "HEAD":

@@ -7,6 +7,7 @@ from functools import partial
 
 from angos_trio.api.backups import Backups, Hold
 from angos_trio.api.blobs import Blobs
+from angos_trio.api.browsing import Browsing
 from angos_trio.api.context import Runtime
 from angos_trio.api.keys import Keys
 from angos_trio.api.listings import Listings
@@ -68,6 +69,7 @@ def build_routes(runtime: Runtime) -> RouteTable:
                 "/v2/{name}/referrers/{digest}",
                 {"GET": Operation(Action.GET_REFERRERS, listings.referrers)},
             ),
+            *_lists(runtime),
             *_housekeeping(runtime),
             Route(
                 "/token",
@@ -135,6 +137,22 @@ def build_health_routes(runtime: Runtime, *, has_metrics: bool) -> RouteTable:
         metrics = Operation(Action.METRICS, status.metrics, Admission.PUBLIC)
         routes.append(Route("/metrics", {"GET": metrics}))
     return RouteTable(routes)
+
+
+def _lists(runtime: Runtime) -> list[Route]:
+    """What is there, for people and programs that look around."""
+    browsing = Browsing(runtime)
+
+    def reading(template: str, action: Action, handler: Handler) -> Route:
+        return Route(f"/v2/_ext/{template}", {"GET": Operation(action, handler)})
+
+    return [
+        reading("_repositories", Action.LIST_REPOSITORIES, browsing.repositories),
+        reading("{name}/_namespaces", Action.LIST_NAMESPACES, browsing.namespaces),
+        reading("{name}/_revisions", Action.LIST_REVISIONS, browsing.revisions),
+        reading("{name}/_uploads", Action.LIST_UPLOADS, browsing.uploads),
+        reading("{name}/_tags", Action.LIST_TAGS, browsing.tags),
+    ]
 
 
 def _housekeeping(runtime: Runtime) -> list[Route]:

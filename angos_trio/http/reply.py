@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +12,7 @@ import msgspec
 import trio
 
 from angos_trio.identity import FILE_EXTENSION
-from angos_trio.limits import FILE_READ_BYTES
+from angos_trio.limits import FILE_READ_BYTES, LIST_PIECE_BYTES
 from angos_trio.oci.codes import OciError
 
 
@@ -94,11 +95,48 @@ class LinesReply(Reply):
         await send({"type": "http.response.start", "status": self.status, "headers": fields})
 
         async def say(document: object) -> None:
-            line = msgspec.json.encode(document, enc_hook=_plain_text) + b"\n"
+            line = _encode(document) + b"\n"
             await send({"type": "http.response.body", "body": line, "more_body": True})
 
         await self.talk(say)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _no_entries() -> AsyncGenerator[object, None]:
+    return
+    yield
+
+
+@dataclass(slots=True)
+class ListReply(Reply):
+    """A JSON object of which the last value is a list that is sent as it is read: `first` are the
+    keys before it."""
+
+    key: str = ""
+    entries: AsyncGenerator[object, None] = field(default_factory=_no_entries)
+    first: Mapping[str, object] = field(default_factory=dict)
+
+    async def send(self, scope: Mapping[str, Any], send: Any) -> None:
+        """Send it as ASGI messages; whatever ends it early ends the connection too."""
+        headers = {"Content-Type": "application/json", **self.headers}
+        fields = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+        await send({"type": "http.response.start", "status": self.status, "headers": fields})
+        if scope["method"] != "HEAD":
+            async with aclosing(self.entries), aclosing(self._pieces()) as pieces:
+                async for piece in pieces:
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _pieces(self) -> AsyncGenerator[bytes, None]:
+        piece = bytearray(_encode({**self.first, self.key: []})[:-2])
+        separator = b""
+        async for entry in self.entries:
+            piece += separator + _encode(entry)
+            separator = b","
+            if len(piece) >= LIST_PIECE_BYTES:
+                yield bytes(piece)
+                piece.clear()
+        yield bytes(piece) + b"]}"
 
 
 async def _send_file(part: FilePart, scope: Mapping[str, Any], send: Any) -> None:
@@ -127,8 +165,12 @@ async def _send_file(part: FilePart, scope: Mapping[str, Any], send: Any) -> Non
 
 def json_reply(status: int, document: object, headers: Mapping[str, str] | None = None) -> Reply:
     """A JSON answer."""
-    content = msgspec.json.encode(document, enc_hook=_plain_text)
+    content = _encode(document)
     return Reply(status, {"Content-Type": "application/json", **(headers or {})}, content)
+
+
+def _encode(document: object) -> bytes:
+    return msgspec.json.encode(document, enc_hook=_plain_text)
 
 
 def _plain_text(value: object) -> str:

@@ -67,14 +67,14 @@ class RouteTable:
                 if not isinstance(getattr(operation, "action", None), Action):
                     raise TypeError(f"{method} {route.template} declares no action")
         self._fixed = {route.template: route for route in routes if "{" not in route.template}
-        named = [route for route in routes if NAME in route.template]
+        named = [_Named.of(route) for route in routes if NAME in route.template]
         self._filled = [
             (route.template.strip("/").split("/"), route)
             for route in routes
             if "{" in route.template and NAME not in route.template
         ]
         # The shorter tail begins further to the right; of two equal ones the more literal is meant.
-        self._named = sorted(((_tail(route), route) for route in named), key=_precedence)
+        self._named = sorted(named, key=_Named.precedence)
 
     def find(self, raw_path: bytes) -> Match | None:
         """The route of a request's raw path, None when there is none.
@@ -92,31 +92,43 @@ class RouteTable:
             values = _fill(parts, segments)
             if values is not None:
                 return Match(route, values)
-        for tail, route in self._named:
-            values = _match(segments[1:], tail)
+        for named in self._named:
+            values = named.match(segments)
             if values is not None:
-                return Match(route, values)
+                return Match(named.route, values)
         return None
 
 
-def _tail(route: Route) -> tuple[str, ...]:
-    return tuple(route.template.partition(f"/v2/{NAME}/")[2].split("/"))
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """A route with a name: what stands before the name, and what after it."""
 
+    head: tuple[str, ...]
+    tail: tuple[str, ...]
+    route: Route
 
-def _precedence(item: tuple[tuple[str, ...], Route]) -> tuple[int, int]:
-    tail = item[0]
-    return len([part for part in tail if part]), sum(part.startswith("{") for part in tail)
+    @classmethod
+    def of(cls, route: Route) -> _Named:
+        head, _, tail = route.template.partition(f"/{NAME}/")
+        return cls(tuple(head.split("/")[1:]), tuple(tail.split("/")), route)
 
+    def precedence(self) -> tuple[int, int]:
+        parts = self.tail
+        return len([part for part in parts if part]), sum(part.startswith("{") for part in parts)
 
-def _match(segments: list[str], tail: tuple[str, ...]) -> Mapping[str, str] | None:
-    """Values of a template whose tail ends the path; an empty last segment may be left out."""
-    if tail[-1] == "" and segments and segments[-1] != "":
-        tail = tail[:-1]
-    if len(segments) <= len(tail):
-        return None
-    head, end = segments[: -len(tail)], segments[-len(tail) :]
-    values = _fill(tail, end)
-    return None if values is None else {"name": "/".join(head), **values}
+    def match(self, segments: list[str]) -> Mapping[str, str] | None:
+        """Values of the template where head and tail are those of the path; an empty last segment
+        may be left out."""
+        if tuple(segments[: len(self.head)]) != self.head:
+            return None
+        rest, tail = segments[len(self.head) :], self.tail
+        if tail[-1] == "" and rest and rest[-1] != "":
+            tail = tail[:-1]
+        if len(rest) <= len(tail):
+            return None
+        name, end = rest[: -len(tail)], rest[-len(tail) :]
+        values = _fill(tail, end)
+        return None if values is None else {"name": "/".join(name), **values}
 
 
 def _fill(parts: Sequence[str], segments: list[str]) -> Mapping[str, str] | None:

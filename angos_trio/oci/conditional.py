@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from angos_trio.oci.digest import Digest
 
 
@@ -10,13 +12,18 @@ def entity_tag(digest: Digest) -> str:
     return f'"{digest}"'
 
 
-def is_not_modified(if_none_match: str | None, digest: Digest) -> bool:
-    """Whether `If-None-Match` names this content; the weak comparison of RFC 9110 8.8.3.2."""
+def weak_tag(text: str) -> str:
+    """A weak entity tag, of what is the same in substance as long as this is."""
+    return f'W/"{hashlib.sha256(text.encode()).hexdigest()[:32]}"'
+
+
+def is_not_modified(if_none_match: str | None, tag: str) -> bool:
+    """Whether `If-None-Match` names this entity tag; the weak comparison of RFC 9110 8.8.3.2."""
     if if_none_match is None:
         return False
     if if_none_match.strip() == "*":
         return True
-    own = entity_tag(digest)
+    own = tag.removeprefix("W/")
     return any(part.strip().removeprefix("W/") == own for part in if_none_match.split(","))
 
 

@@ -116,6 +116,20 @@ class Sessions:
         find = partial(uploads.namespaces, active_after=active_after)
         return frozenset(await self._shared.run(find))
 
+    async def counts(self) -> dict[str, int]:
+        """How many sessions each namespace has open that has one."""
+        return await self._shared.run(uploads.counts)
+
+    async def of_namespace(
+        self, namespace: RepositoryName, after: str, limit: int
+    ) -> list[tuple[UploadSession, float]]:
+        """Sessions of a namespace in the order of their ids, strictly after a text, and for how
+        many seconds nothing came to each."""
+        find = partial(uploads.of_namespace, namespace=namespace, after=after, limit=limit)
+        now = self._now()
+        found = await self._shared.run(find)
+        return [(each.session, max(0.0, now - each.active_at)) for each in found]
+
     async def count_of(self, limit_key: str) -> int:
         """How many sessions one caller has open."""
         return await self._shared.run(partial(uploads.count_of, limit_key=limit_key))

@@ -61,6 +61,10 @@ POLICIES: Mapping[str, Mapping[str, Any]] = {
 }  # fmt: skip
 
 
+TIMEOUT_SECS = 60.0
+"""Wrong passwords wait for each other."""
+
+
 def may(policy: str, caller: str, action: str, *, is_of_team: bool) -> bool:
     """The model: what each policy means for each caller."""
     if caller in ("anonymous", "wrong"):
@@ -111,7 +115,7 @@ def credentials(caller: str, number: int) -> tuple[str, str] | None:
 def test_matrix(served: tuple[str, ServedRegistry]) -> None:
     policy, registry = served
     wrong = []
-    with httpx.Client(base_url=registry.url, trust_env=False) as client:
+    with httpx.Client(base_url=registry.url, trust_env=False, timeout=TIMEOUT_SECS) as client:
         for caller in CALLERS:
             for number, (method, template, operation) in enumerate(operations()):
                 path = template.format(**VALUES)

@@ -60,6 +60,16 @@ def of(rows: Rows, namespace: str, references: Iterable[str]) -> dict[str, Pulls
     return found
 
 
+def mark_of(rows: Rows, namespace: str) -> tuple[int, int]:
+    """Two numbers that change with each pull of a namespace."""
+    row = rows.execute(
+        "SELECT coalesce(sum(pull_count), 0), coalesce(max(last_pulled_at), 0) FROM pulls "
+        "WHERE namespace = ?",
+        (namespace,),
+    ).fetchone()
+    return int(row[0]), int(row[1])
+
+
 def began_at(rows: Rows) -> int | None:
     """Since when no pull was missed, in epoch seconds; None while pulls are not noted."""
     row = rows.execute("SELECT began_at FROM tracking").fetchone()

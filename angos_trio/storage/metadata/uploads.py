@@ -25,6 +25,14 @@ class KnownSession:
     holder: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Ongoing:
+    """A session, and when something came to it last, by the monotonic clock."""
+
+    session: UploadSession
+    active_at: float
+
+
 def add(rows: Rows, session: UploadSession, now: float, open_max: int | None) -> bool:
     """Make a session known; False when its caller has `open_max` open already."""
     cursor = rows.execute(
@@ -74,6 +82,22 @@ def count_of(rows: Rows, limit_key: str) -> int:
     """How many one caller has."""
     row = rows.execute("SELECT count(*) FROM uploads WHERE limit_key = ?", (limit_key,)).fetchone()
     return int(row[0])
+
+
+def counts(rows: Rows) -> dict[str, int]:
+    """How many there are in each namespace that has one."""
+    found = rows.execute("SELECT namespace, count(*) FROM uploads GROUP BY namespace")
+    return dict(found.fetchall())
+
+
+def of_namespace(rows: Rows, namespace: str, after: str, limit: int) -> list[Ongoing]:
+    """Sessions of a namespace in the order of their ids, strictly after a text."""
+    found = rows.execute(
+        f"SELECT {_COLUMNS}, active_at FROM uploads WHERE namespace = ? AND id > ? "
+        "ORDER BY id LIMIT ?",
+        (namespace, after, limit),
+    )
+    return [Ongoing(_session(row), row[6]) for row in found]
 
 
 def namespaces(rows: Rows, active_after: float) -> list[str]:

@@ -1,0 +1,168 @@
+"""Repositories and their namespaces, as far as the caller sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+
+import trio
+
+from angos_trio.identity import Caller
+from angos_trio.limits import CATALOG_ROWS_AT_ONCE, WEBHOOK_QUESTIONS_SECS_MAX
+from angos_trio.oci.codes import Code, OciError
+from angos_trio.oci.names import longest_prefix
+from angos_trio.policy.immutability import TagRule
+from angos_trio.registry.context import Registry
+from angos_trio.storage.metadata import listings
+from angos_trio.storage.metadata.listings import NamespaceRow
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """A configured repository, or the first segment of names that are in none: sums over what the
+    caller sees of it. Sizes in bytes, times in epoch seconds."""
+
+    name: str
+    is_configured: bool
+    rule: TagRule
+    namespaces: int = 0
+    manifests: int = 0
+    tags: int = 0
+    uploads: int = 0
+    held_bytes: int = 0
+    last_pushed_at: int | None = None
+
+    def plus(self, namespace: Namespace) -> Repository:
+        """With one namespace more."""
+        row = namespace.row
+        return replace(
+            self,
+            namespaces=self.namespaces + 1,
+            manifests=self.manifests + row.manifest_count,
+            tags=self.tags + row.tag_count,
+            uploads=self.uploads + namespace.uploads,
+            held_bytes=self.held_bytes + row.held_bytes,
+            last_pushed_at=_later(self.last_pushed_at, row.last_pushed_at),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Namespace:
+    """A namespace that holds a manifest or takes an upload."""
+
+    row: NamespaceRow
+    uploads: int = 0
+
+
+def _later(one: int | None, other: int | None) -> int | None:
+    times = [time for time in (one, other) if time is not None]
+    return max(times, default=None)
+
+
+def owner_of(registry: Registry, namespace: str) -> str:
+    """The repository of a namespace: the longest configured one, or its first segment."""
+    found = longest_prefix(namespace, registry.tag_rules.by_repository)
+    return found or namespace.partition("/")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Some namespaces in byte order; `next_after` is where the next batch begins."""
+
+    namespaces: list[Namespace]
+    next_after: str | None
+
+
+async def list_repositories(registry: Registry, caller: Caller) -> list[Repository]:
+    """Those that are configured, and one for each first segment of other names, in byte order.
+
+    One is there for who sees something in it; a configured one too for whom its own name is to see.
+    """
+    found = {name: _repository(registry, name) for name in registry.tag_rules.by_repository}
+    after: str | None = ""
+    while after is not None:
+        batch = await _visible(registry, caller, None, after)
+        for namespace in batch.namespaces:
+            name = owner_of(registry, namespace.row.name)
+            found[name] = found.get(name, _repository(registry, name)).plus(namespace)
+        after = batch.next_after
+    await caller.learn(list(found), trio.current_time() + WEBHOOK_QUESTIONS_SECS_MAX)
+    return [
+        repository
+        for name, repository in sorted(found.items())
+        if repository.namespaces or caller.sees(name)
+    ]
+
+
+async def find_repository(registry: Registry, caller: Caller, name: str) -> Repository:
+    """One of them. Raises NAME_UNKNOWN (404) for one that `list_repositories` does not have."""
+    found = _repository(registry, name)
+    after: str | None = ""
+    while after is not None:
+        batch = await list_namespaces(registry, caller, name, after)
+        for namespace in batch.namespaces:
+            found = found.plus(namespace)
+        after = batch.next_after
+    if not found.namespaces and not (found.is_configured and caller.sees(name)):
+        raise OciError(Code.NAME_UNKNOWN, detail=name)
+    return found
+
+
+def _repository(registry: Registry, name: str) -> Repository:
+    rules = registry.tag_rules
+    rule = rules.by_repository.get(name, rules.default)
+    return Repository(name, name in rules.by_repository, rule)
+
+
+async def list_namespaces(
+    registry: Registry, caller: Caller, repository: str, after: str = ""
+) -> Batch:
+    """Some namespaces of a repository in byte order, strictly after a full name."""
+    batch = await _visible(registry, caller, repository, after)
+    mine = [each for each in batch.namespaces if owner_of(registry, each.row.name) == repository]
+    return Batch(mine, batch.next_after)
+
+
+async def _visible(registry: Registry, caller: Caller, below: str | None, after: str) -> Batch:
+    """What the caller sees of so many namespaces."""
+    counts = await registry.storage.sessions.counts()
+    limit = CATALOG_ROWS_AT_ONCE
+    page = await registry.storage.read(
+        partial(listings.namespaces_after, after=after, limit=limit)
+        if below is None
+        else partial(listings.namespaces_below, prefix=below, after=after, limit=limit)
+    )
+    end = None if len(page) < limit else page[-1].name
+    rows = [
+        row
+        for row in _merged(page, counts, after, end)
+        if below is None or _is_below(row.name, below)
+    ]
+    deadline = trio.current_time() + WEBHOOK_QUESTIONS_SECS_MAX
+    await caller.learn([row.name for row in rows], deadline)
+    await trio.lowlevel.checkpoint()
+    seen = [Namespace(row, counts.get(row.name, 0)) for row in rows if caller.sees(row.name)]
+    return Batch(seen, end)
+
+
+def _is_below(name: str, repository: str) -> bool:
+    return name == repository or name.startswith(f"{repository}/")
+
+
+def _merged(
+    page: list[NamespaceRow], counts: Mapping[str, int], after: str, end: str | None
+) -> list[NamespaceRow]:
+    """A page of namespaces with content, and those that only take uploads, in byte order."""
+    known = {row.name for row in page}
+    others = [
+        NamespaceRow(0, name)
+        for name in counts
+        if name > after and (end is None or name <= end) and name not in known
+    ]
+    return sorted([*page, *others], key=lambda row: row.name)
+
+
+def relative_name(namespace: str, repository: str) -> str:
+    """A namespace's name within its repository; empty for the repository itself."""
+    return namespace.removeprefix(repository).removeprefix("/")

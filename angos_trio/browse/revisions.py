@@ -1,0 +1,66 @@
+"""The manifests of a namespace, with what refers to each and when it was pulled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+from angos_trio.browse.pulled import Pulled, pulled_of
+from angos_trio.limits import RELATED_MAX
+from angos_trio.oci.codes import Code, OciError
+from angos_trio.oci.names import RepositoryName
+from angos_trio.registry.context import Registry
+from angos_trio.storage.metadata import listings
+from angos_trio.storage.metadata.listings import NamespaceRow, RevisionRow
+from angos_trio.storage.transactions import Rows
+
+
+@dataclass(frozen=True, slots=True)
+class Related:
+    """What stands around a manifest, at most so many of each: its tags in byte order, the indexes
+    that list it, the oldest first, and its referrers in digest order."""
+
+    tags: list[str]
+    parents: list[str]
+    referrers: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """A manifest as a list shows it."""
+
+    row: RevisionRow
+    related: Related
+    pulled: Pulled
+
+
+async def require_namespace(registry: Registry, name: RepositoryName) -> NamespaceRow:
+    """A namespace that something was put into. Raises NAME_UNKNOWN (404)."""
+    found = await registry.storage.read_point(partial(listings.find_namespace, name=name))
+    if found is None:
+        raise OciError(Code.NAME_UNKNOWN, detail=name)
+    return found
+
+
+async def list_revisions(
+    registry: Registry, namespace: NamespaceRow, after: str, limit: int
+) -> list[Revision]:
+    """Manifests in digest order, strictly after a text."""
+
+    def query(rows: Rows) -> list[tuple[RevisionRow, Related]]:
+        found = listings.revisions_after(rows, namespace.number, after, limit)
+        return [(row, related_of(rows, namespace.number, row.digest)) for row in found]
+
+    found = await registry.storage.read(query)
+    digests = [row.digest for row, _ in found]
+    pulled = await pulled_of(registry, namespace.name, digests)
+    return [Revision(row, related, pulled.of(row.digest)) for row, related in found]
+
+
+def related_of(rows: Rows, namespace: int, digest: str) -> Related:
+    """What stands around a manifest."""
+    return Related(
+        tags=listings.tags_of(rows, namespace, digest, RELATED_MAX),
+        parents=listings.indexes_above(rows, namespace, digest, RELATED_MAX),
+        referrers=listings.referrers_of(rows, namespace, digest, RELATED_MAX),
+    )

@@ -1,0 +1,109 @@
+"""The tags of a namespace in an order that people choose."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from angos_trio.browse.pulled import Pulled, pulled_of
+from angos_trio.limits import SAME_DIGEST_MAX
+from angos_trio.oci.codes import Code, OciError
+from angos_trio.oci.names import RepositoryName, Tag
+from angos_trio.oci.natural import natural_key
+from angos_trio.registry.context import Registry
+from angos_trio.storage.metadata import listings
+from angos_trio.storage.metadata.listings import NamespaceRow, TagOrder, TagRow
+from angos_trio.storage.transactions import Rows
+
+SORTS = tuple(listings.ORDERS)
+"""What tags can be sorted by."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListedTag:
+    """A tag as a list shows it: `same_digest` are the first other tags of its manifest,
+    `is_immutable` whether it may neither be moved nor deleted."""
+
+    row: TagRow
+    same_digest: list[str]
+    pulled: Pulled
+    is_immutable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TagPage:
+    """A page; `next_after` is where the next one begins."""
+
+    tags: list[ListedTag]
+    next_after: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class WantedTags:
+    """Which tags, in which order: `after` is the cursor that a page before gave, or a tag."""
+
+    size: int
+    after: str = ""
+    contains: str = ""
+    sort: str = "name"
+    is_descending: bool = False
+
+
+def order_of(wanted: WantedTags) -> TagOrder:
+    """The order, and where in it the page begins.
+
+    Raises PAGINATION_NUMBER_INVALID (400) for a cursor of another one.
+    """
+    return TagOrder(
+        wanted.sort,
+        wanted.is_descending,
+        _place(wanted) if wanted.after else None,
+        wanted.contains.lower(),
+    )
+
+
+async def list_tag_rows(registry: Registry, namespace: NamespaceRow, wanted: WantedTags) -> TagPage:
+    """A page of tags that point to what is held. Raises as `order_of` does."""
+    order = order_of(wanted)
+
+    def query(rows: Rows) -> list[tuple[TagRow, list[str]]]:
+        found = listings.tags_in_order(rows, namespace.number, order, wanted.size + 1)
+        return [(row, _others(rows, namespace.number, row)) for row in found]
+
+    found = await registry.storage.read(query)
+    has_more = 0 < wanted.size < len(found)
+    page = found[: wanted.size]
+    tags = await _listed(registry, RepositoryName(namespace.name), page)
+    return TagPage(tags, _cursor(page[-1][0], wanted.sort) if has_more else None)
+
+
+def _others(rows: Rows, namespace: int, row: TagRow) -> list[str]:
+    names = listings.tags_of(rows, namespace, row.revision.digest, SAME_DIGEST_MAX + 1)
+    return [name for name in names if name != row.name][:SAME_DIGEST_MAX]
+
+
+async def _listed(
+    registry: Registry, name: RepositoryName, page: Sequence[tuple[TagRow, list[str]]]
+) -> list[ListedTag]:
+    rule = registry.tag_rules.rule_for(name)
+    pulled = await pulled_of(registry, name, [row.name for row, _ in page])
+    return [
+        ListedTag(row, others, pulled.of(row.name), rule.protects(Tag(row.name)))
+        for row, others in page
+    ]
+
+
+def _cursor(row: TagRow, sort: str) -> str:
+    value, name = listings.place_of(row, sort)
+    return name if sort == "name" else f"{value}:{name}"
+
+
+def _place(wanted: WantedTags) -> tuple[object, str]:
+    if wanted.sort == "name":
+        return natural_key(wanted.after), wanted.after
+    value, colon, name = wanted.after.partition(":")
+    if not colon or not value.isascii() or not value.isdigit() or len(value) > 19:
+        raise OciError(
+            Code.PAGINATION_NUMBER_INVALID, message="after is of another order", detail=wanted.after
+        )
+    return min(int(value), 2**63 - 1), name

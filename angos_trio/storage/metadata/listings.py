@@ -1,0 +1,205 @@
+"""Rows of lists that people read: namespaces, revisions and tags with what is recorded of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from angos_trio.oci.digest import Digest
+from angos_trio.oci.natural import natural_key
+from angos_trio.oci.roles import Carried
+from angos_trio.storage.transactions import Rows
+
+
+@dataclass(frozen=True, slots=True)
+class NamespaceRow:
+    """A namespace; `held_bytes` counts each blob once, `last_pushed_at` is in epoch seconds."""
+
+    number: int
+    name: str
+    manifest_count: int = 0
+    tag_count: int = 0
+    held_bytes: int = 0
+    last_pushed_at: int | None = None
+    generation: int = 0
+
+
+_NAMESPACE: Final = "id, name, manifest_count, tag_count, held_bytes, last_pushed_at, generation"
+
+
+def namespaces_after(rows: Rows, after: str, limit: int) -> list[NamespaceRow]:
+    """Namespaces that hold a manifest, in byte order, strictly after a text."""
+    found = rows.execute(
+        f"SELECT {_NAMESPACE} FROM namespaces WHERE manifest_count > 0 AND name > ? "
+        "ORDER BY name LIMIT ?",
+        (after, limit),
+    )
+    return [NamespaceRow(*row) for row in found]
+
+
+def namespaces_below(rows: Rows, prefix: str, after: str, limit: int) -> list[NamespaceRow]:
+    """The same of the namespace of this name and those below it."""
+    found = rows.execute(
+        f"SELECT {_NAMESPACE} FROM namespaces WHERE manifest_count > 0 AND name > ? "
+        "AND name >= ? AND name < ? AND (name = ? OR name >= ?) ORDER BY name LIMIT ?",
+        (after, prefix, f"{prefix}0", prefix, f"{prefix}/", limit),  # 0 follows the slash
+    )
+    return [NamespaceRow(*row) for row in found]
+
+
+def find_namespace(rows: Rows, name: str) -> NamespaceRow | None:
+    """A namespace by its name, whatever it holds."""
+    row = rows.execute(f"SELECT {_NAMESPACE} FROM namespaces WHERE name = ?", (name,)).fetchone()
+    return None if row is None else NamespaceRow(*row)
+
+
+@dataclass(frozen=True, slots=True)
+class RevisionRow:
+    """A manifest of a namespace: sizes in bytes, times in epoch seconds. A role is empty until
+    somebody has looked at the body."""
+
+    digest: Digest
+    media_type: str
+    kind: str
+    role: str
+    artifact_type: str | None
+    subject: str | None
+    size: int
+    total_size: int
+    platforms: tuple[str, ...]
+    attached: Carried
+    pushed_at: int
+    pushed_by: str
+
+
+_REVISION: Final = (
+    "m.digest, m.media_type, m.kind, m.role, m.artifact_type, m.subject, abs(m.size), "
+    "m.total_size, m.platforms, m.attached, m.pushed_at, m.pushed_by"
+)
+
+
+def _revision(row: Sequence[Any]) -> RevisionRow:
+    return RevisionRow(
+        digest=Digest(row[0]),
+        media_type=row[1],
+        kind=row[2],
+        role=row[3],
+        artifact_type=row[4],
+        subject=row[5],
+        size=row[6],
+        total_size=row[7],
+        platforms=tuple(row[8].split()),
+        attached=Carried(row[9]),
+        pushed_at=row[10],
+        pushed_by=row[11],
+    )
+
+
+def revisions_after(rows: Rows, namespace: int, after: str, limit: int) -> list[RevisionRow]:
+    """Manifests of a namespace in digest order, strictly after a text."""
+    found = rows.execute(
+        f"SELECT {_REVISION} FROM manifests m WHERE m.namespace = ? AND m.digest > ? "
+        "ORDER BY m.digest LIMIT ?",
+        (namespace, after, limit),
+    )
+    return [_revision(row) for row in found]
+
+
+def find_revision(rows: Rows, namespace: int, digest: str) -> RevisionRow | None:
+    """A manifest of a namespace."""
+    row = rows.execute(
+        f"SELECT {_REVISION} FROM manifests m WHERE m.namespace = ? AND m.digest = ?",
+        (namespace, digest),
+    ).fetchone()
+    return None if row is None else _revision(row)
+
+
+def indexes_above(rows: Rows, namespace: int, digest: str, limit: int) -> list[str]:
+    """The manifests that list this one, the oldest first, but not itself."""
+    found = rows.execute(
+        "SELECT m.digest FROM manifest_references r "
+        "JOIN manifests m ON m.namespace = r.namespace AND m.digest = r.manifest "
+        "WHERE r.namespace = ? AND r.digest = ? AND r.manifest <> r.digest "
+        "ORDER BY m.pushed_at, m.digest LIMIT ?",
+        (namespace, digest, limit),
+    )
+    return [row[0] for row in found]
+
+
+def referrers_of(rows: Rows, namespace: int, digest: str, limit: int) -> list[str]:
+    """The first manifests whose subject this is, in digest order."""
+    found = rows.execute(
+        "SELECT digest FROM manifests WHERE namespace = ? AND subject = ? ORDER BY digest LIMIT ?",
+        (namespace, digest, limit),
+    )
+    return [row[0] for row in found]
+
+
+def tags_of(rows: Rows, namespace: int, digest: str, limit: int) -> list[str]:
+    """The first tags that point to a manifest, in byte order."""
+    found = rows.execute(
+        "SELECT name FROM tags WHERE namespace = ? AND digest = ? ORDER BY name LIMIT ?",
+        (namespace, digest, limit),
+    )
+    return [row[0] for row in found]
+
+
+@dataclass(frozen=True, slots=True)
+class TagRow:
+    """A tag with its manifest."""
+
+    name: str
+    updated_at: int
+    updated_by: str
+    revision: RevisionRow
+
+
+ORDERS: Final = {
+    "name": ("t.sort_key", "t.name"),
+    "pushed": ("t.updated_at", "t.name"),
+    "size": ("m.total_size", "t.name"),
+}
+"""By what tags can be sorted, and the columns of that order."""
+
+
+@dataclass(frozen=True, slots=True)
+class TagOrder:
+    """An order of tags, and where a page of it begins: behind a tag with its value, or at once."""
+
+    by: str = "name"
+    is_descending: bool = False
+    after: tuple[object, str] | None = None
+    contains: str = ""
+    """In lower case; what a tag must have in it."""
+
+
+def tags_in_order(rows: Rows, namespace: int, order: TagOrder, limit: int) -> list[TagRow]:
+    """Tags of a namespace that point to what is held, in an order."""
+    first, second = ORDERS[order.by]
+    direction, sign = ("DESC", "<") if order.is_descending else ("ASC", ">")
+    where, values = "", []
+    if order.after is not None:
+        where = f"AND ({first}, {second}) {sign} (?, ?) "
+        values = [*order.after]
+    if order.contains:
+        where += "AND instr(lower(t.name), ?) > 0 "
+        values.append(order.contains)
+    found = rows.execute(
+        f"SELECT t.name, t.updated_at, t.updated_by, {_REVISION} FROM tags t "
+        "JOIN manifests m ON m.namespace = t.namespace AND m.digest = t.digest "
+        f"WHERE t.namespace = ? {where}"
+        f"ORDER BY {first} {direction}, {second} {direction} LIMIT ?",
+        (namespace, *values, limit),
+    )
+    return [TagRow(row[0], row[1], row[2], _revision(row[3:])) for row in found]
+
+
+def place_of(row: TagRow, by: str) -> tuple[object, str]:
+    """Where a tag stands in an order."""
+    values = {
+        "name": natural_key(row.name),
+        "pushed": row.updated_at,
+        "size": row.revision.total_size,
+    }
+    return values[by], row.name
