@@ -38,6 +38,7 @@ class Action(StrEnum):
     LIST_NAMESPACES = "list-namespaces"
     LIST_REVISIONS = "list-revisions"
     LIST_UPLOADS = "list-uploads"
+    GET_TAG_HISTORY = "get-tag-history"
     GET_TOKEN = "get-token"
     METRICS = "metrics"
     HEALTH = "healthz"

@@ -307,6 +307,16 @@ RELATED_MAX: Final = 100
 """Tags, indexes or referrers that are told of one manifest."""
 SAME_DIGEST_MAX: Final = 10
 """Other tags that are told of one tag's manifest."""
+PARTS_MAX: Final = 500
+"""Layers of an image, or parts of an index, that are told."""
+SHARING_MAX: Final = 100
+"""Manifests or namespaces that are counted of those that name a blob."""
+IMPACT_MANIFESTS_MAX: Final = 2000
+"""Manifests that are looked at for what a delete would take with it;"""
+DELETE_REFERENCES_MAX: Final = 1000
+"""tags and digests that one request may delete,"""
+DELETE_BODY_BYTES_MAX: Final = 1024 * 1024
+"""which takes a body of this size."""
 REVISIONS_AT_ONCE: Final = 200
 """Manifests, or"""
 TAGS_AT_ONCE: Final = 500

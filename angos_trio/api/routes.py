@@ -9,6 +9,7 @@ from angos_trio.api.backups import Backups, Hold
 from angos_trio.api.blobs import Blobs
 from angos_trio.api.browsing import Browsing
 from angos_trio.api.context import Runtime
+from angos_trio.api.details import Details
 from angos_trio.api.keys import Keys
 from angos_trio.api.listings import Listings
 from angos_trio.api.manifests import Manifests
@@ -141,7 +142,7 @@ def build_health_routes(runtime: Runtime, *, has_metrics: bool) -> RouteTable:
 
 def _lists(runtime: Runtime) -> list[Route]:
     """What is there, for people and programs that look around."""
-    browsing = Browsing(runtime)
+    browsing, details = Browsing(runtime), Details(runtime)
 
     def reading(template: str, action: Action, handler: Handler) -> Route:
         return Route(f"/v2/_ext/{template}", {"GET": Operation(action, handler)})
@@ -152,6 +153,20 @@ def _lists(runtime: Runtime) -> list[Route]:
         reading("{name}/_revisions", Action.LIST_REVISIONS, browsing.revisions),
         reading("{name}/_uploads", Action.LIST_UPLOADS, browsing.uploads),
         reading("{name}/_tags", Action.LIST_TAGS, browsing.tags),
+        reading("{name}/_manifest/{reference}", Action.GET_MANIFEST, details.manifest),
+        reading("{name}/_tag_history", Action.GET_TAG_HISTORY, details.tag_history),
+        Route(
+            "/v2/_ext/{name}/_impact",
+            {"GET": Operation(Action.DELETE_MANIFEST, details.impact, Admission.IDENTITY)},
+        ),
+        Route(
+            "/v2/_ext/{name}/_delete",
+            {
+                "POST": Operation(
+                    Action.DELETE_MANIFEST, _changing(runtime, details.delete), Admission.IDENTITY
+                )
+            },
+        ),
     ]
 
 

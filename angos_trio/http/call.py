@@ -64,7 +64,8 @@ class Call:
     """What a handler works with. `values` are those of the route's template, decoded.
 
     `identify` says who somebody is that shows an `Authorization` of its own, as the gate does for
-    the request's. `decision` is what let the request pass, where a policy was asked.
+    the request's. `refuse` tells the audit log of a decision against the caller, and gives what is
+    to be raised for it. `decision` is what let the request pass, where a policy was asked.
     """
 
     request: TrioRequest
@@ -72,6 +73,7 @@ class Call:
     values: Mapping[str, str]
     request_id: str
     identify: Identify
+    refuse: Callable[[Decision], OciError]
     decision: Decision | None = None
 
     @cached_property

@@ -72,13 +72,16 @@ class Gate:
         """
         nobody = self.bind(anonymous(approach.address), approach)
         asked = _Asked(operation.action, approach, certificate_of(request), request_id)
-        call = Call(request, nobody, values, request_id, partial(self._identify, asked))
+        identify = partial(self._identify, asked)
+        refuse = partial(self._refusal, asked, nobody.identity)
+        call = Call(request, nobody, values, request_id, identify, refuse)
         asked.namespace = call.name if "name" in values else None
         self._refuse_other_sites(asked)
         if operation.admission is Admission.PUBLIC:
             return call
         self._refuse_other_hosts(asked)
         call.caller = await self._caller(operation, asked) or nobody
+        call.refuse = partial(self._refusal, asked, call.caller.identity)
         if operation.admission is Admission.POLICY:
             call.decision = await self._authorize(call, asked)
         return call
@@ -140,7 +143,6 @@ class Gate:
             raise
 
     async def _authorize(self, call: Call, asked: _Asked) -> Decision:
-        identity = call.caller.identity
         target = target_of(call, asked.action)
         decision = await call.caller.may(asked.action, target)
         for tag in more_tags(target):
@@ -149,10 +151,14 @@ class Gate:
                 decision = await call.caller.may(asked.action, each)
         if decision.allowed:
             return decision
+        raise self._refusal(asked, call.caller.identity, decision)
+
+    def _refusal(self, asked: _Asked, identity: Identity, decision: Decision) -> OciError:
+        """The answer to who may not do this: 403, and 401 for who has not said who they are."""
         asked.log_denied(decision.rule, decision.reason, identity)
         if identity.subject:
-            raise OciError(Code.DENIED, status=403, detail=asked.action)
-        raise self._challenge(asked, was_refused=False)
+            return OciError(Code.DENIED, status=403, detail=asked.action)
+        return self._challenge(asked, was_refused=False)
 
     def _refuse_other_sites(self, asked: _Asked) -> None:
         problem = self.front.problem_of_origin(asked.approach)

@@ -60,7 +60,7 @@ TABLE: Mapping[Code, Row] = MappingProxyType(
         Code.TAG_IMMUTABLE: Row("tag is immutable", (409,)),
         Code.TAG_INVALID: Row("tag invalid", (400,)),
         Code.UNAUTHORIZED: Row("authentication required", (401,)),
-        Code.DENIED: Row("access denied", (403, 405, 413)),
+        Code.DENIED: Row("access denied", (403, 405, 409, 413)),
         Code.UNSUPPORTED: Row("operation unsupported", (405, 400, 415)),
         Code.TOOMANYREQUESTS: Row("too many requests", (429,)),
         Code.UNAVAILABLE: Row("temporarily unavailable", (502, 503, 507)),

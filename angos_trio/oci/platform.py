@@ -62,6 +62,12 @@ def platform_of_config(content: bytes) -> str | None:
     return _name(_object(content))
 
 
+def name_of_platform(platform: object) -> str | None:
+    """The platform that a descriptor states; None for one that builders write for no image."""
+    name = _name(platform) if isinstance(platform, dict) else None
+    return None if name is None or name == _ATTESTATION or not is_recordable(name) else name
+
+
 def recorded_platforms(config: bytes) -> tuple[str, ...]:
     """The platform that an image's config states, as it can be recorded: none or one."""
     name = platform_of_config(config)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from angos_trio.limits import SHARING_MAX
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.natural import natural_key
 from angos_trio.oci.roles import Carried
@@ -143,6 +144,36 @@ def tags_of(rows: Rows, namespace: int, digest: str, limit: int) -> list[str]:
         (namespace, digest, limit),
     )
     return [row[0] for row in found]
+
+
+@dataclass(frozen=True, slots=True)
+class Sharing:
+    """Of a blob that a namespace holds: its bytes, how many manifests of the namespace name it and
+    how many other namespaces hold it, both counted up to a bound."""
+
+    size: int
+    manifests: int
+    other_namespaces: int
+
+    @property
+    def is_exclusive(self) -> bool:
+        """Whether nothing else would keep it."""
+        return self.manifests <= 1 and self.other_namespaces == 0
+
+
+def sharing_of(rows: Rows, namespace: int, digest: str) -> Sharing | None:
+    """Who else has a blob; None when the namespace does not hold it."""
+    row = rows.execute(
+        "SELECT b.size, "
+        "(SELECT count(*) FROM (SELECT 1 FROM manifest_references r "
+        "WHERE r.namespace = h.namespace AND r.digest = h.digest LIMIT ?)), "
+        "(SELECT count(*) FROM (SELECT 1 FROM namespace_blobs o "
+        "WHERE o.digest = h.digest AND o.namespace <> h.namespace LIMIT ?)) "
+        "FROM namespace_blobs h JOIN blobs b ON b.digest = h.digest AND b.state = 'present' "
+        "WHERE h.namespace = ? AND h.digest = ?",
+        (SHARING_MAX, SHARING_MAX, namespace, digest),
+    ).fetchone()
+    return None if row is None else Sharing(*row)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from angos_trio.limits import TAG_HISTORY_ENTRIES_MAX
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import Tag
@@ -54,6 +56,30 @@ def _enter_history(
         "ORDER BY id DESC LIMIT 1 OFFSET ?)",
         (namespace, tag, namespace, tag, TAG_HISTORY_ENTRIES_MAX),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a tag came to point to, None where it was deleted; when, in epoch seconds, by whom, and
+    whether the namespace still holds that manifest."""
+
+    number: int
+    digest: str | None
+    at: int
+    by: str
+    is_held: bool
+
+
+def history(rows: Rows, namespace: int, tag: Tag, before: int, limit: int) -> list[Change]:
+    """The changes of a tag, the latest first, strictly before a number."""
+    found = rows.execute(
+        "SELECT h.id, h.digest, h.changed_at, h.changed_by, EXISTS (SELECT 1 FROM manifests m "
+        "WHERE m.namespace = h.namespace AND m.digest = h.digest AND m.size > 0) "
+        "FROM tag_history h WHERE h.namespace = ? AND h.name = ? AND h.id < ? "
+        "ORDER BY h.id DESC LIMIT ?",
+        (namespace, tag, before, limit),
+    )
+    return [Change(row[0], row[1], row[2], row[3], bool(row[4])) for row in found]
 
 
 def names_of(rows: Rows, namespace: int, digest: Digest) -> list[Tag]:

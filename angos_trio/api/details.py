@@ -1,0 +1,207 @@
+"""`/v2/_ext/{name}/…`: everything about one manifest, what a delete would take with it and that
+delete, and what a tag pointed to before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any, TypedDict
+
+from angos_trio.api.browsing import iso
+from angos_trio.api.context import Runtime
+from angos_trio.browse.detail import Detail, Layer, Part, describe_manifest
+from angos_trio.browse.impact import Impact, impact_of
+from angos_trio.browse.revisions import require_namespace
+from angos_trio.http.call import Call
+from angos_trio.http.document import read_document
+from angos_trio.http.reply import Reply, json_reply
+from angos_trio.identity import Action, Decision, Target
+from angos_trio.limits import (
+    DELETE_BODY_BYTES_MAX,
+    DELETE_REFERENCES_MAX,
+    TAG_HISTORY_ENTRIES_MAX,
+)
+from angos_trio.oci.codes import Code, OciError
+from angos_trio.oci.digest import Digest
+from angos_trio.oci.names import Reference, Tag, parse_reference_to_read, parse_reference_to_write
+from angos_trio.oci.roles import names_of
+from angos_trio.registry.delete import delete_manifest
+from angos_trio.storage.metadata import tags
+from angos_trio.storage.metadata.listings import RevisionRow
+
+_FIRST = 2**63 - 1
+
+
+class _Wanted(TypedDict, total=False):
+    references: list[str]
+    token: str
+
+
+class Details:
+    """Handlers of the paths."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._registry = runtime.registry
+
+    async def manifest(self, call: Call) -> Reply:
+        """GET: all about what a tag or a digest names. It is no pull."""
+        reference = parse_reference_to_read(call.values["reference"])
+        detail = await describe_manifest(self._registry, call.name, reference)
+        impact = await impact_of(self._registry, call.name, [detail.row.digest])
+        return json_reply(200, _manifest(detail, impact), {"Cache-Control": "private, no-cache"})
+
+    async def impact(self, call: Call) -> Reply:
+        """GET: what deleting each `ref` would do, as far as the caller may delete it."""
+        references = _references(call.query.all("ref"))
+        allowed, denied = await self._allowed(call, references)
+        found = await impact_of(self._registry, call.name, allowed)
+        return json_reply(200, {**_impact(found), "denied": denied})
+
+    async def delete(self, call: Call) -> Reply:
+        """POST: delete tags and digests, if what goes is still what the token was given for."""
+        wanted = await read_document(call, _Wanted, DELETE_BODY_BYTES_MAX)
+        references = _references(wanted.get("references", []))
+        allowed, denied = await self._allowed(call, references)
+        found = await impact_of(self._registry, call.name, allowed)
+        if wanted.get("token") != found.token:
+            raise OciError(
+                Code.DENIED,
+                status=409,
+                message="what would go is not what the token was given for",
+                detail=_impact(found),
+            )
+        deleted = []
+        failed = [{"reference": each, "code": Code.DENIED, "message": "denied"} for each in denied]
+        for reference in allowed:
+            try:
+                await delete_manifest(self._registry, call.caller, call.name, reference)
+                deleted.append(str(reference))
+            except OciError as error:
+                failed.append(
+                    {"reference": str(reference), "code": error.code, "message": error.message}
+                )
+        return json_reply(200, {"deleted": deleted, "failed": failed})
+
+    async def _allowed(
+        self, call: Call, references: Sequence[Reference]
+    ) -> tuple[list[Reference], list[str]]:
+        """Those that the caller may delete, and the others. Raises as the gate does for who may
+        delete none of them."""
+        allowed: list[Reference] = []
+        denied: list[str] = []
+        decision = Decision(False, "no reference")
+        for reference in references:
+            named: dict[str, str | list[str]] = {"reference": str(reference)}
+            if isinstance(reference, Digest):
+                named["digest"] = str(reference)
+            decision = await call.caller.may(Action.DELETE_MANIFEST, Target(call.name, named))
+            if decision.allowed:
+                allowed.append(reference)
+            else:
+                denied.append(str(reference))
+        if not allowed:
+            raise call.refuse(decision)
+        return allowed, denied
+
+    async def tag_history(self, call: Call) -> Reply:
+        """GET: what `tag` pointed to, the latest first."""
+        text = call.query.one("tag", Code.TAG_INVALID)
+        if text is None:
+            raise OciError(Code.TAG_INVALID, message="no tag is named", detail="tag")
+        tag = Tag(text)
+        namespace = await require_namespace(self._registry, call.name)
+        changes = await self._registry.storage.read(
+            lambda rows: tags.history(rows, namespace.number, tag, _FIRST, TAG_HISTORY_ENTRIES_MAX)
+        )
+        entries = [
+            {
+                "digest": change.digest,
+                "changed_at": change.at,
+                "changed_at_iso": iso(change.at),
+                "changed_by": change.by,
+                "is_here": change.is_held,
+            }
+            for change in changes
+        ]
+        return json_reply(200, {"tag": tag, "history": entries})
+
+
+def _references(texts: Sequence[str]) -> list[Reference]:
+    """Raises NAME_INVALID (400) for none or too many of them, TAG_INVALID, DIGEST_INVALID (400)."""
+    if not 0 < len(texts) <= DELETE_REFERENCES_MAX:
+        raise OciError(
+            Code.NAME_INVALID,
+            message=f"between 1 and {DELETE_REFERENCES_MAX} tags and digests are wanted",
+            detail=f"{len(texts)} are there",
+        )
+    return [parse_reference_to_write(text) for text in dict.fromkeys(texts)]
+
+
+def _impact(found: Impact) -> dict[str, Any]:
+    return {**asdict(found), "token": found.token}
+
+
+def _row(row: RevisionRow) -> dict[str, Any]:
+    return {
+        "digest": row.digest,
+        "media_type": row.media_type,
+        "kind": row.role or row.kind,
+        "artifact_type": row.artifact_type,
+        "subject": row.subject,
+        "size": row.size,
+        "total_size": row.total_size,
+        "platforms": row.platforms,
+        "attached": names_of(row.attached),
+        "pushed_at": row.pushed_at,
+        "pushed_at_iso": iso(row.pushed_at),
+        "pushed_by": row.pushed_by,
+    }
+
+
+def _manifest(detail: Detail, impact: Impact) -> dict[str, Any]:
+    return {
+        **_row(detail.row),
+        "tag": detail.tag,
+        "annotations": detail.annotations,
+        "tags": detail.related.tags,
+        "parents": detail.related.parents,
+        "referrers": detail.related.referrers,
+        "last_pulled_at": detail.pulled.last_at,
+        "pull_count": detail.pulled.count,
+        "config": None if detail.config is None else _layer(detail.config),
+        "image": None if detail.image is None else asdict(detail.image),
+        "layers": [_layer(layer) for layer in detail.layers],
+        "manifests": [_part(part) for part in detail.parts],
+        "is_whole": detail.is_whole,
+        "frees_bytes": impact.freed_bytes,
+    }
+
+
+def _layer(layer: Layer) -> dict[str, Any]:
+    sharing = layer.sharing
+    return {
+        "digest": layer.digest,
+        "media_type": layer.media_type,
+        "size": layer.size,
+        "annotations": layer.annotations,
+        "is_here": sharing is not None,
+        "is_exclusive": sharing is not None and sharing.is_exclusive,
+        "manifests": None if sharing is None else sharing.manifests,
+        "other_namespaces": None if sharing is None else sharing.other_namespaces,
+        "command": None if layer.step is None else layer.step.command,
+        "created": None if layer.step is None else layer.step.created,
+    }
+
+
+def _part(part: Part) -> dict[str, Any]:
+    return {
+        "digest": part.digest,
+        "media_type": part.media_type,
+        "size": part.size,
+        "platform": part.platform,
+        "about": part.about,
+        "is_here": part.row is not None,
+        "kind": None if part.row is None else part.row.role or part.row.kind,
+        "total_size": None if part.row is None else part.row.total_size,
+        "attached": [] if part.row is None else names_of(part.row.attached),
+    }
