@@ -313,6 +313,20 @@ SHARING_MAX: Final = 100
 """Manifests or namespaces that are counted of those that name a blob."""
 IMPACT_MANIFESTS_MAX: Final = 2000
 """Manifests that are looked at for what a delete would take with it;"""
+ACTIVITY_ENTRIES_DEFAULT: Final = 100
+"""Events of a page without `n`, read"""
+ACTIVITY_ROWS_AT_ONCE: Final = 1000
+"""at once."""
+FOUND_MAX: Final = 20
+"""Results of each kind that are told of what somebody looks for,"""
+FOUND_EXAMINED_MAX: Final = 200
+"""of so many that there are."""
+LARGEST_MAX: Final = 10
+"""Largest blobs and namespaces that are told,"""
+LARGEST_EXAMINED_MAX: Final = 200
+"""of so many largest namespaces, of which the caller may not see all."""
+STORAGE_USE_SECS: Final = 30
+"""A look at all rows is good for so long."""
 DELETE_REFERENCES_MAX: Final = 1000
 """tags and digests that one request may delete,"""
 DELETE_BODY_BYTES_MAX: Final = 1024 * 1024

@@ -13,6 +13,7 @@ from angos_trio.api.details import Details
 from angos_trio.api.keys import Keys
 from angos_trio.api.listings import Listings
 from angos_trio.api.manifests import Manifests
+from angos_trio.api.overview import Overview
 from angos_trio.api.pruning import Pruning
 from angos_trio.api.read_only import ReadOnly
 from angos_trio.api.reclaiming import Reclaiming
@@ -142,7 +143,7 @@ def build_health_routes(runtime: Runtime, *, has_metrics: bool) -> RouteTable:
 
 def _lists(runtime: Runtime) -> list[Route]:
     """What is there, for people and programs that look around."""
-    browsing, details = Browsing(runtime), Details(runtime)
+    browsing, details, overview = Browsing(runtime), Details(runtime), Overview(runtime)
 
     def reading(template: str, action: Action, handler: Handler) -> Route:
         return Route(f"/v2/_ext/{template}", {"GET": Operation(action, handler)})
@@ -155,6 +156,11 @@ def _lists(runtime: Runtime) -> list[Route]:
         reading("{name}/_tags", Action.LIST_TAGS, browsing.tags),
         reading("{name}/_manifest/{reference}", Action.GET_MANIFEST, details.manifest),
         reading("{name}/_tag_history", Action.GET_TAG_HISTORY, details.tag_history),
+        reading("_find", Action.FIND, overview.find),
+        reading("_activity", Action.GET_ACTIVITY, overview.activity),
+        reading("_storage", Action.GET_STORAGE, overview.storage),
+        reading("_health", Action.GET_HEALTH, overview.health),
+        Route("/v2/_ext/_me", {"GET": Operation(Action.GET_ME, overview.me, Admission.IDENTITY)}),
         Route(
             "/v2/_ext/{name}/_impact",
             {"GET": Operation(Action.DELETE_MANIFEST, details.impact, Admission.IDENTITY)},

@@ -1,0 +1,73 @@
+"""What happened lately, as far as the caller sees it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+import trio
+
+from angos_trio.identity import Caller
+from angos_trio.limits import (
+    ACTIVITY_ROWS_AT_ONCE,
+    EXAMINED_PER_ENTRY_MAX,
+    WEBHOOK_QUESTIONS_SECS_MAX,
+)
+from angos_trio.registry.context import Registry
+from angos_trio.storage.metadata import activity
+from angos_trio.storage.metadata.activity import Happened
+
+LATEST = 2**63 - 1
+"""Before everything."""
+
+
+@dataclass(frozen=True, slots=True)
+class WantedActivity:
+    """Which events: so many with a number below `before`, of a namespace or an actor, of kinds that
+    begin with a text, not older than `since` in epoch seconds. What is None or empty is any."""
+
+    size: int
+    before: int = LATEST
+    namespace: str | None = None
+    actor: str | None = None
+    kind: str = ""
+    since: int = 0
+
+    def fits(self, event: Happened) -> bool:
+        """Whether an event is wanted."""
+        return (
+            self.namespace in (None, event.namespace)
+            and self.actor in (None, event.actor)
+            and event.kind.startswith(self.kind)
+        )
+
+
+async def list_activity(
+    registry: Registry, caller: Caller, wanted: WantedActivity
+) -> tuple[list[Happened], int | None]:
+    """The latest first, and the number below which the next page begins, None at the end.
+
+    At most ten events are examined for each one asked for, so a page may be short and still be
+    followed by another.
+    """
+    found: list[Happened] = []
+    before, left = wanted.before, EXAMINED_PER_ENTRY_MAX * wanted.size
+    deadline = trio.current_time() + WEBHOOK_QUESTIONS_SECS_MAX
+    while left > 0:
+        limit = min(ACTIVITY_ROWS_AT_ONCE, left)
+        rows = await registry.storage.read(
+            partial(activity.events_before, before=before, limit=limit)
+        )
+        fitting = [event for event in rows if wanted.fits(event)]
+        await caller.learn(sorted({event.namespace for event in fitting} - {""}), deadline)
+        for event in rows:
+            if event.at < wanted.since:
+                return found, None
+            before, left = event.number, left - 1
+            if wanted.fits(event) and (not event.namespace or caller.sees(event.namespace)):
+                found.append(event)
+                if len(found) == wanted.size:
+                    return found, before
+        if len(rows) < limit:
+            return found, None
+    return found, before if wanted.size else None
