@@ -27,6 +27,8 @@ from angos_trio.storage.metadata.activity import Happened
 
 _CODE = Code.PAGINATION_NUMBER_INVALID
 _PRIVATE = {"Cache-Control": "private, no-cache"}
+BEGAN = time.monotonic()
+"""When the first process of the instance was started; the others are forked from it."""
 CAN = {
     "list": Action.LIST_TAGS,
     "pull": Action.GET_MANIFEST,
@@ -42,8 +44,7 @@ class Overview:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._registry = runtime.registry
-        self._storage = StorageLooks(runtime.registry.now)
-        self._began = time.monotonic()
+        self._storage = StorageLooks()
 
     async def find(self, call: Call) -> Reply:
         """GET: what there is by a part of a name."""
@@ -128,7 +129,7 @@ class Overview:
             "problems": list(found.problems),
             "degraded": list(found.degraded),
             "version": __version__,
-            "uptime_secs": int(time.monotonic() - self._began),
+            "uptime_secs": int(time.monotonic() - BEGAN),
             "read_only_since": None if switched is None else switched.since,
             "runs": {
                 kind: describe(await self._runtime.tasks.find(kind))

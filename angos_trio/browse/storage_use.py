@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import trio
 
@@ -34,7 +34,6 @@ class StorageUse:
 class StorageLooks:
     """The last look: one is good for a while, and nobody looks while another does."""
 
-    now: Callable[[], int]
     _last: StorageUse | None = None
     _lock: trio.Lock = field(default_factory=trio.Lock)
 
@@ -42,18 +41,20 @@ class StorageLooks:
         """The last look, or a new one; of its namespaces those that the caller sees."""
         async with self._lock:
             last = self._last
-            if last is None or not 0 <= self.now() - last.at < STORAGE_USE_SECS:
-                last = self._last = await registry.storage.read(self._look)
+            now = registry.now()
+            if last is None or not 0 <= now - last.at < STORAGE_USE_SECS:
+                last = self._last = await registry.storage.read(partial(_look, now=now))
         names = [name for name, _ in last.namespaces]
         await caller.learn(names, trio.current_time() + WEBHOOK_QUESTIONS_SECS_MAX)
         seen = [row for row in last.namespaces if caller.sees(row[0])]
         return StorageUse(last.at, last.totals, last.blobs, seen[:LARGEST_MAX])
 
-    def _look(self, rows: Rows) -> StorageUse:
-        """Runs in a reader's thread."""
-        return StorageUse(
-            at=self.now(),
-            totals=totals.totals(rows),
-            blobs=totals.largest_blobs(rows, LARGEST_MAX),
-            namespaces=totals.largest_namespaces(rows, LARGEST_EXAMINED_MAX),
-        )
+
+def _look(rows: Rows, now: int) -> StorageUse:
+    """Runs in a reader's thread."""
+    return StorageUse(
+        at=now,
+        totals=totals.totals(rows),
+        blobs=totals.largest_blobs(rows, LARGEST_MAX),
+        namespaces=totals.largest_namespaces(rows, LARGEST_EXAMINED_MAX),
+    )
