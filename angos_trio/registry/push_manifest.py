@@ -54,7 +54,9 @@ async def push_manifest(registry: Registry, caller: Caller, push: ManifestPush) 
         facts, digest = await trio.to_thread.run_sync(_examine, push)
     else:
         facts, digest = _examine(push)
-    platforms = facts.platforms or await platforms_of_image(registry.storage, push.name, facts)
+    platforms = facts.platforms or await platforms_of_image(
+        registry.storage, push.name, digest, facts
+    )
     is_by_tag = isinstance(push.reference, Tag)
     wanted = tuple(dict.fromkeys(push.tags))
     if isinstance(push.reference, Tag):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from angos_trio.limits import SUMMARIES_AT_ONCE_MAX
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.manifest import SIZE_MAX
+from angos_trio.oci.names import RepositoryName
 from angos_trio.oci.roles import Carried, Role
 from angos_trio.storage.transactions import Rows
 
@@ -42,6 +43,16 @@ def undescribed(rows: Rows, after: tuple[int, str], limit: int) -> list[Undescri
         (*after, limit),
     )
     return [Undescribed(row[0], Digest(row[1]), row[2]) for row in found]
+
+
+def platforms_of(rows: Rows, name: RepositoryName, digest: Digest) -> tuple[str, ...]:
+    """The platforms that are recorded of a manifest, if the namespace holds it."""
+    row = rows.execute(
+        "SELECT m.platforms FROM namespaces n "
+        "JOIN manifests m ON m.namespace = n.id AND m.digest = ? WHERE n.name = ?",
+        (digest, name),
+    ).fetchone()
+    return () if row is None else tuple(row[0].split())
 
 
 def describe(rows: Rows, namespace: int, digest: Digest, summary: Summary) -> None:
