@@ -36,6 +36,7 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
     "structlog": frozenset({"telemetry"}),
     "trio": frozenset({EVERY_ROOM_BUT, "errors", "identity", "limits", "oci", "policy"}),
     "werkzeug": frozenset({"http"}),
+    "wsproto": frozenset({"server"}),
 }
 
 # Rooms take values; only these hold the whole configuration.
