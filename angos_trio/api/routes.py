@@ -8,6 +8,7 @@ from functools import partial
 from angos_trio.api.backups import Backups, Hold
 from angos_trio.api.blobs import Blobs
 from angos_trio.api.context import Runtime
+from angos_trio.api.events import Events
 from angos_trio.api.keys import Keys
 from angos_trio.api.listings import Listings
 from angos_trio.api.manifests import Manifests
@@ -69,6 +70,7 @@ def build_routes(runtime: Runtime) -> RouteTable:
                 {"GET": Operation(Action.GET_REFERRERS, listings.referrers)},
             ),
             *_housekeeping(runtime),
+            Route("/v2/_ext/_events", {"GET": Operation(Action.GET_EVENTS, Events(runtime).get)}),
             Route(
                 "/token",
                 {
