@@ -254,6 +254,18 @@ EVENTS_LISTENERS_MAX: Final = 32
 """Of one caller in one process; one more is 429."""
 LINES_BYTES_MAX: Final = 64 * 1024
 """Of lines of JSON that are sent at once."""
+EVENT_BYTES_MAX: Final = 64 * 1024
+"""Of a message that the command for events takes;"""
+EVENTS_CONNECT_SECS_MAX: Final = 10.0
+"""it waits for a connection,"""
+EVENTS_DISCONNECT_SECS_MAX: Final = 2.0
+"""for the end of one,"""
+EVENTS_SILENCE_SECS_MAX: Final = 60.0
+"""and for the next sign of life;"""
+EVENTS_AGAIN_SECS_MIN: Final = 1.0
+"""it comes back after this at the earliest,"""
+EVENTS_AGAIN_SECS_MAX: Final = 30.0
+"""and this at the latest."""
 SOCKET_MESSAGE_BYTES_MAX: Final = 4096
 """Of a message that a WebSocket's client sends; a longer one is closed with 1009."""
 SOCKET_MESSAGES_WAITING_MAX: Final = 16
