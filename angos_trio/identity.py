@@ -13,6 +13,10 @@ FILE_EXTENSION: Final = "angos.file"
 CERTIFICATE_EXTENSION: Final = "angos.certificate"
 """The private ASGI extension in which `server` hands on the client's `Certificate`."""
 
+DRAIN_EXTENSION: Final = "angos.drain"
+"""The private ASGI extension in which `server` hands on an event of Trio's, which is set when it
+stops or the client has ended its side: what goes on until somebody ends it ends then."""
+
 LOCAL_ADDRESS: Final = "local"
 """The address of a peer on a Unix socket."""
 
@@ -54,6 +58,7 @@ class Action(StrEnum):
     RUN_SCRUB = "run-scrub"
     GET_RETENTION = "get-prune"
     RUN_RETENTION = "run-prune"
+    GET_EVENTS = "get-events"
     LIST_API_KEYS = "list-api-keys"
     CREATE_API_KEY = "create-api-key"
     DELETE_API_KEY = "delete-api-key"

@@ -237,6 +237,44 @@ PULLS_SECS: Final = 5.0
 PULLS_MAX: Final = 20_000
 """so many tags and digests, and pulls of others beyond that are left out."""
 
+# The event feed (`events`, `http`, `api`, `server`)
+EVENTS_POLL_SECS: Final = 0.25
+"""Between two looks of a process for new events, while somebody listens to them."""
+EVENTS_PAGE: Final = 256
+"""Events read at once for one listener; none are kept for it beyond these."""
+EVENTS_BEHIND_MAX: Final = 1000
+"""A listener that takes its messages slowly and is behind by more is told to begin anew,"""
+EVENTS_SLOW_SECS: Final = 5.0
+"""slowly being: it took so long for what is sent at once."""
+EVENTS_HEARTBEAT_SECS: Final = 25.0
+"""After which a listener gets a sign of life."""
+EVENTS_RECHECK_SECS: Final = 60.0
+"""Between two looks whether who listens is still known and still may."""
+EVENTS_LISTENERS_MAX: Final = 32
+"""Of one caller in one process; one more is 429."""
+LINES_BYTES_MAX: Final = 64 * 1024
+"""Of lines of JSON that are sent at once."""
+EVENT_BYTES_MAX: Final = 64 * 1024
+"""Of a message that the command for events takes;"""
+EVENTS_CONNECT_SECS_MAX: Final = 10.0
+"""it waits for a connection,"""
+EVENTS_DISCONNECT_SECS_MAX: Final = 2.0
+"""for the end of one,"""
+EVENTS_SILENCE_SECS_MAX: Final = 60.0
+"""and for the next sign of life;"""
+EVENTS_AGAIN_SECS_MIN: Final = 1.0
+"""it comes back after this at the earliest,"""
+EVENTS_AGAIN_SECS_MAX: Final = 30.0
+"""and this at the latest."""
+SOCKET_MESSAGE_BYTES_MAX: Final = 4096
+"""Of a message that a WebSocket's client sends; a longer one is closed with 1009."""
+SOCKET_MESSAGES_WAITING_MAX: Final = 16
+"""Such messages that wait for the application; then the client waits."""
+SOCKET_STALL_SECS_MAX: Final = 30.0
+"""A WebSocket's client that takes nothing at all for so long is cut off,"""
+SOCKET_PING_SECS: Final = 25.0
+"""and so is one that is silent for twice as long: it is asked with a ping after this."""
+
 # Housekeeping (`maintenance`)
 COLLECT_SECS: Final = 10.0
 """Between two runs of the collection;"""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from angos_trio.events.feed import Feed
 from angos_trio.identity import Identity
 from angos_trio.maintenance.tasks import Tasks
 from angos_trio.oci.digest import Digest
@@ -24,12 +25,13 @@ def _give_none(identity: Identity) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """The registry, what is told about it, what the steward is asked to do, who gives registry
-    tokens (None: nobody does), and who is told of a pull."""
+    """The registry, what is told about it, what the steward is asked to do, what happens, who gives
+    registry tokens (None: nobody does), and who is told of a pull."""
 
     registry: Registry
     metrics: Metrics
     readiness: Callable[[], Readiness]
     tasks: Tasks
+    feed: Feed
     token_for: Callable[[Identity], tuple[str, int] | None] = _give_none
     note_pull: Callable[[RepositoryName, Reference, Digest], None] = note_nothing

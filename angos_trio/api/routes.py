@@ -10,6 +10,7 @@ from angos_trio.api.blobs import Blobs
 from angos_trio.api.browsing import Browsing
 from angos_trio.api.context import Runtime
 from angos_trio.api.details import Details
+from angos_trio.api.events import Events
 from angos_trio.api.keys import Keys
 from angos_trio.api.listings import Listings
 from angos_trio.api.manifests import Manifests
@@ -73,6 +74,7 @@ def build_routes(runtime: Runtime) -> RouteTable:
             ),
             *_lists(runtime),
             *_housekeeping(runtime),
+            Route("/v2/_ext/_events", {"GET": Operation(Action.GET_EVENTS, Events(runtime).get)}),
             Route(
                 "/token",
                 {

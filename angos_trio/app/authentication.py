@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -99,10 +99,18 @@ class Doors:
     pull_times: PullTimes
     memory: Memory
     tls: LiveTls | None
+    gate: Gate | None = None
+    """What is in force: a request that goes on over a reload asks this one."""
 
     async def find_key(self, key: str) -> ApiKey | None:
         """The row of an API key."""
         return await self.storage.read_point(lambda rows: api_keys.find(rows, key))
+
+    def gate_in_force(self) -> Gate:
+        """The gate that counts now."""
+        if self.gate is None:
+            raise RuntimeError("nothing is served yet")
+        return self.gate
 
     def callers(self, known: Authentication) -> Callers:
         """Everything by which callers are recognised, with what is remembered."""
@@ -133,9 +141,9 @@ def doors_of(
     return Doors(storage, LastUses(storage), PullTimes(storage.stats), memory, tls)
 
 
-def gate_of(known: Authentication, callers: Callers) -> Gate:
-    """The gate for everybody."""
-    return Gate(known.access, callers, known.front, known.challenges)
+def gate_of(known: Authentication, callers: Callers, in_force: Callable[[], Gate]) -> Gate:
+    """The gate for everybody; `in_force` is the one after a reload."""
+    return Gate(known.access, callers, known.front, known.challenges, in_force)
 
 
 def operator_gate() -> Gate:

@@ -22,6 +22,7 @@ from angos_trio.auth.access import Access
 from angos_trio.auth.authenticate import OperatorAuthenticator
 from angos_trio.clock import epoch_seconds
 from angos_trio.config.model import Config
+from angos_trio.events.feed import Feed
 from angos_trio.http.application import Application
 from angos_trio.http.gate import Gate
 from angos_trio.limits import REPORT_SECS_MAX
@@ -85,7 +86,7 @@ def build_runtime(registry: Registry) -> Runtime:
         )
     )
     tasks = Tasks(storage.shared, registry.now)
-    return Runtime(registry, metrics, readiness_of(storage), tasks)
+    return Runtime(registry, metrics, readiness_of(storage), tasks, Feed(storage))
 
 
 def build_application(runtime: Runtime, gate: Gate, worker: str | None = None) -> Application:

@@ -21,6 +21,7 @@ from angos_trio.config.model import Config
 from angos_trio.config.parse import ParsedConfig
 from angos_trio.config.reload import keep_what_is_set_at_the_start
 from angos_trio.errors import OperatorError
+from angos_trio.http.gate import Gate
 from angos_trio.limits import RELOAD_REASON_CHARACTERS_MAX
 from angos_trio.storage.metadata.services import Report
 from angos_trio.storage.store import Storage
@@ -44,6 +45,7 @@ class Serving:
     doors: Doors
     worker: str
     application: Callable[..., Awaitable[None]]
+    gate: Gate
     tls: ServerTls | None = None
     """Certificates that wait to be taken with the rest of this."""
 
@@ -61,8 +63,9 @@ class Serving:
         return prepared
 
     def become(self, other: Serving) -> None:
-        """Swap; requests that are under way end as they began."""
+        """Swap; requests that are under way end as they began, but for those that ask anew."""
         self.plan, self.runtime, self.application = other.plan, other.runtime, other.application
+        self.gate = self.doors.gate = other.gate
         if other.tls is not None and self.doors.tls is not None:
             self.doors.tls.swap(other.tls)
         log.configure(other.plan.config.observability.log_level)
@@ -85,8 +88,11 @@ def serve_by(plan: Plan, runtime: Runtime, doors: Doors, worker: str) -> Serving
     if plan.config.global_.update_pull_time:
         runtime = replace(runtime, note_pull=doors.pull_times.note)
     named = worker if plan.config.observability.worker_header else None
-    application = build_application(runtime, gate_of(plan.authentication, callers), named)
-    return Serving(plan, runtime, doors, worker, application)
+    gate = gate_of(plan.authentication, callers, doors.gate_in_force)
+    if doors.gate is None:
+        doors.gate = gate
+    application = build_application(runtime, gate, named)
+    return Serving(plan, runtime, doors, worker, application, gate)
 
 
 def read_anew(read_again: ReadAgain, old: Plan, *, is_local: bool) -> Plan:

@@ -104,15 +104,15 @@ def covers(grant: Grant, action: Action, namespace: str | None) -> bool:
     """Whether a key reaches this; then its owner's rights decide.
 
     `get-api-version` is always reached, since clients begin with it. What is done to the registry
-    itself is reached when the key names the action; so is the catalog when the key names none. The
-    catalog shows what the key reaches.
+    itself is reached when the key names the action; so are the catalog and the event feed when the
+    key names none. They show what the key reaches.
     """
     if action is Action.GET_API_VERSION:
         return True
     if grant.actions and action not in grant.actions:
         return False
     if namespace is None:
-        return bool(grant.actions) or action is Action.LIST_CATALOG
+        return bool(grant.actions) or action in (Action.LIST_CATALOG, Action.GET_EVENTS)
     return not grant.repositories or any(
         compile_glob(glob).match(namespace) for glob in grant.repositories
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 from quart_trio import QuartTrio
@@ -23,6 +24,7 @@ from angos_trio.telemetry.metrics import Metrics
 
 _log = logger("http")
 _CHANGING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+_HTTP_SCHEMES = {"ws": "http", "wss": "https"}
 CANCELLED_STATUS = 499
 """Stands in logs and metrics for a request that was cancelled, or whose client left; never sent."""
 
@@ -40,10 +42,31 @@ class _Connection(TrioASGIHTTPConnection):
         await cast(Application, self.app).answer(cast(TrioRequest, request), send)
 
 
+class _Handshake(_Connection):
+    """A WebSocket's handshake: a GET like any other, until a handler accepts it (RFC 6455 4.1)."""
+
+    def __init__(self, app: Any, scope: Any) -> None:
+        scheme = _HTTP_SCHEMES.get(scope["scheme"], scope["scheme"])
+        seen = cast(Any, {**scope, "method": "GET", "scheme": scheme})
+        super().__init__(app, seen)
+
+    async def __call__(self, receive: Any, send: Any) -> None:
+        await super().__call__(receive, partial(_refusing, send))
+
+
+async def _refusing(send: Any, message: Any) -> None:
+    """Answers that do not accept go out as the WebSocket extension for them wants it."""
+    kind = message["type"]
+    if kind.startswith("http."):
+        message = {**message, "type": f"websocket.{kind}"}
+    await send(message)
+
+
 class Application(QuartTrio):
     """Routes requests through the gate to the handlers."""
 
     asgi_http_class = _Connection
+    asgi_websocket_class = cast(Any, _Handshake)  # Quart's has more to do
     request_class = _Request
 
     def __init__(

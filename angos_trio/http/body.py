@@ -54,6 +54,13 @@ class RequestBody(TrioBody):
             return part
         raise StopAsyncIteration
 
+    async def hear(self) -> bool:
+        """Take in what a WebSocket's client says, and forget it; whether it is still there."""
+        if self._receive is None:
+            return False
+        message = await self._receive()
+        return bool(message["type"] != "websocket.disconnect")
+
     async def read(self, bytes_max: int) -> bytes:
         """The whole body. Raises BodyTooLargeError as soon as it is larger than the bound."""
         parts: list[bytes] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import cast
+from typing import Protocol, cast
 from urllib.parse import parse_qsl
 
 from quart_trio.wrappers.request import TrioRequest
@@ -18,7 +18,27 @@ from angos_trio.oci.names import RepositoryName
 from angos_trio.oci.pagination import Page, parse_page
 from angos_trio.oci.ranges import parse_content_length
 
+
+def is_socket(scope: Mapping[str, object]) -> bool:
+    """Whether an ASGI scope is that of a WebSocket."""
+    return scope["type"] == "websocket"
+
+
 Identify = Callable[[str], Awaitable[Identity]]
+
+
+class Standing(Protocol):
+    """What a call that goes on for long asks anew, by the rules in force at that moment."""
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether other rules are in force than those by which the caller was let pass."""
+
+    def caller(self) -> Caller:
+        """The same identity, bound to the rules in force."""
+
+    async def renew(self) -> None:
+        """Who calls and whether they may, once more. Raises as the gate does at the beginning."""
 
 
 class Query:
@@ -66,6 +86,7 @@ class Call:
     `identify` says who somebody is that shows an `Authorization` of its own, as the gate does for
     the request's. `refuse` tells the audit log of a decision against the caller, and gives what is
     to be raised for it. `decision` is what let the request pass, where a policy was asked.
+    `standing` is there once the request has passed.
     """
 
     request: TrioRequest
@@ -75,6 +96,12 @@ class Call:
     identify: Identify
     refuse: Callable[[Decision], OciError]
     decision: Decision | None = None
+    standing: Standing | None = None
+
+    @property
+    def is_socket(self) -> bool:
+        """Whether this is the handshake of a WebSocket."""
+        return is_socket(self.request.scope)
 
     @cached_property
     def name(self) -> RepositoryName:

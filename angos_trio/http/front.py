@@ -61,12 +61,13 @@ class Front:
             return None
         return f"{approach.scheme}://{approach.host}"
 
-    def problem_of_origin(self, approach: Approach) -> str | None:
+    def problem_of_origin(self, approach: Approach, *, is_socket: bool = False) -> str | None:
         """Why a browser must not do this for a page: the page is another site's.
 
-        Only methods that change something are looked at; programs send neither header.
+        Only methods that change something are looked at, and WebSockets, which any page may open
+        and read (RFC 6455 10.2); programs send neither header.
         """
-        if approach.method in SAFE_METHODS:
+        if approach.method in SAFE_METHODS and not is_socket:
             return None
         site = approach.header("sec-fetch-site")
         if site is not None and site not in _OWN_SITES:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import cast
@@ -11,7 +11,7 @@ from quart_trio.wrappers.request import TrioRequest
 
 from angos_trio.auth.access import Access
 from angos_trio.auth.authenticate import Authenticator, NotAuthenticatedError, Shown
-from angos_trio.http.call import Call
+from angos_trio.http.call import Call, is_socket
 from angos_trio.http.challenge import Challenges
 from angos_trio.http.front import Front, is_loopback_host
 from angos_trio.http.routing import Admission, Operation
@@ -49,12 +49,14 @@ does not look at is no fact: whoever adds it to an address must not satisfy a ru
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """The rules in force: who is who, who may do what, and how the registry is reached."""
+    """Rules: who is who, who may do what, and how the registry is reached. `in_force` is the gate
+    that counts later on, after a reload; None is this one for ever."""
 
     access: Access
     authenticator: Authenticator
     front: Front = field(default_factory=Front)
     challenges: Challenges = field(default_factory=Challenges)
+    in_force: Callable[[], Gate] | None = None
 
     async def admit(
         self,
@@ -76,15 +78,21 @@ class Gate:
         refuse = partial(self._refusal, asked, nobody.identity)
         call = Call(request, nobody, values, request_id, identify, refuse)
         asked.namespace = call.name if "name" in values else None
-        self._refuse_other_sites(asked)
+        self._refuse_other_sites(asked, is_socket=is_socket(request.scope))
         if operation.admission is Admission.PUBLIC:
             return call
+        await self._pass(call, operation, asked)
+        call.standing = _Standing(self, call, operation, asked)
+        return call
+
+    async def _pass(self, call: Call, operation: Operation, asked: _Asked) -> None:
+        """Say who calls, and let them pass or refuse them."""
         self._refuse_other_hosts(asked)
+        nobody = self.bind(anonymous(asked.approach.address), asked.approach)
         call.caller = await self._caller(operation, asked) or nobody
         call.refuse = partial(self._refusal, asked, call.caller.identity)
         if operation.admission is Admission.POLICY:
             call.decision = await self._authorize(call, asked)
-        return call
 
     def approach(self, request: TrioRequest) -> Approach:
         """How a request came, with what trusted proxies say of it."""
@@ -160,8 +168,8 @@ class Gate:
             return OciError(Code.DENIED, status=403, detail=asked.action)
         return self._challenge(asked, was_refused=False)
 
-    def _refuse_other_sites(self, asked: _Asked) -> None:
-        problem = self.front.problem_of_origin(asked.approach)
+    def _refuse_other_sites(self, asked: _Asked, *, is_socket: bool) -> None:
+        problem = self.front.problem_of_origin(asked.approach, is_socket=is_socket)
         if problem is not None:
             asked.log_denied("origin", problem)
             raise OciError(Code.DENIED, status=403, message=problem, detail=asked.action)
@@ -227,6 +235,34 @@ class _Asked:
             status=status,
             reason=reason,
         )
+
+
+@dataclass(slots=True)
+class _Standing:
+    """A request that `gate` let pass, for later looks. See `call.Standing`."""
+
+    gate: Gate
+    call: Call
+    operation: Operation
+    asked: _Asked
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether another gate is in force."""
+        return self._in_force() is not self.gate
+
+    def caller(self) -> Caller:
+        """The same identity, bound to the rules in force."""
+        return self._in_force().bind(self.call.caller.identity, self.asked.approach)
+
+    async def renew(self) -> None:
+        """Identify and authorize anew."""
+        gate = self._in_force()
+        await gate._pass(self.call, self.operation, self.asked)
+        self.gate = gate
+
+    def _in_force(self) -> Gate:
+        return self.gate if self.gate.in_force is None else self.gate.in_force()
 
 
 def _authorization(headers: Sequence[tuple[str, str]]) -> str | None:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final, Protocol
 
 import msgspec
 import trio
 
 from angos_trio.identity import FILE_EXTENSION
-from angos_trio.limits import FILE_READ_BYTES, LIST_PIECE_BYTES
+from angos_trio.limits import FILE_READ_BYTES, LINES_BYTES_MAX, LIST_PIECE_BYTES
 from angos_trio.oci.codes import OciError
 
 
@@ -53,10 +53,7 @@ class Reply:
             start = {
                 "type": "http.response.start",
                 "status": self.status,
-                "headers": [
-                    (name.lower().encode("latin-1"), value.encode("latin-1"))
-                    for name, value in headers.items()
-                ],
+                "headers": _fields(headers),
             }
             await send(start)
             if isinstance(self.body, FilePart):
@@ -73,12 +70,61 @@ class Reply:
             self.body.close()
 
 
-Say = Callable[[object], Awaitable[None]]
-"""Sends one line of JSON."""
+_CLOSE_NORMAL: Final = 1000
+
+
+class Say(Protocol):
+    """Sends one JSON document, and waits until the client has room for it."""
+
+    async def __call__(self, document: object) -> None: ...
+
+    async def all(self, documents: Iterable[object]) -> None:
+        """Several, together where that is possible. The next is asked for once there is room."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Lines:
+    """Says JSON as lines of the body."""
+
+    send: Any
+
+    async def __call__(self, document: object) -> None:
+        await self.all([document])
+
+    async def all(self, documents: Iterable[object]) -> None:
+        lines = bytearray()
+        for document in documents:
+            lines += _json(document) + b"\n"
+            if len(lines) >= LINES_BYTES_MAX:
+                await self._put(bytes(lines))
+                lines.clear()
+        if lines:
+            await self._put(bytes(lines))
+
+    async def _put(self, content: bytes) -> None:
+        await self.send({"type": "http.response.body", "body": content, "more_body": True})
+
+
+@dataclass(frozen=True, slots=True)
+class _Frames:
+    """Says JSON as messages of a WebSocket."""
+
+    send: Any
+
+    async def __call__(self, document: object) -> None:
+        await self.send({"type": "websocket.send", "text": _json(document).decode()})
+
+    async def all(self, documents: Iterable[object]) -> None:
+        for document in documents:
+            await self(document)
 
 
 async def _say_nothing(say: Say) -> None:
     return
+
+
+async def _say_no_more(say: Say) -> tuple[int, str]:
+    return _CLOSE_NORMAL, ""
 
 
 @dataclass(slots=True)
@@ -91,14 +137,10 @@ class LinesReply(Reply):
     async def send(self, scope: Mapping[str, Any], send: Any) -> None:
         """Send it as ASGI messages."""
         headers = {**self.headers, "Content-Type": "application/x-ndjson"}
-        fields = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+        fields = _fields(headers)
         await send({"type": "http.response.start", "status": self.status, "headers": fields})
-
-        async def say(document: object) -> None:
-            line = _encode(document) + b"\n"
-            await send({"type": "http.response.body", "body": line, "more_body": True})
-
-        await self.talk(say)
+        if scope["method"] != "HEAD":
+            await self.talk(_Lines(send))
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
@@ -119,7 +161,7 @@ class ListReply(Reply):
     async def send(self, scope: Mapping[str, Any], send: Any) -> None:
         """Send it as ASGI messages; whatever ends it early ends the connection too."""
         headers = {"Content-Type": "application/json", **self.headers}
-        fields = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+        fields = _fields(headers)
         await send({"type": "http.response.start", "status": self.status, "headers": fields})
         if scope["method"] != "HEAD":
             async with aclosing(self.entries), aclosing(self._pieces()) as pieces:
@@ -128,15 +170,29 @@ class ListReply(Reply):
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _pieces(self) -> AsyncGenerator[bytes, None]:
-        piece = bytearray(_encode({**self.first, self.key: []})[:-2])
+        piece = bytearray(_json({**self.first, self.key: []})[:-2])
         separator = b""
         async for entry in self.entries:
-            piece += separator + _encode(entry)
+            piece += separator + _json(entry)
             separator = b","
             if len(piece) >= LIST_PIECE_BYTES:
                 yield bytes(piece)
                 piece.clear()
         yield bytes(piece) + b"]}"
+
+
+@dataclass(slots=True)
+class SocketReply(Reply):
+    """Accept a WebSocket. `talk` returns the code and the reason to close it with (RFC 6455 7.4);
+    it hears the client meanwhile."""
+
+    talk: Callable[[Say], Awaitable[tuple[int, str]]] = _say_no_more
+
+    async def send(self, scope: Mapping[str, Any], send: Any) -> None:
+        """Send it as ASGI messages."""
+        await send({"type": "websocket.accept", "headers": _fields(self.headers)})
+        code, reason = await self.talk(_Frames(send))
+        await send({"type": "websocket.close", "code": code, "reason": reason})
 
 
 async def _send_file(part: FilePart, scope: Mapping[str, Any], send: Any) -> None:
@@ -163,14 +219,19 @@ async def _send_file(part: FilePart, scope: Mapping[str, Any], send: Any) -> Non
         await send({"type": "http.response.body", "body": content, "more_body": True})
 
 
+def _fields(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    return [
+        (name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()
+    ]
+
+
+def _json(document: object) -> bytes:
+    return msgspec.json.encode(document, enc_hook=_plain_text)
+
+
 def json_reply(status: int, document: object, headers: Mapping[str, str] | None = None) -> Reply:
     """A JSON answer."""
-    content = _encode(document)
-    return Reply(status, {"Content-Type": "application/json", **(headers or {})}, content)
-
-
-def _encode(document: object) -> bytes:
-    return msgspec.json.encode(document, enc_hook=_plain_text)
+    return Reply(status, {"Content-Type": "application/json", **(headers or {})}, _json(document))
 
 
 def _plain_text(value: object) -> str:

@@ -102,7 +102,7 @@ class HttpClient:
             OSError,
             UnicodeError,
         ) as error:
-            raise NetError(_why(error)) from None
+            raise NetError(reason_of(error)) from None
 
 
 def _request(url: str, headers: Headers) -> httpx.Request:
@@ -130,7 +130,7 @@ def _too_long(bytes_max: int) -> str:
     return f"the answer is longer than {bytes_max} bytes"
 
 
-def _why(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
     """The first cause that says something, in words for an operator."""
     for cause in _causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):

@@ -20,15 +20,17 @@ from hypercorn.protocol.events import Body, EndBody, Event, Request, Response, S
 from hypercorn.protocol.http_stream import ASGIHTTPState, HTTPStream
 from hypercorn.typing import ConnectionState
 
-from angos_trio.identity import CERTIFICATE_EXTENSION, FILE_EXTENSION
+from angos_trio.identity import CERTIFICATE_EXTENSION, DRAIN_EXTENSION, FILE_EXTENSION
 from angos_trio.limits import (
     HEADER_BYTES_MAX,
     HEADER_SECS_MAX,
     IDLE_SECS_MAX,
     LINGER_BYTES_MAX,
     LINGER_SECS_MAX,
+    SOCKET_MESSAGE_BYTES_MAX,
 )
 from angos_trio.server.transport import StalledError, Transport
+from angos_trio.server.websocket import WebSocket, asks_for_socket
 from angos_trio.telemetry.log import logger
 
 _log = logger("server")
@@ -56,6 +58,7 @@ def hypercorn_config() -> HypercornConfig:
     config.errorlog = None
     config.include_server_header = False
     config.h11_max_incomplete_size = HEADER_BYTES_MAX
+    config.websocket_max_message_size = SOCKET_MESSAGE_BYTES_MAX
     return config
 
 
@@ -97,6 +100,7 @@ class Connection:
         self._idle_scope: trio.CancelScope | None = None
         self._handling: trio.CancelScope | None = None
         self._is_draining = False
+        self._drain = trio.Event()
         self._unread = 0
         self._has_taken_end = False
 
@@ -118,6 +122,7 @@ class Connection:
     def drain(self) -> None:
         """End the connection now if it is idle, else after the request at hand."""
         self._is_draining = True
+        self._drain.set()
         if self._idle_scope is not None:
             self._idle_scope.cancel()
 
@@ -136,22 +141,14 @@ class Connection:
         request = await self._next_request()
         if request is None:
             return False
+        if asks_for_socket(request):
+            return await self._socket_cycle(request)
         stream = self._new_stream()
-        await stream.handle(
-            Request(
-                stream_id=STREAM_ID,
-                headers=list(request.headers),
-                http_version=request.http_version.decode(),
-                method=request.method.decode("ascii").upper(),
-                raw_path=_origin_form(request.target),
-                state=ConnectionState({}),
-            )
-        )
+        await stream.handle(_as_event(request))
+        self._scope["extensions"].update(self._extensions())
         self._scope["extensions"][FILE_EXTENSION] = {}
-        if self._transport.certificate is not None:
-            self._scope["extensions"][CERTIFICATE_EXTENSION] = self._transport.certificate
         with trio.CancelScope() as self._handling:
-            await self._run_application(stream)
+            await self._run_application(self._scope, self._receive, stream.app_send)
         if self._handling.cancelled_caught:
             raise OSError("the client left")
         self._handling = None
@@ -159,9 +156,29 @@ class Connection:
         await self._flush()
         return await self._settle()
 
-    async def _run_application(self, stream: _FileStream) -> None:
+    async def _socket_cycle(self, request: h11.Request) -> bool:
+        """A WebSocket to its end; whether it was refused and another request may follow."""
+        after_head, _ = self._protocol.trailing_data
+        socket = WebSocket(self._transport, self._settings.config, self._stream_send, after_head)
         try:
-            await self._settings.app(self._scope, self._receive, stream.app_send)
+            await socket.serve(_as_event(request), self._extensions(), self._run_application)
+        except BaseExceptionGroup as group:
+            raise _only_error(group) from None
+        if socket.is_accepted:
+            return False
+        await self._flush()
+        return await self._settle()
+
+    def _extensions(self) -> dict[str, Any]:
+        """What is handed on with every request, besides what ASGI knows."""
+        extensions: dict[str, Any] = {DRAIN_EXTENSION: self._drain}
+        if self._transport.certificate is not None:
+            extensions[CERTIFICATE_EXTENSION] = self._transport.certificate
+        return extensions
+
+    async def _run_application(self, scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await self._settings.app(scope, receive, send)
         except (StalledError, OSError):
             raise
         except Exception:
@@ -171,15 +188,19 @@ class Connection:
         """Cancel the request at hand when its client has left.
 
         A client that ended its side may only have finished speaking. It is told `102 Processing`
-        (RFC 2518 10.1): if it left, the answer is a reset, which the next look finds.
+        (RFC 2518 10.1): if it left, the answer is a reset, which the next look finds. Once there is
+        an answer, whatever goes on for ever ends.
         """
         if self._handling is None or self._protocol.their_state is h11.SEND_BODY:
             return
         if self._transport.is_reset():
             self._handling.cancel()
-        elif self._may_probe() and self._transport.has_ended():
-            head = h11.InformationalResponse(status_code=102, headers=[], reason=b"Processing")
-            self._transport.send_now(self._protocol.send(head) or b"")
+        elif self._transport.has_ended():
+            if self._protocol.our_state is h11.SEND_BODY:
+                self._drain.set()
+            elif self._may_probe():
+                head = h11.InformationalResponse(status_code=102, headers=[], reason=b"Processing")
+                self._transport.send_now(self._protocol.send(head) or b"")
 
     def _may_probe(self) -> bool:
         """An answer has not begun, and the client knows what an interim one is."""
@@ -320,7 +341,12 @@ class Connection:
 
     async def _stream_send(self, event: Event) -> None:
         """What Hypercorn's stream sends, as h11 events. A head waits for the first of its body."""
-        if isinstance(event, Response):
+        if isinstance(event, Response) and event.status_code == 101:
+            await self._send_event(
+                h11.InformationalResponse(status_code=101, headers=event.headers, reason=b"")
+            )
+            await self._flush()
+        elif isinstance(event, Response):
             headers = [*event.headers, *self._settings.config.response_headers("h11")]
             if self._must_close():
                 headers.append((b"connection", b"close"))
@@ -404,6 +430,24 @@ class Connection:
 
 async def _put_nothing(message: Any) -> None:
     """Hypercorn's stream tells the application of a disconnect; `receive` does that here."""
+
+
+def _as_event(request: h11.Request) -> Request:
+    return Request(
+        stream_id=STREAM_ID,
+        headers=list(request.headers),
+        http_version=request.http_version.decode(),
+        method=request.method.decode("ascii").upper(),
+        raw_path=_origin_form(request.target),
+        state=ConnectionState({}),
+    )
+
+
+def _only_error(group: BaseException) -> BaseException:
+    """The first error in a nursery's group."""
+    while isinstance(group, BaseExceptionGroup):
+        group = group.exceptions[0]
+    return group
 
 
 def _origin_form(target: bytes) -> bytes:

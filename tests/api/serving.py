@@ -15,7 +15,8 @@ from angos_trio.app.authentication import Doors, doors_of
 from angos_trio.app.building import build_operator_application, build_runtime, users_of
 from angos_trio.app.housekeeping import housekeeping_of
 from angos_trio.app.plan import Plan
-from angos_trio.app.reload import serve_by
+from angos_trio.app.reload import Serving, serve_by
+from angos_trio.events.model import Event, EventKind, record
 from angos_trio.maintenance.collect import Collector
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import RepositoryName
@@ -24,6 +25,7 @@ from angos_trio.registry.push_blob import complete_interrupted
 from angos_trio.registry.push_manifest import ManifestPush, push_manifest
 from angos_trio.server.connection import AsgiApp
 from angos_trio.storage.store import open_storage
+from angos_trio.storage.transactions import Transaction
 from tests.api.client import Client
 from tests.factories import Document, make_plan, make_registry
 from tests.registry.support import caller_of
@@ -41,6 +43,7 @@ class ServedRegistry:
     core: Registry
     collector: Collector
     doors: Doors
+    serves: Serving
 
     @property
     def address(self) -> tuple[str, int]:
@@ -70,6 +73,27 @@ class ServedRegistry:
         path = self.plan.storage.root / "uploads" / f"{session}.data"
         return path.stat().st_size if path.exists() else 0
 
+    def reload(self, **tables: Any) -> None:
+        """Serve by another configuration, as after SIGHUP; `tables` as for `serving`."""
+        plan = make_plan(self.plan.storage.root.parent, **tables)
+        self.server.call(self._become, plan)
+
+    async def _become(self, plan: Plan) -> None:
+        self.serves.become(self.serves.prepare(plan))
+
+    def happen(self, name: str, count: int) -> None:
+        """So many events of a namespace, past every use-case: for those who read them."""
+        for at in range(0, count, 2000):
+            self.server.call(self._happen, RepositoryName(name), min(2000, count - at))
+
+    async def _happen(self, name: RepositoryName, count: int) -> None:
+        def step(transaction: Transaction) -> None:
+            for number in range(count):
+                told = {"tag": f"v{number}", "digest": "sha256:" + "0" * 64}
+                record(transaction.rows, Event(EventKind.TAG_CREATED, name, 1, "test", told))
+
+        await self.core.storage.write(step)
+
     def open_blobs(self) -> int:
         """How many descriptors of this process are open on a blob's file."""
         blobs = str(self.plan.storage.root / "blobs")
@@ -98,14 +122,24 @@ class _Opened:
     """Opens the storage and builds the application in the server's loop."""
 
     def __init__(
-        self, plan: Plan, *, sends_files: bool = True, is_for_operator: bool = False
+        self,
+        plan: Plan,
+        *,
+        sends_files: bool = True,
+        is_for_operator: bool = False,
+        secured: Secured | None = None,
     ) -> None:
         self.plan = plan
+        self.tls = None if secured is None else secured.live
         self.sends_files = sends_files
         self.is_for_operator = is_for_operator
         self.core: Registry
         self.collector: Collector
         self.doors: Doors
+        self.serves: Serving
+
+    def served_by(self, server: InProcessServer) -> ServedRegistry:
+        return ServedRegistry(server, self.plan, self.core, self.collector, self.doors, self.serves)
 
     @asynccontextmanager
     async def application(self) -> AsyncIterator[AsgiApp]:
@@ -113,8 +147,9 @@ class _Opened:
             self.core = make_registry(storage, self.plan)
             await complete_interrupted(self.core, storage.interrupted)
             runtime = build_runtime(self.core)
-            self.doors = doors_of(storage)
-            built: AsgiApp = serve_by(self.plan, runtime, self.doors, "worker-1").application
+            self.doors = doors_of(storage, self.tls)
+            self.serves = serve_by(self.plan, runtime, self.doors, "worker-1")
+            built: AsgiApp = self.serves
             keeping = housekeeping_of(runtime, lambda: self.core)
             if self.is_for_operator:
                 built = build_operator_application(
@@ -148,12 +183,12 @@ def serving(
     """A registry below `root` for the length of a `with` block; `tables` as for `make_config`, and
     `stall_secs` and `drain_secs` as for a server."""
     stall_secs, drain_secs = tables.pop("stall_secs", 30.0), tables.pop("drain_secs", 2.0)
-    opened = _Opened(make_plan(root, **tables), sends_files=sends_files)
+    opened = _Opened(make_plan(root, **tables), sends_files=sends_files, secured=secured)
     application = opened.application()
     with in_process(
         application, stall_secs=stall_secs, drain_secs=drain_secs, clock=clock, secured=secured
     ) as server:
-        yield ServedRegistry(server, opened.plan, opened.core, opened.collector, opened.doors)
+        yield opened.served_by(server)
 
 
 @contextmanager
@@ -163,4 +198,4 @@ def serving_operator(
     """The same as the operator has it, on a Unix socket."""
     opened = _Opened(make_plan(root, **tables), is_for_operator=True)
     with on_unix_socket(opened.application(), socket_path) as server:
-        yield ServedRegistry(server, opened.plan, opened.core, opened.collector, opened.doors)
+        yield opened.served_by(server)

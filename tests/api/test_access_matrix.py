@@ -81,7 +81,7 @@ def may(policy: str, caller: str, action: str, *, is_of_team: bool) -> bool:
 
 def operations() -> list[tuple[str, str, Operation]]:
     """Every method of every route, HEAD beside each GET."""
-    table = build_routes(Runtime(cast(Any, None), Metrics(), cast(Any, None), cast(Any, None)))
+    table = build_routes(Runtime(cast(Any, None), Metrics(), *[cast(Any, None)] * 3))
     found = []
     for route in table.routes:
         methods = dict(route.operations)

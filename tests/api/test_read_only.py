@@ -107,7 +107,7 @@ def frozen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedRegistry]
 
 def changes() -> list[tuple[str, str]]:
     """Every operation of every route that may change content."""
-    table = build_routes(Runtime(None, Metrics(), None, None))  # type: ignore[arg-type]
+    table = build_routes(Runtime(None, Metrics(), None, None, None))  # type: ignore[arg-type]
     return [
         (method, route.template)
         for route in table.routes

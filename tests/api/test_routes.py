@@ -63,6 +63,7 @@ ANSWERS: dict[str, dict[str, tuple[int, str | None]]] = {
     "/v2/_ext/_me": {"GET": (200, None)},
     "/v2/_ext/{name}/_impact": {"GET": (400, "NAME_INVALID")},
     "/v2/_ext/{name}/_delete": {"POST": (400, "NAME_INVALID")},
+    "/v2/_ext/_events": {"GET": (200, None)},
     "/v2/_ext/_gc": {"GET": (200, None), "POST": (202, None)},
     "/v2/_ext/_scrub": {"GET": (200, None), "POST": (202, None)},
     "/v2/_ext/_prune": {"GET": (200, None), "POST": (202, None)},

@@ -132,7 +132,7 @@ _ADMISSIONS: Final = {
 def routes() -> set[str]:
     """Every operation: method, path, action, and whether the policy is asked; or that only the
     operator has it."""
-    runtime = Runtime(cast(Any, None), Metrics(), cast(Any, None), cast(Any, None))
+    runtime = Runtime(cast(Any, None), Metrics(), *[cast(Any, None)] * 3)
     everybodys = {route.template for route in build_routes(runtime).routes}
     found = set()
     for route in build_operator_routes(runtime, set, cast(Any, None)).routes:

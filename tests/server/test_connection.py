@@ -126,7 +126,7 @@ def test_client_that_only_ends_its_own_side_gets_its_answer(wire: Wire) -> None:
     assert wire.is_ended()
 
 
-@pytest.mark.parametrize("header", [{"Upgrade": "websocket", "Connection": "upgrade"}, {}])
+@pytest.mark.parametrize("header", [{"Upgrade": "h2c", "Connection": "upgrade"}, {}])
 def test_upgrade_is_ignored(wire: Wire, header: dict[str, str]) -> None:
     assert wire.ask("GET", "/", header).status == 200
     assert wire.ask("POST", "/", {**header}, b"abc").status == 200

@@ -116,6 +116,13 @@ class Wire:
         except BROKEN:
             return b""
 
+    def some(self) -> bytes:
+        """What comes next; nothing when it is the end."""
+        try:
+            return self._file.read1(65536)
+        except BROKEN:
+            return b""
+
     def ask(
         self,
         method: str,

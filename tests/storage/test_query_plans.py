@@ -18,6 +18,7 @@ from angos_trio.storage.connections import migrate, open_writer
 from angos_trio.storage.metadata import (
     api_keys,
     blobs,
+    events,
     leases,
     manifests,
     namespaces,
@@ -59,6 +60,9 @@ VERBS: dict[str, Callable[[Rows], object]] = {
     "leases.lose_tag": partial(leases.lose_tag, namespace=1, digest=A, now=1, lease_until=5),
     "leases.lose_manifest": partial(leases.lose_manifest, namespace=1, manifest=A, lease_until=5),
     "leases.extend": partial(leases.extend, lease_until=5, limit=10),
+    "events.after": partial(events.after, cursor=5, limit=10),
+    "events.newest": events.newest,
+    "events.oldest": events.oldest,
     "reclaims.forget_unheld": partial(reclaims.forget_unheld, digest=A),
     "reclaims.pending": partial(reclaims.pending, after="", limit=10),
     "reclaims.settle": partial(reclaims.settle, digest=A),

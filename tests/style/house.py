@@ -35,7 +35,9 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
     "sqlite3": frozenset({"storage"}),  # part of Python, but adapted in one room all the same
     "structlog": frozenset({"telemetry"}),
     "trio": frozenset({EVERY_ROOM_BUT, "errors", "identity", "limits", "oci", "policy"}),
+    "trio_websocket": frozenset({"net"}),
     "werkzeug": frozenset({"http"}),
+    "wsproto": frozenset({"server"}),
 }
 
 # Rooms take values; only these hold the whole configuration.
