@@ -38,6 +38,8 @@ class Action(StrEnum):
     LIST_NAMESPACES = "list-namespaces"
     LIST_REVISIONS = "list-revisions"
     LIST_UPLOADS = "list-uploads"
+    UI_ASSET = "ui-asset"
+    UI_CONFIG = "ui-config"
     GET_TOKEN = "get-token"
     METRICS = "metrics"
     HEALTH = "healthz"

@@ -85,7 +85,8 @@ def serve_by(plan: Plan, runtime: Runtime, doors: Doors, worker: str) -> Serving
     if plan.config.global_.update_pull_time:
         runtime = replace(runtime, note_pull=doors.pull_times.note)
     named = worker if plan.config.observability.worker_header else None
-    application = build_application(runtime, gate_of(plan.authentication, callers), named)
+    gate = gate_of(plan.authentication, callers)
+    application = build_application(runtime, gate, named, plan.config.ui)
     return Serving(plan, runtime, doors, worker, application)
 
 

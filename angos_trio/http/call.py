@@ -18,6 +18,8 @@ from angos_trio.oci.names import RepositoryName
 from angos_trio.oci.pagination import Page, parse_page
 from angos_trio.oci.ranges import parse_content_length
 
+Request = TrioRequest
+"""A request as it came."""
 Identify = Callable[[str], Awaitable[Identity]]
 
 
