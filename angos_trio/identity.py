@@ -48,6 +48,8 @@ class Action(StrEnum):
     GET_STORAGE = "get-storage"
     GET_HEALTH = "get-health"
     GET_ME = "get-me"
+    UI_ASSET = "ui-asset"
+    UI_CONFIG = "ui-config"
     GET_TOKEN = "get-token"
     METRICS = "metrics"
     HEALTH = "healthz"

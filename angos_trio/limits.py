@@ -46,6 +46,8 @@ QUERY_FIELDS_MAX: Final = 256
 """Fields of a query string."""
 FILE_READ_BYTES: Final = 256 * 1024
 """Read of a file at once where the server cannot send it itself."""
+THEME_FORM_BYTES_MAX: Final = 8 * 1024
+"""The form that chooses the theme of pages."""
 PAGE_ENTRIES_DEFAULT: Final = 1000
 """A page of tags or of the catalog without `n`."""
 PAGE_ENTRIES_MAX: Final = 10_000

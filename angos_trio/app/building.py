@@ -21,10 +21,11 @@ from angos_trio.app.services import CERTIFICATES, CONFIGURATION, is_service
 from angos_trio.auth.access import Access
 from angos_trio.auth.authenticate import OperatorAuthenticator
 from angos_trio.clock import epoch_seconds
-from angos_trio.config.model import Config
+from angos_trio.config.model import Config, Ui
 from angos_trio.events.feed import Feed
 from angos_trio.http.application import Application
 from angos_trio.http.gate import Gate
+from angos_trio.http.routing import RouteTable
 from angos_trio.limits import REPORT_SECS_MAX
 from angos_trio.maintenance.tasks import Tasks
 from angos_trio.oci.codes import OciError
@@ -38,6 +39,8 @@ from angos_trio.storage.metadata.switches import Switched
 from angos_trio.storage.store import Storage
 from angos_trio.telemetry.health import Readiness
 from angos_trio.telemetry.metrics import Metrics, StorageGauges
+from angos_trio.web.frame import Site
+from angos_trio.web.routes import build_pages
 
 
 def build_registry(plan: Plan, storage: Storage) -> Registry:
@@ -89,9 +92,17 @@ def build_runtime(registry: Registry) -> Runtime:
     return Runtime(registry, metrics, readiness_of(storage), tasks, Feed(storage))
 
 
-def build_application(runtime: Runtime, gate: Gate, worker: str | None = None) -> Application:
-    """The ASGI application behind a gate. A worker that is given is named in each answer."""
-    return Application(build_routes(runtime), gate, runtime.metrics, worker)
+def build_application(
+    runtime: Runtime, gate: Gate, worker: str | None = None, ui: Ui | None = None
+) -> Application:
+    """The ASGI application behind a gate. A worker that is given is named in each answer; without
+    `ui`, or with one that is off, there are no pages."""
+    routes = build_routes(runtime)
+    if ui is not None and ui.enabled:
+        site = Site(ui.name, gate.url_of, not gate.access.loopback_only, runtime.registry.now)
+        fixed, pages = build_pages(runtime.registry, site)
+        routes = RouteTable([*routes.routes, *fixed], pages)
+    return Application(routes, gate, runtime.metrics, worker)
 
 
 def build_health_application(runtime: Runtime, *, has_metrics: bool) -> Application:

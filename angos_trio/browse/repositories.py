@@ -79,13 +79,13 @@ async def list_repositories(registry: Registry, caller: Caller) -> list[Reposito
 
     One is there for who sees something in it; a configured one too for whom its own name is to see.
     """
-    found = {name: _repository(registry, name) for name in registry.tag_rules.by_repository}
+    found = {name: empty_repository(registry, name) for name in registry.tag_rules.by_repository}
     after: str | None = ""
     while after is not None:
         batch = await _visible(registry, caller, None, after)
         for namespace in batch.namespaces:
             name = owner_of(registry, namespace.row.name)
-            found[name] = found.get(name, _repository(registry, name)).plus(namespace)
+            found[name] = found.get(name, empty_repository(registry, name)).plus(namespace)
         after = batch.next_after
     await caller.learn(list(found), trio.current_time() + WEBHOOK_QUESTIONS_SECS_MAX)
     return [
@@ -97,7 +97,7 @@ async def list_repositories(registry: Registry, caller: Caller) -> list[Reposito
 
 async def find_repository(registry: Registry, caller: Caller, name: str) -> Repository:
     """One of them. Raises NAME_UNKNOWN (404) for one that `list_repositories` does not have."""
-    found = _repository(registry, name)
+    found = empty_repository(registry, name)
     after: str | None = ""
     while after is not None:
         batch = await list_namespaces(registry, caller, name, after)
@@ -109,7 +109,8 @@ async def find_repository(registry: Registry, caller: Caller, name: str) -> Repo
     return found
 
 
-def _repository(registry: Registry, name: str) -> Repository:
+def empty_repository(registry: Registry, name: str) -> Repository:
+    """A repository of which nothing is counted yet."""
     rules = registry.tag_rules
     rule = rules.by_repository.get(name, rules.default)
     return Repository(name, name in rules.by_repository, rule)
@@ -122,6 +123,11 @@ async def list_namespaces(
     batch = await _visible(registry, caller, repository, after)
     mine = [each for each in batch.namespaces if owner_of(registry, each.row.name) == repository]
     return Batch(mine, batch.next_after)
+
+
+async def list_below(registry: Registry, caller: Caller, name: str, after: str = "") -> Batch:
+    """Some namespaces of this name and below it, whatever repository they belong to."""
+    return await _visible(registry, caller, name, after)
 
 
 async def _visible(registry: Registry, caller: Caller, below: str | None, after: str) -> Batch:

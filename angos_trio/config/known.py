@@ -40,6 +40,5 @@ WITHOUT_EFFECT: Mapping[str, str] = MappingProxyType(
         "server.query_timeout": "a request is bounded by server.stall_timeout, not in total",
         "server.query_timeout_grace_period": "a request is bounded by server.stall_timeout",
         "observability.tracing": "traces are not sent",
-        "ui": "there is no web interface in this version",
     }
 )

@@ -263,6 +263,13 @@ class Observability(_Table, frozen=True):
     worker_header: bool = False
 
 
+class Ui(_Table, frozen=True):
+    """`[ui]`: the web interface."""
+
+    enabled: bool = True
+    name: str = "angos-trio"
+
+
 class Config(_Table, frozen=True, rename={"global_": "global"}):
     """A whole configuration."""
 
@@ -272,4 +279,5 @@ class Config(_Table, frozen=True, rename={"global_": "global"}):
     blob_store: BlobStore = BlobStore()
     metadata_store: MetadataStore = MetadataStore()
     repository: dict[str, Repository] = {}
+    ui: Ui = Ui()
     observability: Observability = Observability()

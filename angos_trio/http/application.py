@@ -16,7 +16,7 @@ from angos_trio.http.body import BodyTooLargeError, ClientGoneError, RequestBody
 from angos_trio.http.call import Call
 from angos_trio.http.gate import Gate
 from angos_trio.http.reply import Reply, error_reply
-from angos_trio.http.routing import Match, Operation, Route, RouteTable
+from angos_trio.http.routing import Match, Operation, Route, RouteTable, Worder
 from angos_trio.identity import Approach
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.telemetry.log import logger
@@ -112,8 +112,10 @@ class Application(QuartTrio):
                 )
 
     async def _reply(self, request: TrioRequest, approach: Approach, told: _Told) -> Reply:
+        word: Worder = _word
         try:
             match = self._find(request)
+            word = match.route.word or word
             operation = _operation(match.route, request.method)
             told.action = str(operation.action)
             call = await self._gate.admit(
@@ -130,7 +132,7 @@ class Application(QuartTrio):
             elif refusal.status >= 500:
                 reason = str(refusal.__cause__ or refusal)
                 _log.error("request.failed", request_id=told.request_id, error=reason)
-            return error_reply(refusal, told.request_id)
+            return word(request, refusal, told.request_id)
 
     def _find(self, request: TrioRequest) -> Match:
         raw_path = request.scope["raw_path"]
@@ -160,6 +162,11 @@ class _Told:
         self.identity = identity.owner
         self.api_key = None if identity.grant is None else identity.grant.name
         self.rule = None if decision is None else decision.rule
+
+
+def _word(request: TrioRequest, refusal: OciError, request_id: str) -> Reply:
+    """As the distribution specification words it."""
+    return error_reply(refusal, request_id)
 
 
 def _refusal(error: Exception, request: TrioRequest) -> OciError | None:

@@ -24,6 +24,8 @@ def is_socket(scope: Mapping[str, object]) -> bool:
     return scope["type"] == "websocket"
 
 
+Request = TrioRequest
+"""A request as it came."""
 Identify = Callable[[str], Awaitable[Identity]]
 
 

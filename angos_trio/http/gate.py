@@ -107,6 +107,13 @@ class Gate:
             uri = f"{uri}?{scope['query_string'].decode('latin-1')}"
         return self.front.approach(request.method, scope["scheme"], uri, peer, headers)
 
+    def url_of(self, request: TrioRequest) -> str | None:
+        """Scheme and authority by which a client reaches the registry; None when it does not say.
+
+        What is shown to people as an address is this and nothing else.
+        """
+        return self.front.url(self.approach(request))
+
     def bind(self, identity: Identity, approach: Approach) -> Caller:
         """The caller, with the access rules bound to them and to how they came."""
         access = self.access

@@ -1,6 +1,6 @@
 """From a raw path to a route. Repository names have slashes and may contain the endpoints' words,
 so the right-most endpoint decides, and everything before it is the name. A template without a name
-is the path itself, with a value for a segment in braces."""
+is the path itself, with a value for a segment in braces. Pages take what is left."""
 
 from __future__ import annotations
 
@@ -14,10 +14,14 @@ from angos_trio.identity import Action
 from angos_trio.oci.codes import Code, OciError
 
 if TYPE_CHECKING:
+    from quart_trio.wrappers.request import TrioRequest
+
     from angos_trio.http.call import Call
     from angos_trio.http.reply import Reply
 
 Handler = Callable[["Call"], Awaitable["Reply"]]
+Worder = Callable[["TrioRequest", OciError, str], "Reply"]
+"""Words the refusal of a request, with the id of the request."""
 NAME: Final = "{name}"
 
 
@@ -42,10 +46,14 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A path template such as `/v2/{name}/manifests/{reference}`, and its operations by method."""
+    """A path template such as `/v2/{name}/manifests/{reference}`, and its operations by method.
+
+    `word` is how its refusals are worded, where that is not JSON.
+    """
 
     template: str
     operations: Mapping[str, Operation]
+    word: Worder | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +64,26 @@ class Match:
     values: Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """What is for browsers, at paths that begin with names of people's own choice.
+
+    `find` says which route a path means, by its decoded segments, or by None where it cannot be
+    decoded; None is returned for what is no page. It is asked last, and never about `/v2`.
+    """
+
+    routes: tuple[Route, ...]
+    find: Callable[[Sequence[str] | None], Match | None]
+
+
 class RouteTable:
     """Finds the route of a path."""
 
-    def __init__(self, routes: Sequence[Route]) -> None:
+    def __init__(self, routes: Sequence[Route], pages: Pages | None = None) -> None:
         """Raises TypeError for a route without an action: what nobody decides on is not served."""
         self.routes = tuple(routes)
-        for route in routes:
+        self._pages = pages
+        for route in (*routes, *(pages.routes if pages is not None else ())):
             for method, operation in route.operations.items():
                 if not isinstance(getattr(operation, "action", None), Action):
                     raise TypeError(f"{method} {route.template} declares no action")
@@ -81,17 +102,25 @@ class RouteTable:
 
         Raises NAME_INVALID (400) for a path that cannot be decoded to plain segments.
         """
-        segments = _segments(raw_path)
+        try:
+            segments = _segments(raw_path)
+        except OciError:
+            if self._pages is None or raw_path.startswith(b"/v2"):
+                raise
+            return self._pages.find(None)
         path = "/" + "/".join(segments)
         fixed = self._fixed.get(path) or self._fixed.get(path.rstrip("/"))
-        if fixed is not None:
+        if fixed is not None and segments:
             return Match(fixed, {})
-        if not segments or segments[0] != "v2":
-            return None
         for parts, route in self._filled:
             values = _fill(parts, segments)
             if values is not None:
                 return Match(route, values)
+        if segments and segments[0] == "v2":
+            return self._find_named(segments)
+        return self._pages.find(segments) if self._pages is not None and segments else None
+
+    def _find_named(self, segments: list[str]) -> Match | None:
         for named in self._named:
             values = named.match(segments)
             if values is not None:

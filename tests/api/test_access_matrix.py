@@ -18,6 +18,8 @@ from angos_trio.api.routes import build_routes
 from angos_trio.auth.passwords import hash_password
 from angos_trio.http.routing import Admission, Operation
 from angos_trio.telemetry.metrics import Metrics
+from angos_trio.web.frame import Site
+from angos_trio.web.routes import build_pages
 from tests.api.serving import ServedRegistry, serving
 
 PASSWORD = "correct horse"
@@ -31,6 +33,9 @@ VALUES = {
     "digest": "sha256:" + "0" * 64,
     "reference": "latest",
     "session": "01234567-89ab-4cde-8f01-23456789abcd",
+    "repository": "elsewhere",
+    "file": "app.css",
+    "unknown": "A",
 }
 READ_LIST = str(sorted(READS)).replace('"', "'")
 OF_TEAM = "has(request.namespace) && request.namespace.startsWith('team/')"
@@ -82,8 +87,9 @@ def may(policy: str, caller: str, action: str, *, is_of_team: bool) -> bool:
 def operations() -> list[tuple[str, str, Operation]]:
     """Every method of every route, HEAD beside each GET."""
     table = build_routes(Runtime(cast(Any, None), Metrics(), *[cast(Any, None)] * 3))
+    fixed, pages = build_pages(cast(Any, None), Site("", lambda request: None))
     found = []
-    for route in table.routes:
+    for route in (*table.routes, *fixed, *pages.routes):
         methods = dict(route.operations)
         if "GET" in methods:
             methods.setdefault("HEAD", methods["GET"])

@@ -227,9 +227,6 @@ def test_id_of_the_answer_stands_in_the_log_line_of_a_change(
 @pytest.mark.parametrize(
     "path",
     [
-        "/",
-        "/nothing",
-        "/v3/",
         "/v2/x",
         "/v2/a/b/c",
         "/v2/a/manifests/",
@@ -241,14 +238,23 @@ def test_id_of_the_answer_stands_in_the_log_line_of_a_change(
         "/v2/_ext/_repository",
         "/v2/_ext/a/_tag",
         "/v2/_ext/_tags",
-        "/V2/",
-        "/_ui/config",
+        "/_ui/other",
         "/health/x",
     ],
 )
 def test_unknown_path_is_404_whatever_the_method(client: Client, path: str) -> None:
     for method in ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"):
         expect_error(client.request(method, path), 404, "NAME_UNKNOWN")
+
+
+@pytest.mark.parametrize("path", ["/", "/nothing", "/v3/", "/V2/", "/a%2Fb", "/_ui/config"])
+def test_without_pages_every_other_path_is_404(tmp_path: Path, path: str) -> None:
+    with serving(tmp_path, ui={"enabled": False}) as served, served.client() as client:
+        for method in ("GET", "POST", "OPTIONS"):
+            answer = client.request(method, path)
+
+            assert answer.status_code == (400 if "%2F" in path else 404)
+            assert answer.headers["Content-Type"] == "application/json"
 
 
 def test_uploads_without_its_slash_works_too(client: Client, name: str) -> None:

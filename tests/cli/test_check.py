@@ -192,7 +192,7 @@ def test_key_of_the_original_without_effect_is_noted(capsys: pytest.CaptureFixtu
     file = write(
         "[global]\nmax_concurrent_requests = 4\nenable_redirect = true\n"
         "[server]\nquery_timeout = 3600\n"
-        '[ui]\nenabled = true\nname = "x"\n'
+        '[observability.tracing]\nendpoint = "x"\n'
         "[blob_store.fs]\nsync_to_disk = false\n"
     )
 
@@ -202,7 +202,7 @@ def test_key_of_the_original_without_effect_is_noted(capsys: pytest.CaptureFixtu
         "global.max_concurrent_requests",
         "global.enable_redirect",
         "server.query_timeout",
-        "ui",
+        "observability.tracing",
         "blob_store.fs.sync_to_disk",
     ):
         assert sum(line.startswith(f"note: {key} ") for line in notes) == 1
@@ -274,7 +274,7 @@ def test_check_tells_where_the_configuration_comes_from(
     secret.write_text(f"{ARGON2ID}\n")
     secret.chmod(0o640)
     first = write("[auth.identity.a]\nusername = 'a'\npassword_file = 'alice.hash'", "1.toml")
-    second = write("[server]\nport = 5002\n[ui]\nname = 'x'", "2.toml")
+    second = write("[server]\nport = 5002\n[global]\njob_queue.max = 1", "2.toml")
     monkeypatch.setenv("ANGOS_TRIO__SERVER__PORT", "5004")
     monkeypatch.setenv("ANGOS_TRIO__AUTH__TOKEN_SERVICE__SECRET_KEY", TOKEN_KEY)
     monkeypatch.setenv("ANGOS_TRIO_PORT", "tcp://192.0.2.1:1")
@@ -289,7 +289,7 @@ def test_check_tells_where_the_configuration_comes_from(
     assert "takes auth.token_service.secret_key from the environment: " in text
     assert 'takes a secret from "alice.hash", mode 0640: auth.identity.a.password_file' in lines
     assert [line.split()[1] for line in lines if line.startswith("note: ")] == [
-        "ui",
+        "global.job_queue",
         "ANGOS_TRIO_PORT",
         "auth.identity.a.password_file:",
     ]

@@ -74,7 +74,9 @@ def test_options_win_over_the_file(tmp_path: Path) -> None:
 
 def test_without_options_the_file_stands(tmp_path: Path) -> None:
     file = tmp_path / "angos.toml"
-    file.write_text('[server]\nport = 1\n[blob_store.fs]\nroot_dir = "a"\n[ui]\nname = "x"\n')
+    file.write_text(
+        '[server]\nport = 1\n[blob_store.fs]\nroot_dir = "a"\n[observability]\ntracing = 1\n'
+    )
     parsed = load_with_overrides([str(file)], None, None)
 
     assert (parsed.config.server.port, parsed.config.blob_store.fs.root_dir) == (1, "a")

@@ -18,10 +18,12 @@ from angos_trio.auth import access, webhook
 from angos_trio.cli import main as cli
 from angos_trio.config.model import Config, Secret
 from angos_trio.config.tables import keys_with_defaults
-from angos_trio.http.routing import Admission
+from angos_trio.http.routing import Admission, Route
 from angos_trio.identity import Action, Approach, Identity, Target
 from angos_trio.oci.codes import TABLE, Code
 from angos_trio.telemetry.metrics import Metrics, StorageGauges
+from angos_trio.web.frame import Site
+from angos_trio.web.routes import build_pages
 from tests.docs.pages import REPOSITORY
 from tests.factories import make_certificate
 
@@ -141,6 +143,21 @@ def routes() -> set[str]:
             policy = _ADMISSIONS[operation.admission] if is_everybodys else "operator"
             found.add(f"{method} {route.template} {operation.action} {policy}")
     return found
+
+
+def web_routes() -> set[str]:
+    """The same of the web interface."""
+    return {
+        f"{method} {route.template} {operation.action} {_ADMISSIONS[operation.admission]}"
+        for route in pages_routes()
+        for method, operation in route.operations.items()
+    }
+
+
+def pages_routes() -> list[Route]:
+    """Every route of the web interface."""
+    fixed, pages = build_pages(cast(Any, None), Site("", lambda request: None))
+    return [*fixed, *pages.routes]
 
 
 def error_pairs() -> set[str]:

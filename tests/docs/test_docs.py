@@ -36,6 +36,7 @@ from tests.skips import leave_out
 
 ACCESS = "docs/access-control.md"
 API = "docs/api.md"
+WEB = "docs/web-interface.md"
 CONFIGURATION = "docs/configuration.md"
 OPERATING = "docs/operating.md"
 README = "README.md"
@@ -106,6 +107,13 @@ def routes(pages: Pages) -> list[str]:
         if re.search(r"\{|_catalog|_ext|/token", route)
     }
     return [*difference("route", written, real), *difference("part of a route", parts, own)]
+
+
+def web_routes(pages: Pages) -> list[str]:
+    """Paths of the web interface, with action and policy."""
+    table = rows(pages[WEB], "Method", "Path", "Action", "Policy", "Shows")
+    written = {f"{row[0]} {code(row[1])} {code(row[2])} {row[3]}" for row in table}
+    return difference("route", written, facts.web_routes())
 
 
 def keys_of_the_start(pages: Pages) -> list[str]:
@@ -224,6 +232,7 @@ CHECKS: tuple[Check, ...] = (
     known_keys,
     configurations,
     routes,
+    web_routes,
     errors,
     keys_of_the_start,
     metrics,
@@ -262,7 +271,7 @@ CHANGES: tuple[tuple[Check, str, str, str], ...] = (
     (keys, CONFIGURATION, "| `auth.oidc.*.issuer` |", "| `auth.oidc.issuer` |"),
     (keys, CONFIGURATION, "| list of paths |", "| list of texts |"),
     (known_keys, CONFIGURATION, "| `cache` | there is", "| `cache` | there was"),
-    (known_keys, CONFIGURATION, "| `ui` |", "| `ux` |"),
+    (known_keys, CONFIGURATION, "| `observability.tracing` |", "| `tracing` |"),
     (known_keys, CONFIGURATION, "## Keys of Angos without effect", "## Without effect"),
     (configurations, CONFIGURATION, "stall_timeout = 120", "stall = 120"),
     (configurations, CONFIGURATION, "stall_timeout = 120\n", ""),
@@ -276,6 +285,8 @@ CHANGES: tuple[tuple[Check, str, str, str], ...] = (
     (routes, API, "`create-api-key` | operator", "`create-api-key` | asked"),
     (routes, API, "### `POST /v2/_ext/_keys`", "### Making a key"),
     (routes, API, "### `POST /token`", "### A form"),
+    (web_routes, WEB, "| `ui-config` | asked |", "| `ui-config` | outside |"),
+    (web_routes, WEB, "| GET | `/{name}` |", "| GET | `/{names}` |"),
     (errors, API, "| `TAG_INVALID` | 400 |", "| `TAG_INVALID` | 404 |"),
     (errors, API, "| `UNKNOWN` | 500 |", "| `UNKNOWN_ERROR` | 500 |"),
     (errors, API, NOT_SENT, "Sent"),

@@ -27,6 +27,7 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
     "httpcore": frozenset({"net"}),
     "httpx": frozenset({"net"}),
     "hypercorn": frozenset({"server"}),
+    "jinja2": frozenset({"web"}),
     "jwt": frozenset({"auth"}),
     "msgspec": frozenset({"config", "http"}),
     "prometheus_client": frozenset({"telemetry"}),

@@ -234,3 +234,57 @@ def place_of(row: TagRow, by: str) -> tuple[object, str]:
         "size": row.revision.total_size,
     }
     return values[by], row.name
+
+
+def count_tags(rows: Rows, namespace: int, contains: str) -> int:
+    """How many tags of a namespace have a text in lower case in them."""
+    found = rows.execute(
+        "SELECT count(*) FROM tags WHERE namespace = ? AND instr(lower(name), ?) > 0",
+        (namespace, contains),
+    )
+    return int(found.fetchone()[0])
+
+
+def roots_in_order(
+    rows: Rows, namespace: int, after: tuple[int, str] | None, limit: int
+) -> list[RevisionRow]:
+    """Manifests that no other one lists and that refer to none that is here, the newest first;
+    behind a time and a digest."""
+    where, values = "", []
+    if after is not None:
+        where, values = "AND (m.pushed_at, m.digest) < (?, ?) ", [*after]
+    found = rows.execute(
+        f"SELECT {_REVISION} FROM manifests m WHERE m.namespace = ? {where}"
+        "AND NOT EXISTS (SELECT 1 FROM manifest_references r WHERE r.namespace = m.namespace "
+        "AND r.digest = m.digest AND r.manifest <> m.digest) "
+        "AND NOT EXISTS (SELECT 1 FROM manifests s WHERE s.namespace = m.namespace "
+        "AND s.digest = m.subject AND s.digest <> m.digest) "
+        "ORDER BY m.pushed_at DESC, m.digest DESC LIMIT ?",
+        (namespace, *values, limit),
+    )
+    return [_revision(row) for row in found]
+
+
+def parts_of(rows: Rows, namespace: int, digest: str, limit: int) -> list[RevisionRow]:
+    """The manifests that one lists, itself never, in digest order."""
+    found = rows.execute(
+        f"SELECT {_REVISION} FROM manifest_references r "
+        "JOIN manifests m ON m.namespace = r.namespace AND m.digest = r.digest "
+        "WHERE r.namespace = ? AND r.manifest = ? AND r.digest <> r.manifest "
+        "ORDER BY m.digest LIMIT ?",
+        (namespace, digest, limit),
+    )
+    return [_revision(row) for row in found]
+
+
+def count_absent_parts(rows: Rows, namespace: int, digest: str) -> int:
+    """How many manifests one lists that its namespace does not have."""
+    found = rows.execute(
+        "SELECT count(*) FROM manifest_references r WHERE r.namespace = ? AND r.manifest = ? "
+        "AND r.kind = 'manifest' AND NOT EXISTS (SELECT 1 FROM manifests m "
+        "WHERE m.namespace = r.namespace AND m.digest = r.digest) "
+        "AND NOT EXISTS (SELECT 1 FROM namespace_blobs h "
+        "WHERE h.namespace = r.namespace AND h.digest = r.digest)",
+        (namespace, digest),
+    )
+    return int(found.fetchone()[0])

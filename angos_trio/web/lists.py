@@ -1,0 +1,75 @@
+"""A list on a page: its columns with the links that sort, its pages, its filter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from angos_trio.web.asking import Asked
+from angos_trio.web.words import counted, number
+
+_STATES = {False: "ascending", True: "descending"}
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column; `href` sorts by it, `state` says how it is sorted."""
+
+    key: str
+    label: str
+    href: str = ""
+    state: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ListView:
+    """What the templates need of a list. `total` is without the filter, `kept` is what the form of
+    the filter sends on."""
+
+    path: str
+    contains: str
+    kept: list[tuple[str, str]]
+    columns: list[Column]
+    count: str
+    total: int
+    first: str
+    next: str
+    cleared: str
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many there are, and how many of these have the text of the filter in them."""
+
+    total: int
+    matching: int
+    noun: str
+    nouns: str = ""
+
+
+def list_view(
+    asked: Asked, columns: Sequence[tuple[str, str]], counts: Counts, next_after: str | None
+) -> ListView:
+    """The list that was asked for; columns are key and label, those without an order have none."""
+    total = counted(counts.total, counts.noun, counts.nouns)
+    return ListView(
+        path=asked.link.path,
+        contains=asked.contains,
+        kept=asked.link.kept("q", "after"),
+        columns=[_column(asked, key, label) for key, label in columns],
+        count=f"{number(counts.matching)} of {total}" if asked.contains else total,
+        total=counts.total,
+        first=asked.link.having(after="") if asked.after else "",
+        next=asked.link.having(after=next_after) if next_after is not None else "",
+        cleared=asked.link.having(q="", after=""),
+    )
+
+
+def _column(asked: Asked, key: str, label: str) -> Column:
+    if key.startswith("-"):
+        return Column(key[1:], label)
+    is_here = asked.sort == key
+    is_next_descending = not asked.is_descending if is_here else key != "name"
+    order = "desc" if is_next_descending else "asc"
+    href = asked.link.having(sort=key, order=order, after="")
+    return Column(key, label, href, _STATES[asked.is_descending] if is_here else "")

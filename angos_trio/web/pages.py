@@ -1,0 +1,290 @@
+"""Pages of repositories and of what is in them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, Final
+
+from angos_trio.browse import overview, repositories, tag_list, tree
+from angos_trio.browse.overview import NAMESPACE_ORDERS, REPOSITORY_ORDERS, Below
+from angos_trio.browse.repositories import Namespace, Repository
+from angos_trio.browse.selection import Wanted
+from angos_trio.browse.tag_list import TagPage, WantedTags
+from angos_trio.browse.uploads import Upload, list_uploads
+from angos_trio.http.call import Call
+from angos_trio.http.reply import Reply
+from angos_trio.identity import Action, Target
+from angos_trio.limits import FILTER_CHARACTERS_MAX
+from angos_trio.oci.codes import Code, OciError
+from angos_trio.oci.names import RepositoryName
+from angos_trio.registry.context import Registry
+from angos_trio.storage.metadata import listings
+from angos_trio.storage.metadata.listings import NamespaceRow, RevisionRow
+from angos_trio.web.asking import Asked, Choices, Link, asked_of
+from angos_trio.web.frame import Site, crumbs_to, frame_of, show
+from angos_trio.web.lists import Counts, ListView, list_view
+from angos_trio.web.places import path_of
+from angos_trio.web.recipes import IMAGES, Recipe, pull_command, recipes_for, stanza_for
+from angos_trio.web.words import counted, size
+
+EXAMPLE: Final = "demo"
+"""A repository for those who have none."""
+BELOW_MAX: Final = 12
+"""Namespaces below one that its page names."""
+UPLOADS_MAX: Final = 50
+"""Upload sessions that a page names."""
+_REPOSITORIES: Final = Choices(("name", *REPOSITORY_ORDERS))
+_NAMESPACES: Final = Choices(("name", *NAMESPACE_ORDERS), ("below", "tags", "tree"))
+_TAGS: Final = Choices(("pushed", "name", "size"), ("below", "tags", "tree"), is_descending=True)
+_REPOSITORY_COLUMNS: Final = (
+    *(("name", "Repository"), ("namespaces", "Namespaces"), ("tags", "Tags"), ("size", "Size")),
+    *(("-uploads", "Uploads"), ("pushed", "Last push")),
+)
+_NAMESPACE_COLUMNS: Final = (
+    *(("name", "Namespace"), ("tags", "Tags"), ("manifests", "Manifests"), ("size", "Size")),
+    *(("-uploads", "Uploads"), ("pushed", "Last push")),
+)
+_TAG_COLUMNS: Final = (
+    *(("name", "Tag"), ("-digest", "Manifest"), ("-what", "What it is"), ("size", "Size")),
+    *(("pushed", "Pushed"), ("-pulled", "Pulls"), ("-do", "")),
+)
+
+
+class Pages:
+    """Handlers of pages."""
+
+    def __init__(self, registry: Registry, site: Site) -> None:
+        self._registry = registry
+        self._site = site
+
+    async def home(self, call: Call) -> Reply:
+        """GET: repositories."""
+        asked = asked_of("/", call.query, _REPOSITORIES)
+        look = partial(overview.page_of_repositories, self._registry, call.caller)
+        try:
+            page, total = await look(_wanted(asked))
+        except OciError as error:
+            asked = _first_page(asked, error)
+            page, total = await look(_wanted(asked))
+        counts = Counts(total, page.matching, "repository", "repositories")
+        view = list_view(asked, _REPOSITORY_COLUMNS, counts, page.next_after)
+        is_empty = not asked.contains and not asked.after and not any(r.tags for r in page.rows)
+        name = page.rows[0].name if page.rows else EXAMPLE
+        values = {
+            "title": self._site.name,
+            "list": view,
+            "rows": page.rows,
+            "answer": _sums_of(page.rows, total),
+            "recipes": self._recipes(call, name) if is_empty else None,
+            "stanza": stanza_for(EXAMPLE),
+            "notices": asked.notices,
+        }
+        return self._show(call, "repositories.html", values)
+
+    async def repository(self, call: Call) -> Reply:
+        """GET: the namespaces of a repository; or its tags, where it has no other namespace."""
+        if _view_of(call) in ("tags", "tree"):
+            return await self._tags_of(call)
+        found = await self._look_below(call)
+        below, asked = found
+        if below.is_namespace and below.sums.namespaces == 1 and not asked.view:
+            return await self._tags_of(call)
+        return self._below(call, below, asked)
+
+    async def namespace(self, call: Call) -> Reply:
+        """GET: the tags of a namespace; or what is below a name that holds nothing itself."""
+        row = await self._find(call.name)
+        if _view_of(call) != "below" and row is not None and row.manifest_count:
+            return await self._tags(call, row)
+        await self._require(call, Action.LIST_NAMESPACES)
+        below, asked = await self._look_below(call)
+        if below.is_namespace and below.sums.namespaces == 1 and not asked.view:
+            return await self._tags(call, row or NamespaceRow(0, call.name))
+        return self._below(call, below, asked)
+
+    async def _look_below(self, call: Call) -> tuple[Below, Asked]:
+        """What is below the name of a page. Raises NAME_UNKNOWN (404)."""
+        asked = asked_of(path_of(call.name), call.query, _NAMESPACES)
+        look = partial(overview.look_below, self._registry, call.caller, call.name)
+        try:
+            return await look(_wanted(asked)), asked
+        except OciError as error:
+            asked = _first_page(asked, error)
+            return await look(_wanted(asked)), asked
+
+    def _below(self, call: Call, below: Below, asked: Asked) -> Reply:
+        name, sums = call.name, below.sums
+        owner = repositories.owner_of(self._registry, name)
+        counts = Counts(sums.namespaces, below.page.matching, "namespace")
+        values = {
+            "title": name,
+            "crumbs": crumbs_to(name, owner),
+            "name": name,
+            "is_repository": owner == name,
+            "sums": sums,
+            "answer": _answer(sums),
+            "list": list_view(asked, _NAMESPACE_COLUMNS, counts, below.page.next_after),
+            "rows": [_row(namespace, name) for namespace in below.page.rows],
+            "inner": below.inner,
+            "has_own": below.is_namespace,
+            "own_href": Link(path_of(name)).having(view="tags"),
+            "recipes": None if sums.namespaces else self._recipes(call, name),
+            "notices": asked.notices,
+        }
+        return self._show(call, "repository.html", values)
+
+    async def _tags_of(self, call: Call) -> Reply:
+        """The tags of a repository that is a namespace too."""
+        await self._require(call, Action.LIST_TAGS)
+        row = await self._find(call.name)
+        if row is None and not await self._uploads(call):
+            raise OciError(Code.NAME_UNKNOWN, detail=call.name)
+        return await self._tags(call, row or NamespaceRow(0, call.name))
+
+    async def _tags(self, call: Call, row: NamespaceRow) -> Reply:
+        asked = asked_of(path_of(call.name), call.query, _TAGS)
+        read = self._tree if asked.view == "tree" else self._tag_rows
+        if asked.view == "tree":
+            await self._require(call, Action.LIST_REVISIONS)
+        try:
+            values = await read(call, row, asked)
+        except OciError as error:
+            asked = _first_page(asked, error)
+            values = await read(call, row, asked)
+        owner = repositories.owner_of(self._registry, call.name)
+        below, has_more = await overview.first_below(
+            self._registry, call.caller, call.name, BELOW_MAX
+        )
+        link = Link(path_of(call.name))
+        is_own = owner == call.name
+        values |= {
+            "title": f"{call.name}",
+            "crumbs": crumbs_to(call.name, owner),
+            "name": call.name,
+            "namespace": row,
+            "rule": self._registry.tag_rules.rule_for(call.name),
+            "answer": _holds(row),
+            "view": asked.view if asked.view == "tree" else "tags",
+            "views": [
+                ("Tags", link.having(view="tags" if is_own else ""), asked.view != "tree"),
+                ("Manifests", link.having(view="tree"), asked.view == "tree"),
+            ],
+            "below": [] if is_own else below,
+            "has_more_below": has_more,
+            "below_href": link.having(view="below"),
+            "uploads": await self._uploads(call),
+            "notices": asked.notices,
+        }
+        return self._show(call, "namespace.html", values)
+
+    async def _tag_rows(self, call: Call, row: NamespaceRow, asked: Asked) -> dict[str, Any]:
+        wanted = WantedTags(
+            asked.size, asked.after, asked.contains, asked.sort, asked.is_descending
+        )
+        page: TagPage = await tag_list.list_tag_rows(self._registry, row, wanted)
+        matching = row.tag_count
+        if asked.contains:
+            text = asked.contains.lower()
+            matching = await self._registry.storage.read(
+                partial(listings.count_tags, namespace=row.number, contains=text)
+            )
+        address = self._site.address_of(call.request)
+
+        def pull(manifest: RevisionRow, tag: str) -> str:
+            return "" if address is None else pull_command(address, call.name, tag, manifest.role)
+
+        view = list_view(
+            asked, _TAG_COLUMNS, Counts(row.tag_count, matching, "tag"), page.next_after
+        )
+        return {"list": view, "rows": page.tags, "pull": pull, "pulled_by_docker": IMAGES}
+
+    async def _tree(self, call: Call, row: NamespaceRow, asked: Asked) -> dict[str, Any]:
+        found = await tree.tree_of(self._registry, row, asked.after, asked.size, asked.opened)
+        counts = Counts(row.manifest_count, row.manifest_count, "manifest")
+        view: ListView = list_view(asked, (), counts, found.next_after)
+        return {
+            "list": view,
+            "rows": found.roots,
+            "pulled": found.pulled,
+            "toggle": lambda branch: asked.link.toggling("open", branch.row.digest),
+        }
+
+    async def _uploads(self, call: Call) -> list[Upload]:
+        """The sessions of a namespace, for those who may see them."""
+        decision = await call.caller.may(Action.LIST_UPLOADS, Target(call.name))
+        if not decision.allowed:
+            return []
+        return await list_uploads(self._registry, call.name, "", UPLOADS_MAX)
+
+    async def _find(self, name: RepositoryName) -> NamespaceRow | None:
+        return await self._registry.storage.read_point(partial(listings.find_namespace, name=name))
+
+    async def _require(self, call: Call, action: Action) -> None:
+        """Ask for a second right, beside that of the route: what is shown depends on more than the
+        path. Raises UNAUTHORIZED (401) or DENIED (403)."""
+        decision = await call.caller.may(action, Target(call.name))
+        if decision.allowed:
+            return
+        if call.caller.identity.subject:
+            raise OciError(Code.DENIED, status=403, detail=action)
+        raise OciError(Code.UNAUTHORIZED, detail=action)
+
+    def _recipes(self, call: Call, name: str) -> list[Recipe] | None:
+        address = self._site.address_of(call.request)
+        if address is None:
+            return None
+        return recipes_for(address, name, needs_login=self._site.needs_login, is_whole=False)
+
+    def _show(self, call: Call, template: str, values: dict[str, Any]) -> Reply:
+        frame = frame_of(self._site, call.request, call.caller.identity)
+        return show(self._site, call.request, template, {**values, "frame": frame})
+
+
+def _view_of(call: Call) -> str:
+    return next(iter(reversed(call.query.all("view"))), "")[:FILTER_CHARACTERS_MAX]
+
+
+def _wanted(asked: Asked) -> Wanted:
+    return Wanted(asked.size, asked.after, asked.contains, asked.sort, asked.is_descending)
+
+
+def _first_page(asked: Asked, error: OciError) -> Asked:
+    """The same without its cursor. Raises the error where that is not to blame for it."""
+    if error.code is not Code.PAGINATION_NUMBER_INVALID or not asked.after:
+        raise error
+    return asked.without_cursor()
+
+
+def _sums_of(rows: Sequence[Repository], total: int) -> str:
+    """What there is, in a sentence; of more than one page only how many."""
+    repositories_text = counted(total, "repository", "repositories")
+    if len(rows) < total:
+        return f"{repositories_text}."
+    tags, held = sum(row.tags for row in rows), sum(row.held_bytes for row in rows)
+    verb = "holds" if total == 1 else "hold"
+    return f"{repositories_text} {verb} {counted(tags, 'tag')} in {size(held)}."
+
+
+def _answer(sums: Repository) -> str:
+    if not sums.namespaces:
+        return "It holds nothing yet."
+    verb = "holds" if sums.namespaces == 1 else "hold"
+    held = f"{counted(sums.tags, 'tag')} and {counted(sums.manifests, 'manifest')}"
+    return f"{counted(sums.namespaces, 'namespace')} {verb} {held} in {size(sums.held_bytes)}."
+
+
+def _holds(row: NamespaceRow) -> str:
+    held = f"{counted(row.tag_count, 'tag')} and {counted(row.manifest_count, 'manifest')}"
+    return f"It holds {held} in {size(row.held_bytes)}."
+
+
+def _row(namespace: Namespace, name: str) -> dict[str, object]:
+    """A namespace as the page of a name above it shows it."""
+    path = Link(path_of(namespace.row.name))
+    is_itself = namespace.row.name == name
+    return {
+        "namespace": namespace,
+        "label": namespace.row.name if is_itself else namespace.row.name.removeprefix(f"{name}/"),
+        "href": path.having(view="tags") if is_itself else path.path,
+    }

@@ -1,0 +1,113 @@
+"""Every path of the web interface with its action."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Final
+from urllib.parse import parse_qsl
+
+from angos_trio.http.body import BodyTooLargeError
+from angos_trio.http.call import Call
+from angos_trio.http.reply import Reply, json_reply
+from angos_trio.http.routing import Admission, Match, Operation, Pages, Route
+from angos_trio.identity import Action
+from angos_trio.limits import THEME_FORM_BYTES_MAX
+from angos_trio.oci.codes import Code, OciError
+from angos_trio.registry.context import Registry
+from angos_trio.web import errors, headers
+from angos_trio.web.assets import FOLDER, assets
+from angos_trio.web.frame import COOKIE, THEMES, Site, own_path
+from angos_trio.web.pages import Pages as Handlers
+from angos_trio.web.places import BROWSE, Place, View, resolve
+
+_YEAR_SECS: Final = 365 * 86_400
+
+
+def build_pages(registry: Registry, site: Site) -> tuple[list[Route], Pages]:
+    """Routes at fixed paths, and pages at those that begin with a name."""
+    handlers, word = Handlers(registry, site), partial(errors.word, site)
+
+    def page(template: str, operation: Operation, method: str = "GET") -> Route:
+        return Route(template, {method: operation}, word)
+
+    home = Operation(Action.LIST_REPOSITORIES, handlers.home)
+    by_view: Mapping[View, Route] = {
+        View.REPOSITORY: page(
+            "/{repository}", Operation(Action.LIST_NAMESPACES, handlers.repository)
+        ),
+        View.NAMESPACE: page("/{name}", Operation(Action.LIST_TAGS, handlers.namespace)),
+        View.MOVED: page("/{name}/", Operation(Action.UI_ASSET, _moved, Admission.PUBLIC)),
+        View.UNKNOWN: page("/{unknown}", Operation(Action.UI_ASSET, _nothing, Admission.PUBLIC)),
+    }
+
+    def find(segments: Sequence[str] | None) -> Match | None:
+        place = resolve(segments, registry.tag_rules.by_repository)
+        if place is None:
+            return None
+        if place.view is View.REPOSITORIES:
+            return Match(page(BROWSE, home), {})
+        route = by_view.get(place.view, by_view[View.UNKNOWN])
+        return Match(route, _values(place))
+
+    fixed = [
+        page("/", home),
+        page(BROWSE, home),
+        page("/_ui/config", Operation(Action.UI_CONFIG, partial(_config, site))),
+        page("/_ui/theme", Operation(Action.UI_ASSET, _theme, Admission.PUBLIC), "POST"),
+        Route(f"{FOLDER}/{{file}}", {"GET": Operation(Action.UI_ASSET, _asset, Admission.PUBLIC)}),
+    ]
+    return fixed, Pages(tuple(by_view.values()), find)
+
+
+def _values(place: Place) -> Mapping[str, str]:
+    if place.view in (View.REPOSITORY, View.NAMESPACE) and place.name is not None:
+        return {"name": place.name}
+    return {"location": place.location} if place.location else {}
+
+
+async def _config(site: Site, call: Call) -> Reply:
+    """GET: what the contract has: the name of the registry."""
+    reply = json_reply(200, {"name": site.name})
+    reply.headers.update(headers.page_headers(site.url_of(call.request)))
+    return reply
+
+
+async def _asset(call: Call) -> Reply:
+    """GET: a file, under a name that has its hash in it."""
+    found = assets().by_name.get(call.values["file"])
+    if found is None:
+        raise OciError(Code.NAME_UNKNOWN, message="no such path", detail=call.values["file"])
+    return Reply(200, {"Content-Type": found.media_type, **headers.ASSET}, found.content)
+
+
+async def _theme(call: Call) -> Reply:
+    """POST: the theme that a browser keeps; then back to the page that the form is on."""
+    try:
+        body = await call.read_body(THEME_FORM_BYTES_MAX)
+        form = dict(parse_qsl(body.decode(), max_num_fields=8))
+    except (ValueError, BodyTooLargeError):
+        form = {}
+    theme = form.get("theme", "")
+    kept = f"{theme}; Max-Age={_YEAR_SECS}" if theme in THEMES else "; Max-Age=0"
+    return Reply(
+        303,
+        {
+            "Location": own_path(form.get("next", "/")),
+            "Set-Cookie": f"{COOKIE}={kept}; Path=/; SameSite=Lax; HttpOnly",
+            **headers.PAGE,
+        },
+    )
+
+
+async def _moved(call: Call) -> Reply:
+    """GET: the same address without empty segments."""
+    query = call.request.scope["query_string"].decode("latin-1")
+    location = call.values["location"]
+    return Reply(308, {"Location": f"{location}?{query}" if query else location, **headers.PAGE})
+
+
+async def _nothing(call: Call) -> Reply:
+    """GET: a path that no name can have."""
+    detail = call.request.scope["raw_path"].decode("latin-1")
+    raise OciError(Code.NAME_UNKNOWN, message="no such path", detail=detail)
