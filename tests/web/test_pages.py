@@ -204,7 +204,8 @@ def test_tree_shows_what_stands_alone_and_opens_by_its_address(filler: Filler) -
     assert (kinds.count("index"), kinds.count("sbom"), kinds.count("signature")) == (1, 1, 1)
     assert [row[2] for row in rows_of(shut)].count("untagged") == 1
     (again,) = opened.all("a", class_="twig")
-    assert rows_of(page_of(filler.get(again.attributes["href"]))) == rows_of(shut)
+    shut_again = page_of(filler.get(again.attributes["href"]))
+    assert [row[:4] for row in rows_of(shut_again)] == [row[:4] for row in rows_of(shut)]
 
 
 def test_uploads_in_progress_are_shown(filler: Filler) -> None:
