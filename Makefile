@@ -49,7 +49,7 @@ conformance-v1.1.1: $(READY) ## the older suite of tag v1.1.1 (needs Go; SUITE=D
 crash: $(READY) ## kill the server under load KILLS times, inject every fault (SEED=… replays)
 	$(PY) -m tests.crash.run --kills $(KILLS) $(if $(SEED),--seed $(SEED))
 
-damage: $(READY) ## 54 kinds of damage to a store of 60 images, one by one and at once: scrub sees to all
+damage: $(READY) ## 54 kinds of damage to a store of 65 images, one by one and at once: scrub sees to all
 	$(PY) -m tests.damage.run
 
 family: $(READY) ## four workers are one registry, also when some are killed (QUICK=1)

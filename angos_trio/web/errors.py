@@ -64,7 +64,7 @@ def word(site: Site, request: Request, error: OciError, request_id: str) -> Repl
         "title": f"{status} · {_heading(status)}",
         "heading": _heading(status),
         "sentence": _sentence(error, name),
-        "causes": _OF_NAMES if status == 404 and name is None else causes,
+        "causes": _OF_NAMES if error.code is Code.NAME_UNKNOWN and name is None else causes,
         "recipes": recipes,
         "name": name,
         "status": f"{status} {error.code}",
@@ -97,6 +97,8 @@ def _sentence(error: OciError, name: str | None) -> str:
     """What happened, in a sentence; a fault tells nothing but that it is one."""
     if name is not None:
         return f"Nothing was pushed to {name}, or you may not see it."
+    if error.code is Code.MANIFEST_UNKNOWN:
+        return "No tag and no manifest of this namespace has this name, or you may not see it."
     if error.status == 404:
         return "No repository can have this name, and no other page is here."
     if error.status >= 500:

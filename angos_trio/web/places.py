@@ -101,6 +101,11 @@ def _named(path: str, repositories: dict[str, None]) -> Place:
     return Place(view, found, owner)
 
 
+def manifest_path_of(name: str, reference: str) -> str:
+    """The address of the page of a tag or a digest."""
+    return f"{path_of(name)}{'@' if ':' in reference else ':'}{reference}"
+
+
 def path_of(name: str) -> str:
     """The address of the page of a repository or a namespace."""
     return f"{BROWSE}/{name}" if name.partition("/")[0] in RESERVED else f"/{name}"

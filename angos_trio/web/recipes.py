@@ -120,6 +120,7 @@ class _Flags:
     def __init__(self, is_plain: bool) -> None:
         self.tls_verify = "--tls-verify=false " if is_plain else ""
         self.dest_tls_verify = "--dest-tls-verify=false " if is_plain else ""
+        self.src_tls_verify = "--src-tls-verify=false " if is_plain else ""
         self.plain_http = "--plain-http " if is_plain else ""
 
 
@@ -137,6 +138,31 @@ def _lines(*lines: str | bool) -> str:
 def stanza_for(name: str) -> str:
     """What a repository looks like in the configuration."""
     return f'[repository."{name}"]\nimmutable_tags = false'
+
+
+def pull_recipes(
+    address: Address, name: str, tag: str | None, digest: str, role: str
+) -> list[Recipe]:
+    """What pulls a manifest with each client that can: by its tag if it has one, and by its digest,
+    which stays the same."""
+    plain = _Flags(address.is_plain)
+    targets = [f"{address.host}/{name}@{digest}"]
+    if tag is not None:
+        targets.insert(0, f"{address.host}/{name}:{tag}")
+    if role == "chart" and tag is not None:
+        return [Recipe("helm", pull_command(address, name, tag, role))]
+    if role not in IMAGES:
+        return [Recipe("oras", _lines(*(f"oras pull {plain.plain_http}{t}" for t in targets)))]
+    return [
+        Recipe("docker", _lines(*(f"docker pull {t}" for t in targets)), _docker_note(address)),
+        Recipe("podman", _lines(*(f"podman pull {plain.tls_verify}{t}" for t in targets))),
+        Recipe("containerd", _lines(*(f"ctr image pull {plain.plain_http}{t}" for t in targets))),
+        Recipe(
+            "skopeo",
+            f"skopeo copy --all {plain.src_tls_verify}docker://{targets[0]} oci-archive:image.tar",
+        ),
+        Recipe("kubernetes", f"image: {targets[-1]}"),
+    ]
 
 
 def pull_command(address: Address, name: str, tag: str, role: str) -> str:

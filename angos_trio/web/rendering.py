@@ -13,7 +13,7 @@ from angos_trio.oci.roles import Carried, names_of
 from angos_trio.web import words
 from angos_trio.web.assets import assets
 from angos_trio.web.headers import page_headers
-from angos_trio.web.places import path_of
+from angos_trio.web.places import manifest_path_of, path_of
 
 
 @functools.cache
@@ -38,6 +38,7 @@ def environment() -> jinja2.Environment:
             "carried": lambda flags: names_of(Carried(flags)),
             "counted": words.counted,
             "fingerprint": words.fingerprint,
+            "manifest": manifest_path_of,
             "moment": words.moment,
             "number": words.number,
             "page": path_of,

@@ -18,6 +18,7 @@ from angos_trio.registry.context import Registry
 from angos_trio.web import errors, headers
 from angos_trio.web.assets import FOLDER, assets
 from angos_trio.web.frame import COOKIE, THEMES, Site, own_path
+from angos_trio.web.manifests import Manifests
 from angos_trio.web.pages import Pages as Handlers
 from angos_trio.web.places import BROWSE, Place, View, resolve
 
@@ -27,6 +28,7 @@ _YEAR_SECS: Final = 365 * 86_400
 def build_pages(registry: Registry, site: Site) -> tuple[list[Route], Pages]:
     """Routes at fixed paths, and pages at those that begin with a name."""
     handlers, word = Handlers(registry, site), partial(errors.word, site)
+    manifests = Manifests(registry, site)
 
     def page(template: str, operation: Operation, method: str = "GET") -> Route:
         return Route(template, {method: operation}, word)
@@ -37,6 +39,7 @@ def build_pages(registry: Registry, site: Site) -> tuple[list[Route], Pages]:
             "/{repository}", Operation(Action.LIST_NAMESPACES, handlers.repository)
         ),
         View.NAMESPACE: page("/{name}", Operation(Action.LIST_TAGS, handlers.namespace)),
+        View.MANIFEST: page("/{name}:{reference}", Operation(Action.GET_MANIFEST, manifests.show)),
         View.MOVED: page("/{name}/", Operation(Action.UI_ASSET, _moved, Admission.PUBLIC)),
         View.UNKNOWN: page("/{unknown}", Operation(Action.UI_ASSET, _nothing, Admission.PUBLIC)),
     }
@@ -63,6 +66,10 @@ def build_pages(registry: Registry, site: Site) -> tuple[list[Route], Pages]:
 def _values(place: Place) -> Mapping[str, str]:
     if place.view in (View.REPOSITORY, View.NAMESPACE) and place.name is not None:
         return {"name": place.name}
+    if place.view is View.MANIFEST and place.name is not None:
+        values = {"name": str(place.name), "reference": str(place.reference)}
+        is_pinned = place.pinned is not None and place.pinned != place.reference
+        return values | ({"pinned": str(place.pinned)} if is_pinned else {})
     return {"location": place.location} if place.location else {}
 
 

@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -230,10 +231,7 @@ def stopped(store: Store) -> str:
     log.write_bytes(os.urandom(4096 + 32))
     expect((0, {}), scrub(store.root), "a scrub with a log that is none")
     with store.rows() as rows:
-        rows.execute("DROP TABLE scrub_state")
-        rows.execute("DROP TRIGGER manifests_weighed_again")
-        version = rows.execute("PRAGMA user_version").fetchone()[0]
-        rows.execute(f"PRAGMA user_version = {version - 1}")
+        _make_earlier(rows)
     expect((0, {}), scrub(store.root), "a scrub of an earlier version's database")
     _break_database(store.root / "metadata.db")
     ended = subprocess.run(
@@ -245,6 +243,42 @@ def stopped(store: Store) -> str:
     )
     expect(True, ended.returncode in (1, 3), f"a broken database: {ended}")
     return "a torn log, an earlier schema, a broken database"
+
+
+ADDED = {
+    "manifests": ("role", "carries", "attached", "total_size", "platforms"),
+    "tags": ("sort_key",),
+    "namespaces": ("tag_count", "last_pushed_at", "generation"),
+}
+"""Columns that the last version of the schema has added,"""
+NEW_INDEXES = (
+    *("manifests_undescribed", "manifests_by_carried", "tags_by_sort_key", "tags_by_time"),
+)
+"""its indexes,"""
+NEW_TRIGGERS = ("manifests_changed", "tags_counted_in", "tags_counted_out", "tags_changed")
+"""its triggers, and those that it has put others in the place of."""
+OLD_TRIGGERS = (
+    *("manifests_counted_in", "manifests_counted_out"),
+    *("manifests_weighed_in", "manifests_weighed_out"),
+)
+
+
+def _make_earlier(rows: sqlite3.Connection) -> None:
+    """Undo the last version of the schema."""
+    schema = resources.files("angos_trio.storage.schema")
+    *earlier, _ = sorted(file.name for file in schema.iterdir() if file.name.endswith(".sql"))
+    texts = "".join((schema / name).read_text(encoding="utf-8") for name in earlier)
+    for name in (*NEW_TRIGGERS, *OLD_TRIGGERS):
+        rows.execute(f"DROP TRIGGER IF EXISTS {name}")
+    for name in NEW_INDEXES:
+        rows.execute(f"DROP INDEX {name}")
+    for table, columns in ADDED.items():
+        for column in columns:
+            rows.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+    for name in OLD_TRIGGERS:
+        (found,) = re.findall(rf"CREATE TRIGGER {name} .*?END;", texts, re.DOTALL)
+        rows.execute(found)
+    rows.execute(f"PRAGMA user_version = {len(earlier)}")
 
 
 def _break_database(path: Path) -> None:
