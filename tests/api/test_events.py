@@ -16,10 +16,12 @@ import trio.testing
 
 from angos_trio.auth.passwords import hash_password
 from angos_trio.limits import EVENTS_LISTENERS_MAX
+from angos_trio.registry.api_keys import WantedKey, create_key, revoke_key
 from tests.api.client import Client, expect_error
-from tests.api.serving import ServedRegistry, serving
+from tests.api.serving import ServedRegistry, serving, serving_operator
 from tests.certificates import Issued
 from tests.factories import make_image
+from tests.registry.support import caller_of
 from tests.server.frames import Frames, Refused
 from tests.server.secured import Secured
 from tests.server.wire import eventually
@@ -347,6 +349,39 @@ def test_certificate_that_is_revoked_ends_the_feed_within_a_minute(
         eventually(secured.live.look)
         closed = frames.closed()
         assert (closed.code, closed.reason) == (4401, "unauthorized")
+
+
+@pytest.mark.slow
+def test_key_listens_to_what_it_reaches_and_its_end_ends_the_feed(tmp_path: Path) -> None:
+    operator = caller_of("operator")
+    clock = trio.testing.MockClock(rate=RATE)
+    with serving(tmp_path, clock=clock, auth=AUTH) as served:
+        wanted = WantedKey("ci", "admin", None, ("team/*",), ())
+        call, core = served.server.call, served.core
+        key, text = call(create_key, core, operator, wanted, {"admin"})
+        shown = ("Authorization", f"Bearer {text}")
+        with client_of(served, "admin") as admin, listening(served, "?after=0", shown) as frames:
+            pushed(admin, "other/app", "v1")
+            pushed(admin, "team/app", "v1")
+            assert frames.json()["type"] == "heartbeat"
+            assert frames.json()["ns"] == frames.json()["ns"] == "team/app"
+            call(revoke_key, core, operator, key.id)
+            assert frames.closed().code == 4401
+            # What is told of keys is the operator's.
+            assert "key." not in admin.get(EVENTS, params={"after": "0"}).text
+
+
+def test_operator_is_told_of_keys(tmp_path: Path) -> None:
+    socket = tmp_path / "control.sock"
+    transport = httpx.HTTPTransport(uds=str(socket))
+    with (
+        serving_operator(tmp_path, socket, auth=AUTH) as served,
+        httpx.Client(transport=transport, base_url="http://localhost", timeout=10) as client,
+    ):
+        wanted = WantedKey("ci", "admin", None, (), ())
+        served.server.call(create_key, served.core, caller_of("operator"), wanted, {"admin"})
+        created, _ = lines(client.get(EVENTS, params={"after": "0"}))
+        assert (created["type"], created["ns"]) == ("key.created", None)
 
 
 @pytest.mark.slow

@@ -241,6 +241,8 @@ READER = grant("team/**", actions=("get-blob", "get-manifest"))
     [
         (EVERYTHING, Action.GET_API_VERSION, None, True),
         (EVERYTHING, Action.LIST_CATALOG, None, True),
+        (EVERYTHING, Action.GET_EVENTS, None, True),
+        (READER, Action.GET_EVENTS, None, False),
         (EVERYTHING, Action.METRICS, None, False),
         (EVERYTHING, Action.READINESS, None, False),
         (EVERYTHING, Action.CREATE_API_KEY, None, False),

@@ -161,6 +161,24 @@ def test_reading_is_not_looked_at(method: str) -> None:
     assert DIRECT.problem_of_origin(changed(("origin", "null"), method=method)) is None
 
 
+@pytest.mark.parametrize(
+    ("headers", "is_refused"),
+    [
+        ((), False),
+        ((("origin", OWN),), False),
+        ((("origin", "https://other.example.test"),), True),
+        ((("origin", "null"),), True),
+        ((("sec-fetch-site", "cross-site"),), True),
+    ],
+)
+def test_pages_of_other_sites_open_no_socket(
+    headers: tuple[tuple[str, str], ...], is_refused: bool
+) -> None:
+    approach = changed(*headers, method="GET")
+
+    assert (DIRECT.problem_of_origin(approach, is_socket=True) is not None) == is_refused
+
+
 def test_origin_is_compared_with_the_external_url_where_there_is_one() -> None:
     front = Front(external_url="https://outside.example.test")
 

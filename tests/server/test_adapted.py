@@ -11,16 +11,19 @@ import pytest
 from hypercorn.config import Config
 from hypercorn.protocol import events
 from hypercorn.protocol.http_stream import ASGIHTTPState, HTTPStream
+from hypercorn.protocol.ws_stream import ASGIWebsocketState, WebsocketBuffer, WSStream
 from quart.asgi import ASGIHTTPConnection
 from quart_trio import QuartTrio
-from quart_trio.asgi import TrioASGIHTTPConnection
+from quart_trio.asgi import TrioASGIHTTPConnection, TrioASGIWebsocketConnection
 from quart_trio.wrappers.request import TrioBody, TrioRequest
+from wsproto.connection import ConnectionState
 
 PINS = {
     "hypercorn": "0.18.",
     "quart": "0.22.",
     "quart-trio": "0.12.",
     "h11": "0.16.",
+    "wsproto": "1.3.",
 }
 
 
@@ -38,6 +41,13 @@ def test_adapted_package_is_of_the_version_that_was_read(name: str) -> None:
         ),
         (HTTPStream.handle, "self event"),
         (HTTPStream.app_send, "self message"),
+        (
+            WSStream.__init__,
+            "self app config context task_group ssl client server send stream_id",
+        ),
+        (WSStream.handle, "self event"),
+        (WSStream.app_send, "self message"),
+        (WebsocketBuffer.clear, "self"),
         (TrioBody.__init__, "self expected_content_length max_content_length"),
         (ASGIHTTPConnection._create_request_from_scope, "self send"),
         (ASGIHTTPConnection.__init__, "self app scope"),
@@ -59,6 +69,8 @@ def test_adapted_function_takes_what_it_took(function: object, parameters: str) 
         (events.Response, "stream_id headers status_code"),
         (events.Body, "stream_id data"),
         (events.EndBody, "stream_id"),
+        (events.Data, "stream_id data"),
+        (events.EndData, "stream_id"),
         (events.StreamClosed, "stream_id"),
     ],
 )
@@ -68,6 +80,9 @@ def test_hypercorns_event_has_the_fields_it_had(event: type, fields: str) -> Non
 
 def test_adapted_attributes_are_there() -> None:
     assert {"REQUEST", "RESPONSE", "CLOSED"} <= set(ASGIHTTPState.__members__)
+    assert {"HANDSHAKE", "CONNECTED"} <= set(ASGIWebsocketState.__members__)
+    assert {"OPEN", "LOCAL_CLOSING"} <= set(ConnectionState.__members__)
+    assert QuartTrio.asgi_websocket_class is TrioASGIWebsocketConnection
     assert issubclass(TrioRequest.body_class, TrioBody)
     assert QuartTrio.asgi_http_class is TrioASGIHTTPConnection
     assert callable(h11.Connection.start_next_cycle)
@@ -76,5 +91,7 @@ def test_adapted_attributes_are_there() -> None:
     config = Config()
     for name in ("accesslog", "errorlog", "include_server_header", "h11_max_incomplete_size"):
         assert hasattr(config, name)
+    assert hasattr(config, "websocket_max_message_size")
+    assert config.websocket_ping_interval is None
     names = {name for name, _ in config.response_headers("h11")}
     assert names == {b"date", b"server"}

@@ -116,6 +116,10 @@ class Wire:
         except BROKEN:
             return b""
 
+    def line(self) -> bytes:
+        """The next line, without its end."""
+        return self._file.readline().rstrip(b"\r\n")
+
     def some(self) -> bytes:
         """What comes next; nothing when it is the end."""
         try:
