@@ -98,12 +98,13 @@ def asked_of(path: str, query: Query, choices: Choices) -> Asked:
     size = reader.one("n", [str(size) for size in SIZES])
     opened = tuple(reader.digests("open"))
     view = reader.one("view", choices.views) if choices.views else ""
+    contains, after = reader.text("q"), reader.text("after")
     return Asked(
         link=Link(path, tuple(reader.parameters)),
         sort=sort,
         is_descending=is_descending,
-        contains=reader.text("q"),
-        after=reader.text("after"),
+        contains=contains,
+        after=after,
         size=int(size) if size else SIZE,
         view=view,
         opened=opened,

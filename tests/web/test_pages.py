@@ -171,6 +171,9 @@ def test_filter_is_in_the_page_and_says_how_many(filler: Filler) -> None:
     form = page.one("form", class_="filter")
     assert form.one("input", name="q").attributes["value"] == "1.26.1"
     assert form.one("input", name="sort").attributes["value"] == "name"
+    heads = page.all("table")[0].one("thead").hrefs
+    assert heads
+    assert all("q=1.26.1" in href for href in heads)
 
 
 def test_filter_that_finds_nothing_says_so_and_leads_back(filler: Filler) -> None:
@@ -181,7 +184,7 @@ def test_filter_that_finds_nothing_says_so_and_leads_back(filler: Filler) -> Non
 
 
 def test_pages_follow_each_other_without_a_gap(filler: Filler) -> None:
-    for path in ("/library/many?n=25", "/library/many?n=25&sort=size&order=desc"):
+    for path in ("/library/many?n=25", "/library/many?n=25&sort=size&order=desc&q=v1"):
         if "sort" not in path:
             filler.tag_often("library/many", 60)
         found: list[str] = []
