@@ -38,7 +38,9 @@ UPLOADS_MAX: Final = 50
 """Upload sessions that a page names."""
 _REPOSITORIES: Final = Choices(("name", *REPOSITORY_ORDERS))
 _NAMESPACES: Final = Choices(("name", *NAMESPACE_ORDERS), ("below", "tags", "tree"))
-_TAGS: Final = Choices(("pushed", "name", "size"), ("below", "tags", "tree"), is_descending=True)
+_TAGS: Final = Choices(
+    ("pushed", "name", "size"), ("below", "tags", "tree"), is_descending=True, shows=("all",)
+)
 _REPOSITORY_COLUMNS: Final = (
     *(("name", "Repository"), ("namespaces", "Namespaces"), ("tags", "Tags"), ("size", "Size")),
     *(("-uploads", "Uploads"), ("pushed", "Last push")),
@@ -184,24 +186,30 @@ class Pages:
 
     async def _tag_rows(self, call: Call, row: NamespaceRow, asked: Asked) -> dict[str, Any]:
         wanted = WantedTags(
-            asked.size, asked.after, asked.contains, asked.sort, asked.is_descending
+            asked.size,
+            asked.after,
+            asked.contains,
+            asked.sort,
+            asked.is_descending,
+            hides_fallback=asked.shown != "all",
         )
         page: TagPage = await tag_list.list_tag_rows(self._registry, row, wanted)
-        matching = row.tag_count
-        if asked.contains:
-            text = asked.contains.lower()
-            matching = await self._registry.storage.read(
-                partial(listings.count_tags, namespace=row.number, contains=text)
-            )
+        found = await tag_list.count_tag_rows(self._registry, row, wanted)
         address = self._site.address_of(call.request)
 
         def pull(manifest: RevisionRow, tag: str) -> str:
             return "" if address is None else pull_command(address, call.name, tag, manifest.role)
 
-        view = list_view(
-            asked, _TAG_COLUMNS, Counts(row.tag_count, matching, "tag"), page.next_after
-        )
-        return {"list": view, "rows": page.tags, "pull": pull, "pulled_by_docker": IMAGES}
+        counts = Counts(found.total, found.matching, "tag")
+        return {
+            "list": list_view(asked, _TAG_COLUMNS, counts, page.next_after),
+            "rows": page.tags,
+            "pull": pull,
+            "pulled_by_docker": IMAGES,
+            "fallback": found.hidden,
+            "shows_all": asked.shown == "all",
+            "other_href": asked.link.having(show="" if asked.shown else "all", after=""),
+        }
 
     async def _tree(self, call: Call, row: NamespaceRow, asked: Asked) -> dict[str, Any]:
         found = await tree.tree_of(self._registry, row, asked.after, asked.size, asked.opened)
