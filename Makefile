@@ -12,7 +12,7 @@ KILLS ?= 100
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check format coverage conformance conformance-v1.1.1 crash damage family e2e memory soak rude logins bench bench-scale zb nightly \
+.PHONY: help run test check format coverage conformance conformance-v1.1.1 crash damage family browser e2e memory soak rude logins bench bench-scale zb nightly \
 	lock clean
 
 help: ## print these commands
@@ -55,6 +55,10 @@ damage: $(READY) ## 54 kinds of damage to a store of 65 images, one by one and a
 family: $(READY) ## four workers are one registry, also when some are killed (QUICK=1)
 	$(PY) -m tests.family.run $(if $(QUICK),--quick)
 
+browser: $(READY) ## pages in Debian's Chromium, pictures of them in .cache/browser (root, for apt-get)
+	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[browser]'
+	$(PY) -m tests.browser.run
+
 e2e: $(READY) ## real clients, plain and TLS (root; Debian; Go; npm) (QUICK=1: without helm)
 	$(PY) -m tests.e2e.run $(if $(QUICK),--quick) $(if $(CLIENTS),--only $(CLIENTS)) \
 	  $(if $(WRITE_DOCS),--write-docs)
@@ -80,14 +84,14 @@ bench-scale: $(READY) ## a million tags and blobs; collection beside pulls, and 
 zb: $(READY) ## zot's load generator, unchanged, without an error (Go)
 	$(PY) -m tests.bench.zb $(if $(ZOT),--source $(ZOT))
 
-nightly: test coverage conformance damage e2e memory soak rude logins family bench bench-scale ## everything, with ten times the kills
+nightly: test coverage conformance damage browser e2e memory soak rude logins family bench bench-scale ## everything, with ten times the kills
 	$(MAKE) crash KILLS=1000
 	$(MAKE) conformance crash e2e memory soak rude WORKERS=4
 
 lock: ## write constraints.txt anew from the newest versions that pyproject.toml allows
 	rm -rf .cache/lock
 	$(PYTHON) -m venv .cache/lock
-	.cache/lock/bin/pip install --quiet -e '.[dev]'
+	.cache/lock/bin/pip install --quiet -e '.[dev,browser]'
 	{ echo '# Made by `make lock`: the versions that development and CI use.'; \
 	  .cache/lock/bin/pip freeze --exclude-editable; } > .cache/lock/constraints.txt
 	mv .cache/lock/constraints.txt constraints.txt

@@ -342,7 +342,7 @@ DESCRIBED_AT_ONCE: Final = 32
 DESCRIBE_SECS: Final = 60.0
 """between two looks for more."""
 
-# Lists that people read (`browse`, `api`)
+# Lists that people read (`browse`, `api`, `web`)
 RELATED_MAX: Final = 100
 """Tags, indexes or referrers that are told of one manifest."""
 SAME_DIGEST_MAX: Final = 10
@@ -376,6 +376,8 @@ REVISIONS_AT_ONCE: Final = 200
 TAGS_AT_ONCE: Final = 500
 """tags, that are read at once for a list that is told whole."""
 FILTER_CHARACTERS_MAX: Final = 255
+RENDER_SECS_MAX: Final = 15.0
+"""A page waits for those before it to be made; then it is 503."""
 LIST_PIECE_BYTES: Final = 64 * 1024
 """Of a list that is told whole, sent at once."""
 

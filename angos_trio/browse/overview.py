@@ -66,10 +66,13 @@ async def look_below(registry: Registry, caller: Caller, name: str, wanted: Want
     after: str | None = ""
     while after is not None:
         batch = await repositories.list_below(registry, caller, name, after)
-        for namespace in batch.namespaces:
-            if is_repository and repositories.owner_of(registry, namespace.row.name) != name:
-                continue
-            sums = sums.plus(namespace)
+        mine = [
+            namespace
+            for namespace in batch.namespaces
+            if not is_repository or repositories.owner_of(registry, namespace.row.name) == name
+        ]
+        sums = sums.plus(mine)
+        for namespace in mine:
             is_namespace = is_namespace or namespace.row.name == name
             selection.offer(namespace)
         after = batch.next_after

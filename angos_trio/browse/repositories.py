@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -33,17 +33,19 @@ class Repository:
     held_bytes: int = 0
     last_pushed_at: int | None = None
 
-    def plus(self, namespace: Namespace) -> Repository:
-        """With one namespace more."""
-        row = namespace.row
+    def plus(self, namespaces: Sequence[Namespace]) -> Repository:
+        """With some namespaces more."""
+        if not namespaces:
+            return self
+        rows = [namespace.row for namespace in namespaces]
         return replace(
             self,
-            namespaces=self.namespaces + 1,
-            manifests=self.manifests + row.manifest_count,
-            tags=self.tags + row.tag_count,
-            uploads=self.uploads + namespace.uploads,
-            held_bytes=self.held_bytes + row.held_bytes,
-            last_pushed_at=_later(self.last_pushed_at, row.last_pushed_at),
+            namespaces=self.namespaces + len(rows),
+            manifests=self.manifests + sum(row.manifest_count for row in rows),
+            tags=self.tags + sum(row.tag_count for row in rows),
+            uploads=self.uploads + sum(namespace.uploads for namespace in namespaces),
+            held_bytes=self.held_bytes + sum(row.held_bytes for row in rows),
+            last_pushed_at=_latest([self.last_pushed_at, *(row.last_pushed_at for row in rows)]),
         )
 
 
@@ -55,9 +57,8 @@ class Namespace:
     uploads: int = 0
 
 
-def _later(one: int | None, other: int | None) -> int | None:
-    times = [time for time in (one, other) if time is not None]
-    return max(times, default=None)
+def _latest(times: Iterable[int | None]) -> int | None:
+    return max((time for time in times if time is not None), default=None)
 
 
 def owner_of(registry: Registry, namespace: str) -> str:
@@ -83,9 +84,11 @@ async def list_repositories(registry: Registry, caller: Caller) -> list[Reposito
     after: str | None = ""
     while after is not None:
         batch = await _visible(registry, caller, None, after)
+        by_owner: dict[str, list[Namespace]] = {}
         for namespace in batch.namespaces:
-            name = owner_of(registry, namespace.row.name)
-            found[name] = found.get(name, empty_repository(registry, name)).plus(namespace)
+            by_owner.setdefault(owner_of(registry, namespace.row.name), []).append(namespace)
+        for name, namespaces in by_owner.items():
+            found[name] = found.get(name, empty_repository(registry, name)).plus(namespaces)
         after = batch.next_after
     await caller.learn(list(found), trio.current_time() + WEBHOOK_QUESTIONS_SECS_MAX)
     return [
@@ -101,8 +104,7 @@ async def find_repository(registry: Registry, caller: Caller, name: str) -> Repo
     after: str | None = ""
     while after is not None:
         batch = await list_namespaces(registry, caller, name, after)
-        for namespace in batch.namespaces:
-            found = found.plus(namespace)
+        found = found.plus(batch.namespaces)
         after = batch.next_after
     if not found.namespaces and not (found.is_configured and caller.sees(name)):
         raise OciError(Code.NAME_UNKNOWN, detail=name)

@@ -47,6 +47,7 @@ class WantedTags:
     contains: str = ""
     sort: str = "name"
     is_descending: bool = False
+    hides_fallback: bool = False
 
 
 def order_of(wanted: WantedTags) -> TagOrder:
@@ -59,6 +60,7 @@ def order_of(wanted: WantedTags) -> TagOrder:
         wanted.is_descending,
         _place(wanted) if wanted.after else None,
         wanted.contains.lower(),
+        wanted.hides_fallback,
     )
 
 
@@ -75,6 +77,38 @@ async def list_tag_rows(registry: Registry, namespace: NamespaceRow, wanted: Wan
     page = found[: wanted.size]
     tags = await _listed(registry, RepositoryName(namespace.name), page)
     return TagPage(tags, _cursor(page[-1][0], wanted.sort) if has_more else None)
+
+
+@dataclass(frozen=True, slots=True)
+class TagCounts:
+    """How many tags there are, how many of them a list shows, and how many it leaves out because
+    they are named after a digest."""
+
+    total: int
+    matching: int
+    hidden: int
+
+
+async def count_tag_rows(
+    registry: Registry, namespace: NamespaceRow, wanted: WantedTags
+) -> TagCounts:
+    """Of all pages of a list together."""
+
+    def query(rows: Rows) -> TagCounts:
+        named = listings.count_fallback_tags(rows, namespace.number)
+        hidden = named if wanted.hides_fallback else 0
+        total = namespace.tag_count - hidden
+        matching = total
+        if wanted.contains:
+            matching = listings.count_tags(
+                rows,
+                namespace.number,
+                wanted.contains.lower(),
+                hides_fallback=wanted.hides_fallback,
+            )
+        return TagCounts(total, matching, named)
+
+    return await registry.storage.read(query)
 
 
 def _others(rows: Rows, namespace: int, row: TagRow) -> list[str]:

@@ -56,6 +56,8 @@ class Choices:
     views: Sequence[str] = ()
     is_descending: bool = False
     """How the first order goes where nothing is said."""
+    shows: Sequence[str] = ()
+    """What can be shown besides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,7 @@ class Asked:
     size: int = SIZE
     view: str = ""
     opened: tuple[str, ...] = ()
+    shown: str = ""
     notices: list[str] = field(default_factory=list)
 
     def without_cursor(self) -> Asked:
@@ -84,6 +87,7 @@ class Asked:
             size=self.size,
             view=self.view,
             opened=self.opened,
+            shown=self.shown,
             notices=notices,
         )
 
@@ -98,15 +102,18 @@ def asked_of(path: str, query: Query, choices: Choices) -> Asked:
     size = reader.one("n", [str(size) for size in SIZES])
     opened = tuple(reader.digests("open"))
     view = reader.one("view", choices.views) if choices.views else ""
+    shown = reader.one("show", choices.shows) if choices.shows else ""
+    contains, after = reader.text("q"), reader.text("after")
     return Asked(
         link=Link(path, tuple(reader.parameters)),
         sort=sort,
         is_descending=is_descending,
-        contains=reader.text("q"),
-        after=reader.text("after"),
+        contains=contains,
+        after=after,
         size=int(size) if size else SIZE,
         view=view,
         opened=opened,
+        shown=shown,
         notices=reader.notices,
     )
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
 
+import trio
+
 from angos_trio.browse import overview, repositories, tag_list, tree
 from angos_trio.browse.overview import NAMESPACE_ORDERS, REPOSITORY_ORDERS, Below
 from angos_trio.browse.repositories import Namespace, Repository
@@ -15,7 +17,7 @@ from angos_trio.browse.uploads import Upload, list_uploads
 from angos_trio.http.call import Call
 from angos_trio.http.reply import Reply
 from angos_trio.identity import Action, Target
-from angos_trio.limits import FILTER_CHARACTERS_MAX
+from angos_trio.limits import FILTER_CHARACTERS_MAX, RENDER_SECS_MAX
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.names import RepositoryName
 from angos_trio.registry.context import Registry
@@ -36,7 +38,9 @@ UPLOADS_MAX: Final = 50
 """Upload sessions that a page names."""
 _REPOSITORIES: Final = Choices(("name", *REPOSITORY_ORDERS))
 _NAMESPACES: Final = Choices(("name", *NAMESPACE_ORDERS), ("below", "tags", "tree"))
-_TAGS: Final = Choices(("pushed", "name", "size"), ("below", "tags", "tree"), is_descending=True)
+_TAGS: Final = Choices(
+    ("pushed", "name", "size"), ("below", "tags", "tree"), is_descending=True, shows=("all",)
+)
 _REPOSITORY_COLUMNS: Final = (
     *(("name", "Repository"), ("namespaces", "Namespaces"), ("tags", "Tags"), ("size", "Size")),
     *(("-uploads", "Uploads"), ("pushed", "Last push")),
@@ -57,6 +61,7 @@ class Pages:
     def __init__(self, registry: Registry, site: Site) -> None:
         self._registry = registry
         self._site = site
+        self._renders = trio.CapacityLimiter(1)
 
     async def home(self, call: Call) -> Reply:
         """GET: repositories."""
@@ -80,7 +85,7 @@ class Pages:
             "stanza": stanza_for(EXAMPLE),
             "notices": asked.notices,
         }
-        return self._show(call, "repositories.html", values)
+        return await self._show(call, "repositories.html", values)
 
     async def repository(self, call: Call) -> Reply:
         """GET: the namespaces of a repository; or its tags, where it has no other namespace."""
@@ -90,18 +95,19 @@ class Pages:
         below, asked = found
         if below.is_namespace and below.sums.namespaces == 1 and not asked.view:
             return await self._tags_of(call)
-        return self._below(call, below, asked)
+        return await self._below(call, below, asked)
 
     async def namespace(self, call: Call) -> Reply:
         """GET: the tags of a namespace; or what is below a name that holds nothing itself."""
         row = await self._find(call.name)
         if _view_of(call) != "below" and row is not None and row.manifest_count:
             return await self._tags(call, row)
-        await self._require(call, Action.LIST_NAMESPACES)
+        if not await self._may(call, Action.LIST_NAMESPACES):
+            raise OciError(Code.NAME_UNKNOWN, detail=call.name)
         below, asked = await self._look_below(call)
         if below.is_namespace and below.sums.namespaces == 1 and not asked.view:
             return await self._tags(call, row or NamespaceRow(0, call.name))
-        return self._below(call, below, asked)
+        return await self._below(call, below, asked)
 
     async def _look_below(self, call: Call) -> tuple[Below, Asked]:
         """What is below the name of a page. Raises NAME_UNKNOWN (404)."""
@@ -113,7 +119,7 @@ class Pages:
             asked = _first_page(asked, error)
             return await look(_wanted(asked)), asked
 
-    def _below(self, call: Call, below: Below, asked: Asked) -> Reply:
+    async def _below(self, call: Call, below: Below, asked: Asked) -> Reply:
         name, sums = call.name, below.sums
         owner = repositories.owner_of(self._registry, name)
         counts = Counts(sums.namespaces, below.page.matching, "namespace")
@@ -132,7 +138,7 @@ class Pages:
             "recipes": None if sums.namespaces else self._recipes(call, name),
             "notices": asked.notices,
         }
-        return self._show(call, "repository.html", values)
+        return await self._show(call, "repository.html", values)
 
     async def _tags_of(self, call: Call) -> Reply:
         """The tags of a repository that is a namespace too."""
@@ -176,28 +182,34 @@ class Pages:
             "uploads": await self._uploads(call),
             "notices": asked.notices,
         }
-        return self._show(call, "namespace.html", values)
+        return await self._show(call, "namespace.html", values)
 
     async def _tag_rows(self, call: Call, row: NamespaceRow, asked: Asked) -> dict[str, Any]:
         wanted = WantedTags(
-            asked.size, asked.after, asked.contains, asked.sort, asked.is_descending
+            asked.size,
+            asked.after,
+            asked.contains,
+            asked.sort,
+            asked.is_descending,
+            hides_fallback=asked.shown != "all",
         )
         page: TagPage = await tag_list.list_tag_rows(self._registry, row, wanted)
-        matching = row.tag_count
-        if asked.contains:
-            text = asked.contains.lower()
-            matching = await self._registry.storage.read(
-                partial(listings.count_tags, namespace=row.number, contains=text)
-            )
+        found = await tag_list.count_tag_rows(self._registry, row, wanted)
         address = self._site.address_of(call.request)
 
         def pull(manifest: RevisionRow, tag: str) -> str:
             return "" if address is None else pull_command(address, call.name, tag, manifest.role)
 
-        view = list_view(
-            asked, _TAG_COLUMNS, Counts(row.tag_count, matching, "tag"), page.next_after
-        )
-        return {"list": view, "rows": page.tags, "pull": pull, "pulled_by_docker": IMAGES}
+        counts = Counts(found.total, found.matching, "tag")
+        return {
+            "list": list_view(asked, _TAG_COLUMNS, counts, page.next_after),
+            "rows": page.tags,
+            "pull": pull,
+            "pulled_by_docker": IMAGES,
+            "fallback": found.hidden,
+            "shows_all": asked.shown == "all",
+            "other_href": asked.link.having(show="" if asked.shown else "all", after=""),
+        }
 
     async def _tree(self, call: Call, row: NamespaceRow, asked: Asked) -> dict[str, Any]:
         found = await tree.tree_of(self._registry, row, asked.after, asked.size, asked.opened)
@@ -212,19 +224,20 @@ class Pages:
 
     async def _uploads(self, call: Call) -> list[Upload]:
         """The sessions of a namespace, for those who may see them."""
-        decision = await call.caller.may(Action.LIST_UPLOADS, Target(call.name))
-        if not decision.allowed:
+        if not await self._may(call, Action.LIST_UPLOADS):
             return []
         return await list_uploads(self._registry, call.name, "", UPLOADS_MAX)
 
     async def _find(self, name: RepositoryName) -> NamespaceRow | None:
         return await self._registry.storage.read_point(partial(listings.find_namespace, name=name))
 
+    async def _may(self, call: Call, action: Action) -> bool:
+        return (await call.caller.may(action, Target(call.name))).allowed
+
     async def _require(self, call: Call, action: Action) -> None:
         """Ask for a second right, beside that of the route: what is shown depends on more than the
         path. Raises UNAUTHORIZED (401) or DENIED (403)."""
-        decision = await call.caller.may(action, Target(call.name))
-        if decision.allowed:
+        if await self._may(call, action):
             return
         if call.caller.identity.subject:
             raise OciError(Code.DENIED, status=403, detail=action)
@@ -236,9 +249,14 @@ class Pages:
             return None
         return recipes_for(address, name, needs_login=self._site.needs_login, is_whole=False)
 
-    def _show(self, call: Call, template: str, values: dict[str, Any]) -> Reply:
+    async def _show(self, call: Call, template: str, values: dict[str, Any]) -> Reply:
+        """The page, made beside the event loop: a hundred rows take some milliseconds, the first
+        one of its kind a tenth of a second. Raises UNAVAILABLE (503)."""
         frame = frame_of(self._site, call.request, call.caller.identity)
-        return show(self._site, call.request, template, {**values, "frame": frame})
+        make = partial(show, self._site, call.request, template, {**values, "frame": frame})
+        with trio.move_on_after(RENDER_SECS_MAX):
+            return await trio.to_thread.run_sync(make, limiter=self._renders)
+        raise OciError(Code.UNAVAILABLE, status=503, message="too many pages are asked for")
 
 
 def _view_of(call: Call) -> str:

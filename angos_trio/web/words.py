@@ -83,6 +83,8 @@ def visible(text: str, longest: int = TEXT_CHARACTERS_MAX) -> str:
 
     `\\u202e` and its like would turn the words around them about.
     """
+    if text.isascii() and text.isprintable() and len(text) <= longest:
+        return text
     shown = "".join(
         _spelled(character) if unicodedata.category(character) in _HIDDEN else character
         for character in text[: longest + 1]
@@ -109,7 +111,7 @@ def short(digest: str) -> str:
 
 def fingerprint(digest: str) -> list[str]:
     """The colours of six strokes by the first six bytes, so that equal digests look equal."""
-    return [_colour(byte) for byte in bytes.fromhex(short(digest))]
+    return [_COLOURS[byte] for byte in bytes.fromhex(short(digest))]
 
 
 def _colour(byte: int) -> str:
@@ -117,6 +119,9 @@ def _colour(byte: int) -> str:
     lightness = 0.42 + byte % 5 * 0.06
     rgb = colorsys.hls_to_rgb(byte / 256, lightness, 0.45 + byte % 4 * 0.12)
     return "#" + "".join(f"{round(part * 15):x}" for part in rgb)
+
+
+_COLOURS: Final = tuple(_colour(byte) for byte in range(256))
 
 
 def platforms_of(platforms: tuple[str, ...], longest: int = 3) -> tuple[list[str], list[str]]:

@@ -18,6 +18,7 @@ from angos_trio.web.pages import Pages
 from tests.api.client import Client, expect_error
 from tests.api.serving import serving
 from tests.factories import make_blob, make_descriptor, make_image, make_index
+from tests.server.log_lines import LogLines
 from tests.style.sources import REPOSITORY
 from tests.web.content import HOSTILE, Filler
 from tests.web.pages import Element, names_of, page_of
@@ -152,6 +153,40 @@ def test_error_page_has_the_id_and_nothing_else_of_a_fault(
     assert "secret" not in answer.text
 
 
+def test_fault_is_a_page_with_the_id_of_the_request(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log_lines: LogLines
+) -> None:
+    async def fail(self: Pages, call: object) -> None:
+        raise ZeroDivisionError("a secret place")
+
+    monkeypatch.setattr(Pages, "home", fail)
+    with serving(tmp_path) as served, served.client() as client:
+        answer = client.get("/")
+
+    page = page_of(answer, 500)
+    (line,) = log_lines.of("request.crashed")
+    log_lines.begin()  # this one was meant
+    assert line["request_id"] in page.text
+    assert "secret" not in answer.text
+
+
+def test_browser_is_told_to_stay_with_tls_and_only_with_tls() -> None:
+    told = [
+        headers.page_headers(url).get("Strict-Transport-Security")
+        for url in ("https://registry.test", "http://registry.test", None)
+    ]
+
+    assert told == ["max-age=86400", None, None]
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_head_of_a_page_is_that_of_its_get(filler: Filler, path: str) -> None:
+    got, head = filler.get(path), filler.head(path)
+
+    assert (head.status_code, head.content) == (got.status_code, b"")
+    assert head.headers["Content-Type"] == got.headers["Content-Type"]
+
+
 @pytest.mark.parametrize(
     ("sent", "kept"),
     [("dark", "dark"), ("light", "light"), ("system", ""), ('"><b>', ""), ("", "")],
@@ -274,6 +309,25 @@ def test_pages_show_what_the_caller_may_see_and_count_nothing_else(tmp_path: Pat
 def _without_ids(page: Element) -> str:
     text = page.one("main").text
     return re.sub(r"[0-9a-f]{16}", "ID", text)
+
+
+@pytest.mark.slow
+def test_who_may_list_tags_alone_sees_these_and_nothing_else(tmp_path: Path) -> None:
+    rule = "identity.username == 'nobody' && request.action == 'list-tags'"
+    policy = {"access_policy": {"default": "deny", "rules": [*RULES, rule]}}
+    users = {**USERS, "owner": {"username": "owner", "password": USERS["reader"]["password"]}}
+    with (
+        serving(tmp_path, global_=policy, auth={"identity": users}) as served,
+        served.client() as client,
+    ):
+        push_as_owner(served.url, ("open/a",))
+        as_user = Viewers(client)
+
+        assert names_of(page_of(as_user.get("/open/a", "nobody"))) == ["v1"]
+        page_of(as_user.get("/open/none", "nobody"), 404)
+        page_of(as_user.get("/open/a?view=tree", "nobody"), 403)
+        page_of(as_user.get("/open", "nobody"), 403)
+        page_of(as_user.get("/", "nobody"), 403)
 
 
 @pytest.mark.slow

@@ -203,6 +203,11 @@ class TagOrder:
     after: tuple[object, str] | None = None
     contains: str = ""
     """In lower case; what a tag must have in it."""
+    hides_fallback: bool = False
+    """Leaves out tags that are named after a digest, by which older clients find referrers."""
+
+
+_FALLBACK: Final = "(name GLOB 'sha256-*' AND length(name) >= 71)"
 
 
 def tags_in_order(rows: Rows, namespace: int, order: TagOrder, limit: int) -> list[TagRow]:
@@ -216,6 +221,8 @@ def tags_in_order(rows: Rows, namespace: int, order: TagOrder, limit: int) -> li
     if order.contains:
         where += "AND instr(lower(t.name), ?) > 0 "
         values.append(order.contains)
+    if order.hides_fallback:
+        where += f"AND NOT {_FALLBACK.replace('name', 't.name')} "
     found = rows.execute(
         f"SELECT t.name, t.updated_at, t.updated_by, {_REVISION} FROM tags t "
         "JOIN manifests m ON m.namespace = t.namespace AND m.digest = t.digest "
@@ -236,11 +243,23 @@ def place_of(row: TagRow, by: str) -> tuple[object, str]:
     return values[by], row.name
 
 
-def count_tags(rows: Rows, namespace: int, contains: str) -> int:
-    """How many tags of a namespace have a text in lower case in them."""
+def count_tags(rows: Rows, namespace: int, contains: str, *, hides_fallback: bool) -> int:
+    """How many tags of a namespace have a text in lower case in them, with those that are named
+    after a digest or without."""
+    where = f"AND NOT {_FALLBACK} " if hides_fallback else ""
     found = rows.execute(
-        "SELECT count(*) FROM tags WHERE namespace = ? AND instr(lower(name), ?) > 0",
+        f"SELECT count(*) FROM tags WHERE namespace = ? AND instr(lower(name), ?) > 0 {where}",
         (namespace, contains),
+    )
+    return int(found.fetchone()[0])
+
+
+def count_fallback_tags(rows: Rows, namespace: int) -> int:
+    """How many tags of a namespace are named after a digest."""
+    found = rows.execute(
+        "SELECT count(*) FROM tags WHERE namespace = ? AND name >= 'sha256-' AND name < 'sha256.' "
+        f"AND {_FALLBACK}",
+        (namespace,),
     )
     return int(found.fetchone()[0])
 

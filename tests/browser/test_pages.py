@@ -1,0 +1,233 @@
+"""Pages in a real browser: how they look, and that nothing on them is refused by its own policy."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.api.serving import serving
+from tests.browser.browsing import LAB, Watched, watched
+from tests.web.content import Filler
+
+pytestmark = pytest.mark.slow
+Look = Callable[..., AbstractContextManager[Watched]]
+
+WIDE = {"width": 1280, "height": 800}
+PHONE = {"width": 375, "height": 740}
+NARROWEST = {"width": 320, "height": 640}
+LOOKS: dict[str, dict[str, Any]] = {
+    "light": {"viewport": WIDE, "color_scheme": "light"},
+    "dark": {"viewport": WIDE, "color_scheme": "dark"},
+    "phone": {"viewport": PHONE, "color_scheme": "light"},
+    "narrow": {"viewport": NARROWEST, "color_scheme": "dark"},
+    "forced": {"viewport": WIDE, "forced_colors": "active"},
+}
+PAGES = {
+    "repositories": "/",
+    "repository": "/library",
+    "repository-empty": "/empty",
+    "below": "/library/tools",
+    "tags": "/library/nginx",
+    "tags-none": "/library/nginx?q=nothing",
+    "charts": "/charts/hello",
+    "long": "/team/" + "a-rather-long-name-of-a-component/" * 5 + "end",
+    "folder": "/team?sort=colour",
+    "missing": "/library/missing",
+    "unknown": "/A",
+}
+CONTRAST = """() => {
+  // Of every text against what is painted behind it (WCAG 2.2, 1.4.3): those below 4.5 to 1.
+  const parse = (text) => {
+    const found = text.match(/[0-9.]+/g).map(Number);
+    return text.startsWith("color(srgb") ? [...found.slice(0, 3).map((v) => v * 255), found[3] ?? 1]
+      : [found[0], found[1], found[2], found[3] ?? 1];
+  };
+  const light = ([r, g, b]) => [r, g, b]
+    .map((v) => v / 255).map((v) => (v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const behind = (element) => {
+    for (let e = element; e; e = e.parentElement) {
+      const colour = parse(getComputedStyle(e).backgroundColor);
+      if (colour[3] > 0) return colour;
+    }
+    return [255, 255, 255, 1];
+  };
+  const low = [];
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const element = walker.currentNode.parentElement;
+    if (!walker.currentNode.textContent.trim() || !element.checkVisibility()) continue;
+    const [one, other] = [parse(getComputedStyle(element).color), behind(element)].map(light);
+    const ratio = (Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05);
+    if (ratio < 4.5) low.push(`${element.textContent.trim().slice(0, 30)}: ${ratio.toFixed(2)}`);
+  }
+  return low;
+}"""
+
+
+@pytest.mark.parametrize("kind", LOOKS)
+def test_pages_fit_and_are_told_apart(look: Look, kind: str) -> None:
+    with look(**LOOKS[kind]) as seen:
+        seen.expected_status = {404}
+        for name, path in PAGES.items():
+            seen.open(path)
+            seen.picture(f"{name}-{kind}")
+            assert _overflow(seen) <= 0, name
+            if kind in ("light", "dark"):
+                assert _heights(seen) <= {40, 40.5, 41}, name
+                assert seen.page.evaluate(CONTRAST) == [], name
+
+
+def _overflow(seen: Watched) -> int:
+    """Pixels that the page is wider than what is seen of it."""
+    return int(seen.page.evaluate("document.documentElement.scrollWidth - innerWidth"))
+
+
+def _heights(seen: Watched) -> set[float]:
+    script = (
+        "[...document.querySelectorAll('tbody tr')].map((r) => r.getBoundingClientRect().height)"
+    )
+    return set(seen.page.evaluate(script))
+
+
+@pytest.mark.parametrize("kind", LOOKS)
+def test_tree_opens_a_manifest(look: Look, kind: str) -> None:
+    with look(**LOOKS[kind]) as seen:
+        seen.open("/library/nginx?view=tree")
+        seen.page.locator("a.twig").click()
+        assert seen.page.locator("tr.depth-1").count() == 7
+        seen.picture(f"tree-{kind}")
+        assert _overflow(seen) <= 0
+
+
+@pytest.mark.parametrize("kind", LOOKS)
+def test_empty_registry_teaches(browser: Any, tmp_path: Path, kind: str) -> None:
+    with serving(tmp_path) as served, watched(browser, served.url, **LOOKS[kind]) as seen:
+        seen.open("/")
+        seen.picture(f"empty-{kind}")
+        assert _overflow(seen) <= 0
+        seen.page.locator("summary", has_text="helm").click()
+        assert seen.page.locator("pre", has_text="helm push").is_visible()
+        assert not seen.page.locator("pre", has_text="docker push").is_visible()
+
+
+def test_way_down_and_back_by_links(look: Look) -> None:
+    with look(viewport=WIDE) as seen:
+        seen.open("/")
+        seen.page.get_by_role("link", name="library", exact=True).click()
+        seen.page.get_by_role("link", name="tools/git/all-of-it").click()
+        assert seen.page.title() == "library/tools/git/all-of-it · angos-trio"
+        seen.page.get_by_role("navigation", name="Breadcrumb").get_by_role(
+            "link", name="tools"
+        ).click()
+        assert seen.page.url.endswith("/library/tools")
+        seen.page.go_back()
+        seen.page.go_back()
+        assert seen.page.url.endswith("/library")
+
+
+def test_list_follows_the_filter_while_it_is_typed(look: Look) -> None:
+    with look(viewport=WIDE) as seen:
+        seen.open("/library/nginx")
+        seen.page.keyboard.press("/")
+        seen.page.keyboard.type("1.26.1")
+        seen.until("document.querySelectorAll('.tags tbody tr').length === 4")
+        assert seen.page.locator("[data-count]").inner_text() == "4 of 15 tags"
+        assert seen.page.url.endswith("/library/nginx?q=1.26.1")
+        assert seen.page.evaluate("document.activeElement.name") == "q"
+        assert seen.page.locator("td .copy").count() == 4
+        seen.page.reload()
+        assert seen.page.locator(".tags tbody tr").count() == 4
+        seen.page.get_by_label("Filter tags").fill("nothing at all")
+        seen.page.get_by_text("Show all 15").click()
+        assert seen.page.locator(".tags tbody tr").count() == 15
+
+
+def test_key_goes_to_the_filter_but_never_while_something_is_typed(look: Look) -> None:
+    with look(viewport=WIDE) as seen:
+        seen.open("/library")
+        seen.page.keyboard.press("/")
+        seen.page.keyboard.type("a/b")
+        assert seen.page.get_by_label("Filter namespaces").input_value() == "a/b"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", LAB])
+def test_command_of_a_row_is_copied_on_http_too(browser: Any, filler: Filler, host: str) -> None:
+    """Away from this host a browser gives a plain page no clipboard: the old command does it."""
+    url = f"http://{host}:{filler.base_url.port}"
+    with watched(browser, url, viewport=WIDE) as seen:
+        if host == "127.0.0.1":
+            seen.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        seen.open("/library/python")
+        assert seen.page.evaluate("isSecureContext") == (host == "127.0.0.1")
+        seen.page.locator("td .copy").first.click()
+        seen.page.get_by_text("Copied", exact=True).wait_for(state="attached")
+        seen.page.get_by_label("Filter tags").focus()
+        seen.page.keyboard.press("Control+V")
+
+        pasted = seen.page.get_by_label("Filter tags").input_value()
+        assert pasted == f"docker pull {host}:{filler.base_url.port}/library/python:3.12"
+
+
+@pytest.mark.parametrize("has_scripts", [True, False])
+def test_theme_is_chosen_and_stays(look: Look, has_scripts: bool) -> None:
+    ground = "getComputedStyle(document.body).backgroundColor"
+    with look(viewport=WIDE, color_scheme="light", java_script_enabled=has_scripts) as seen:
+        seen.open("/library?sort=size")
+        with seen.page.expect_response("**/_ui/theme"):
+            seen.page.get_by_role("button", name="Dark theme").click()
+        seen.page.wait_for_load_state()
+        assert seen.page.url.endswith("/library?sort=size")
+        seen.open("/library/nginx")
+        assert seen.page.locator("html").get_attribute("data-theme") == "dark"
+        assert seen.page.evaluate(ground) == "rgb(15, 18, 22)"
+        seen.page.get_by_role("button", name="Theme of the system").click()
+        seen.until(f"{ground} === 'rgb(246, 247, 249)'")
+
+
+def test_without_scripts_everything_is_there(look: Look) -> None:
+    with look(viewport=WIDE, java_script_enabled=False) as seen:
+        seen.open("/library/nginx")
+        assert seen.page.locator(".copy, .keys:visible").count() == 0
+        seen.page.get_by_label("Filter tags").fill("1.27")
+        seen.page.get_by_role("button", name="Filter").click()
+        assert seen.page.locator(".tags tbody tr").count() == 2
+        seen.page.get_by_role("link", name="Size").click()
+        assert seen.page.url.endswith("?q=1.27&sort=size&order=desc")
+        seen.page.get_by_role("link", name="Manifests").click()
+        seen.page.locator("a.twig").click()
+        assert seen.page.locator("tr.depth-1").count() == 7
+        seen.picture("tree-without-scripts")
+
+
+def test_focus_is_seen_wherever_it_goes(look: Look) -> None:
+    outline = "getComputedStyle(document.activeElement).outlineStyle"
+    with look(viewport=WIDE) as seen:
+        seen.open("/library/nginx")
+        seen.page.keyboard.press("Tab")
+        assert seen.page.evaluate("document.activeElement.className") == "skip"
+        for _ in range(20):
+            assert seen.page.evaluate(outline) == "solid"
+            seen.page.keyboard.press("Tab")
+
+
+def test_ten_thousand_tags_are_quick(look: Look, filler: Filler) -> None:
+    """The bounds are three times what the interface promises: others work on the machine too."""
+    filler.tag_often("big/ten-thousand", 10_000)
+    paints = "performance.getEntriesByName('first-contentful-paint')"
+    with look(viewport=WIDE) as seen:
+        seen.open("/big/ten-thousand")
+        assert seen.page.evaluate("document.querySelectorAll('*').length") < 2_500
+        seen.open("/big/ten-thousand")  # once more: style and scripts are kept
+        seen.until(f"{paints}.length > 0")
+        assert seen.page.evaluate(f"{paints}[0].startTime") < 900
+        seen.page.get_by_label("Filter tags").fill("v1.99.9")
+        begun_at = time.perf_counter()
+        seen.until("document.querySelector('[data-count]').textContent.startsWith('11 ')")
+        assert time.perf_counter() - begun_at < 0.450
+        seen.picture("ten-thousand-light")
