@@ -17,6 +17,8 @@ from angos_trio.web.recipes import Address
 
 THEMES: Final = ("light", "dark")
 COOKIE: Final = "theme"
+PATH_CHARACTERS_MAX: Final = 4096
+"""Of an address that a page repeats: a name, a reference, and a query with all there is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,8 @@ def own_path(text: str) -> str:
     try:
         parts = urlsplit(text)
     except ValueError:
+        return "/"
+    if len(text) > PATH_CHARACTERS_MAX:
         return "/"
     is_plain = text.isascii() and text.isprintable() and "\\" not in text and " " not in text
     if parts.scheme or parts.netloc or not is_plain:

@@ -11,7 +11,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
-from urllib.parse import quote
 
 from angos_trio.oci.codes import OciError
 from angos_trio.oci.digest import Digest
@@ -26,8 +25,6 @@ RESERVED: Final = frozenset(
     }
 )
 """First segments that are no names of repositories."""
-_PLAIN: Final = ":@+"
-"""What stays as it is in an address that is put right."""
 
 
 class View(Enum):
@@ -73,15 +70,14 @@ def resolve(segments: Sequence[str] | None, repositories: Collection[str]) -> Pl
     parts = [part for part in rest if part]
     if not base and parts and parts[0] in RESERVED:
         return None
-    if len(parts) != len(rest):
-        path = "/".join(quote(part, safe=_PLAIN) for part in parts)
-        return Place(View.MOVED, location=f"{base}/{path}" if path else "/")
-    if not parts:
-        return Place(View.REPOSITORIES)
+    path = "/".join(parts)
     try:
-        return _named("/".join(parts), dict.fromkeys(repositories))
+        found = _named(path, dict.fromkeys(repositories)) if path else Place(View.REPOSITORIES)
     except OciError:
         return UNKNOWN
+    if len(parts) == len(rest):
+        return found
+    return Place(View.MOVED, location=f"{base}/{path}" if path else "/")
 
 
 def _named(path: str, repositories: dict[str, None]) -> Place:

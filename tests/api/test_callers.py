@@ -285,7 +285,7 @@ def test_log_tells_the_client_behind_a_proxy_of_what_is_refused_too(
         for headers, status in (({}, 401), (basic("alice", PASSWORD), 202)):
             answer = client.post("/v2/app/blobs/uploads/", headers=headers)
             assert answer.status_code == status
-        assert client.post("/nothing").status_code == 404
+        assert client.post("/v2/nothing").status_code == 404
         lines = log_lines.wait_for("request", 3)
     assert [line["client"] for line in lines] == ["198.51.100.7"] * 3
 

@@ -213,7 +213,7 @@ def test_malformed_name_is_400_before_anybody_is_asked_who_they_are(
 ) -> None:
     with Client(closed.url) as client:
         expect_error(client.get("/v2/A/tags/list"), 400, "NAME_INVALID")
-        expect_error(client.get("/nothing"), 404, "NAME_UNKNOWN")
+        expect_error(client.get("/v2/nothing"), 404, "NAME_UNKNOWN")
 
 
 @pytest.mark.parametrize(

@@ -252,7 +252,7 @@ def test_value_that_cannot_be_is_left_out_and_said(filler: Filler) -> None:
     [
         ("/library/", "/library"),
         ("/library//nginx?q=a%20b", "/library/nginx?q=a%20b"),
-        ("//evil.test/%2e%2e/", "/evil.test/.."),
+        ("//evil.test//x", "/evil.test/x"),
     ],
 )
 def test_address_with_an_empty_segment_is_put_right(

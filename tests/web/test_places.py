@@ -83,8 +83,6 @@ def test_reference_is_split_off_at_its_mark(
         ("///evil.test//x", "/evil.test/x"),
         ("/_ui/browse//health/", "/_ui/browse/health"),
         ("/_ui/browse/", "/"),
-        ("/a b/", "/a%20b"),
-        ("/\\evil.test/", "/%5Cevil.test"),
     ],
 )
 def test_empty_segments_are_dropped_from_the_address(path: str, location: str) -> None:
@@ -98,6 +96,7 @@ def test_empty_segments_are_dropped_from_the_address(path: str, location: str) -
         *("/a:", "/:a", "/a:b/c", "/a:.b", "/a@", "/@a", "/a@sha256:00", f"/a@{DIGEST}x"),
         *(f"/a@{DIGEST}@{DIGEST}", f"/a:1:2@{DIGEST}", "/a%00", "/caf%C3%A9", "/" + "a" * 256),
         *("/a@md5:" + "0" * 32, "/a?b", "/a%0a", "/_ui/browse/A"),
+        *("/a b/", "/\\evil.test/", "//A", "/" + "a/" * 20_000),
     ],
 )
 def test_what_no_name_can_be_is_unknown(path: str) -> None:

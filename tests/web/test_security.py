@@ -238,6 +238,19 @@ def test_page_of_another_site_cannot_send_a_form(filler: Filler, more: dict[str,
     assert page.one("h1").text == "You may not see this"
 
 
+@pytest.mark.parametrize(
+    "target",
+    ["/%2e%2e/metadata.db", "/../metadata.db", "/" + "a/" * 20_000, "/%00", "/a?%", "/%ff", "//A/"],
+)
+def test_hostile_path_is_a_small_page(tmp_path: Path, target: str) -> None:
+    with serving(tmp_path) as served:
+        for method in ("GET", "PUT", "POST", "DELETE", "OPTIONS", "CONNECT"):
+            with served.wire() as wire:
+                answer = wire.ask(method, target)
+            assert answer.status in (400, 404, 405), answer
+            assert len(answer.body) < 8_000
+
+
 @pytest.mark.parametrize("path", ["/", "/library", "/library/nginx", "/A"])
 def test_other_methods_are_refused_with_a_page(filler: Filler, path: str) -> None:
     answer = filler.delete(path)
