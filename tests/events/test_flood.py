@@ -19,7 +19,7 @@ from tests.running import running_registry
 from tests.server.frames import Frames
 from tests.server.wire import Wire
 
-EVENTS, LISTENERS = 10_000, 20
+EVENTS, LISTENERS = 5_000, 10
 PAUSE_SECS = 1.0
 """In which nobody reads: what is not in the kernel's buffers would pile up."""
 SECS_MAX = 120.0

@@ -19,6 +19,7 @@ EVERY_PAGE = (
     "/empty",
     "/library/nginx",
     "/library/nginx?view=tree",
+    "/library/nginx:1.27",
     "/library/tools",
     "/library/tools?view=below",
     "/single",
@@ -26,7 +27,7 @@ EVERY_PAGE = (
     "/charts/hello",
     "/_ui/browse/health",
 )
-MISSING = ("/library/missing", "/nothing", "/A", "/a%2Fb", "/library/nginx:1.27")
+MISSING = ("/library/missing", "/nothing", "/A", "/a%2Fb", "/library/nginx:9.9")
 
 
 @pytest.mark.parametrize("path", [*EVERY_PAGE, *MISSING])
