@@ -20,7 +20,7 @@ from tests.pins import pins
 
 CACHE = REPOSITORY / ".cache" / "image"
 PIECE_BYTES = 1 << 20
-LAYER_BYTES = 300_000
+LAYER_BYTES = 4_000_000
 MANY_LAYERS = 12
 MANY_LAYERS_BYTES = 4_000_000
 TAG = "there-and-back"
