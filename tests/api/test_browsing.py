@@ -319,6 +319,7 @@ READER = (
 )
 
 
+@pytest.mark.slow
 def test_lists_have_what_the_caller_sees_and_counts_of_no_more(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:

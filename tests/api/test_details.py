@@ -296,6 +296,7 @@ RULES = [
 ]
 
 
+@pytest.mark.slow
 def test_each_tag_is_decided_on_by_itself(tmp_path_factory: pytest.TempPathFactory) -> None:
     policy = {"access_policy": {"default": "deny", "rules": RULES}}
     with (

@@ -85,6 +85,11 @@ def chunk_out_of_place(client: Client, name: str) -> httpx.Response:
     return client.patch(client.open_upload(name), content=b"x", headers={"Content-Range": "5-5"})
 
 
+def delete_without_a_token(client: Client, name: str) -> httpx.Response:
+    client.stored(name, make_image(), "v1")
+    return client.post(f"/v2/_ext/{name}/_delete", json={"references": ["v1"]})
+
+
 def range_out_of_place(client: Client, name: str) -> httpx.Response:
     blob = client.push_blob(name)
     return client.get(f"/v2/{name}/blobs/{blob.digest}", headers={"Range": "bytes=1000-"})
@@ -147,6 +152,7 @@ CAUSES: list[tuple[Code, int, str, Cause, object]] = [
         "example.org",
     ),
     (Code.DENIED, 405, "default", referenced_blob, "*"),
+    (Code.DENIED, 409, "default", delete_without_a_token, "*"),
     (Code.UNSUPPORTED, 405, "default", lambda c, n: c.post("/v2/"), "POST"),
     (
         Code.UNSUPPORTED,

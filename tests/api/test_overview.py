@@ -138,6 +138,7 @@ def test_health_tells_of_the_registry_and_its_runs(client: Client) -> None:
     assert set(found["runs"]) == {"gc", "scrub", "prune"}
 
 
+@pytest.mark.slow
 def test_anybody_is_told_who_they_are_and_what_they_may(
     client: Client, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -172,6 +173,7 @@ SEEN = (
 )
 
 
+@pytest.mark.slow
 def test_nothing_is_told_of_what_the_caller_does_not_see(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:

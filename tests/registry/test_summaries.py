@@ -255,6 +255,7 @@ FORGOTTEN = (
 )
 
 
+@pytest.mark.slow
 def test_what_an_earlier_version_pushed_is_described_as_if_it_were_pushed_now(root: Path) -> None:
     async def test() -> None:
         async with opened_registry(root) as registry:
