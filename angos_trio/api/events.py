@@ -10,6 +10,7 @@ from typing import Any, Final
 import trio
 
 from angos_trio.api.context import Runtime
+from angos_trio.errors import only_error
 from angos_trio.events.feed import Feed
 from angos_trio.events.model import EventKind
 from angos_trio.http.call import Call, Standing
@@ -26,7 +27,6 @@ from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.names import RepositoryName
 from angos_trio.oci.pagination import parse_number
 from angos_trio.storage.metadata.events import Stored
-from angos_trio.storage.uploads import only_error
 
 VERSION: Final = 1
 """Of the messages."""

@@ -13,7 +13,7 @@ import trio
 from angos_trio.app.building import build_registry
 from angos_trio.app.operator import beside_or_in_place
 from angos_trio.app.plan import Plan
-from angos_trio.errors import OperatorError
+from angos_trio.errors import OperatorError, only_error
 from angos_trio.limits import BACKUP_KEEP_SECS, BACKUP_POLL_SECS, CONTROL_SECS_MAX
 from angos_trio.maintenance.backup import Held, held_snapshot
 from angos_trio.maintenance.collect import Collector
@@ -22,7 +22,6 @@ from angos_trio.registry.push_blob import complete_interrupted
 from angos_trio.storage.directory import DataDirectory
 from angos_trio.storage.snapshots import Snapshot
 from angos_trio.storage.store import begin_storage
-from angos_trio.storage.uploads import only_error
 
 Outcome = TypeVar("Outcome")
 Work = Callable[[Held], Awaitable[Outcome]]

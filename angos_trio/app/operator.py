@@ -22,7 +22,7 @@ from angos_trio.app.building import (
 )
 from angos_trio.app.housekeeping import housekeeping_of
 from angos_trio.app.plan import Plan
-from angos_trio.errors import OperatorError
+from angos_trio.errors import OperatorError, only_error
 from angos_trio.limits import COMMAND_POLL_SECS, COMMAND_WAIT_SECS_MAX, CONTROL_SECS_MAX
 from angos_trio.net import control
 from angos_trio.net.control import Answer, Request
@@ -32,7 +32,6 @@ from angos_trio.server.connection import AsgiApp
 from angos_trio.server.sockets import unix_address
 from angos_trio.storage.directory import DataDirectory, owner_of, try_instance_lock
 from angos_trio.storage.store import begin_storage
-from angos_trio.storage.uploads import only_error
 
 Outcome = TypeVar("Outcome")
 Ask = Callable[[Request], Awaitable[Answer]]

@@ -10,6 +10,7 @@ from typing import Final
 
 import trio
 
+from angos_trio.errors import only_error
 from angos_trio.limits import (
     CHILD_BACKOFF_SECS_MAX,
     CHILD_BACKOFF_SECS_MIN,
@@ -29,7 +30,6 @@ from angos_trio.storage.metadata import events, services
 from angos_trio.storage.metadata.services import Report
 from angos_trio.storage.store import Storage
 from angos_trio.storage.transactions import Transaction
-from angos_trio.storage.uploads import only_error
 from angos_trio.telemetry.log import logger
 
 _log = logger("steward")

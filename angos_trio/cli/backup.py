@@ -17,7 +17,7 @@ from angos_trio.cli.asking import Place, size_of, time_of
 from angos_trio.cli.serve import PRIVATE_UMASK
 from angos_trio.clock import epoch_seconds
 from angos_trio.config.overrides import load_with_overrides
-from angos_trio.errors import OperatorError
+from angos_trio.errors import OperatorError, only_error
 from angos_trio.limits import BACKUP_TELL_SECS
 from angos_trio.maintenance import backup, restore
 from angos_trio.maintenance.backup import Held, Made, Progress
@@ -26,7 +26,6 @@ from angos_trio.oci.digest import Digest
 from angos_trio.storage.backup_place import BackupPlace
 from angos_trio.storage.directory import DataDirectory
 from angos_trio.storage.files import Files
-from angos_trio.storage.uploads import only_error
 from angos_trio.telemetry import log
 
 Outcome = TypeVar("Outcome")

@@ -24,10 +24,12 @@ from angos_trio.limits import (
 )
 from angos_trio.net.client import NetError
 from angos_trio.net.socket import Closed, Endpoint, RejectedError, listen
+from angos_trio.net.tls import Names, context_of
 
 _PATH: Final = "/v2/_ext/_events"
 _SCHEMES: Final = {"http": "ws", "https": "wss"}
 PASSWORD_VARIABLE: Final = "ANGOS_PASSWORD"
+_FILES: Final = Names("--ca", "--cert", "--key")
 _DONE: Final = 1000
 _REFUSED: Final = 4401
 _FINAL_STATUSES: Final = frozenset({400, 401, 403, 404, 405})
@@ -55,7 +57,9 @@ class _NobodyReadsError(Exception):
 def events(wanted: Wanted) -> int:
     """Print events until all are told, or until stopped. Raises OperatorError."""
     place = url_of(wanted.url)
-    tls = _tls(wanted) if place.startswith("wss:") else None
+    tls = None
+    if place.startswith("wss:"):
+        tls = context_of(_FILES, wanted.ca, wanted.certificate, wanted.key)
     headers = [] if wanted.user is None else [_credentials(wanted.user)]
     try:
         trio.run(_Follower(place, wanted, tls, headers).run)
@@ -82,28 +86,6 @@ def url_of(text: str) -> str:
     if path not in ("", _PATH):
         raise OperatorError(f"{plain(text)}: give the registry's address without a path")
     return f"{_SCHEMES[parts.scheme]}://{parts.netloc}{_PATH}"
-
-
-def _tls(wanted: Wanted) -> ssl.SSLContext:
-    if (wanted.certificate is None) != (wanted.key is None):
-        raise OperatorError("--cert and --key go together; one is missing")
-    try:
-        context = ssl.create_default_context(cafile=wanted.ca)
-    except (OSError, ValueError) as error:
-        raise OperatorError(f"--ca: {_why(error)}") from None
-    if wanted.certificate is not None:
-        try:
-            # Without a password given, OpenSSL would ask for one at the terminal.
-            context.load_cert_chain(wanted.certificate, wanted.key, password="")
-        except (OSError, ValueError) as error:
-            raise OperatorError(f"--cert, --key: {_why(error)}") from None
-    return context
-
-
-def _why(error: OSError | ValueError) -> str:
-    if isinstance(error, ssl.SSLError):
-        return f"not usable ({(error.reason or 'not PEM').lower().replace('_', ' ')})"
-    return f"cannot be read ({error.strerror if isinstance(error, OSError) else error})"
 
 
 def _credentials(user: str) -> tuple[str, str]:

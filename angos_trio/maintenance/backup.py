@@ -17,7 +17,7 @@ from typing import Final, TypeVar
 import trio
 
 from angos_trio import __version__
-from angos_trio.errors import OperatorError
+from angos_trio.errors import OperatorError, only_error
 from angos_trio.limits import (
     BACKUP_DAMAGE_TOLD_MAX,
     BACKUP_PREFIXES,
@@ -35,7 +35,6 @@ from angos_trio.storage.metadata import backups
 from angos_trio.storage.metadata.backups import Counts
 from angos_trio.storage.snapshots import METADATA, Snapshot
 from angos_trio.storage.transactions import Rows, Transaction
-from angos_trio.storage.uploads import only_error
 
 Outcome = TypeVar("Outcome")
 _SECONDS_OF_NOTHING: Final = 1e-9

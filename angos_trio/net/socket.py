@@ -18,6 +18,7 @@ from trio_websocket import (
     wrap_client_stream,
 )
 
+from angos_trio.errors import only_error
 from angos_trio.limits import (
     EVENT_BYTES_MAX,
     EVENTS_CONNECT_SECS_MAX,
@@ -104,9 +105,7 @@ async def _connect(endpoint: Endpoint, nursery: trio.Nursery) -> WebSocketConnec
 
 def _known(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """What a nursery's group is for the caller."""
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
+    error = only_error(group)
     if isinstance(error, ConnectionRejected):
         return RejectedError(error.status_code, _reason_in(error.body))
     if isinstance(error, trio.TooSlowError):

@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 import ssl
+from dataclasses import dataclass
 
 from angos_trio.errors import OperatorError
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What the operator calls the files; `where` is both of the last two, if not by their names."""
+
+    bundle: str
+    certificate: str
+    key: str
+    where: str = ""
 
 
 def client_tls(
@@ -14,28 +25,37 @@ def client_tls(
     client_certificate_bundle: str | None = None,
     client_private_key: str | None = None,
 ) -> ssl.SSLContext:
+    """As `context_of`; `key` is the table of the configuration that the paths stand in."""
+    names = Names(
+        f"{key}.server_ca_bundle",
+        f"{key}.client_certificate_bundle",
+        f"{key}.client_private_key",
+        f"{key}: client_certificate_bundle and client_private_key",
+    )
+    return context_of(names, server_ca_bundle, client_certificate_bundle, client_private_key)
+
+
+def context_of(
+    names: Names, bundle: str | None, certificate: str | None, key: str | None
+) -> ssl.SSLContext:
     """A context that verifies servers by the bundle, or by the store of the system, and shows the
     client certificate if there is one.
 
-    `key` is the table of the configuration that the paths stand in. Raises OperatorError, which
-    names the key of the file that cannot be used.
+    Raises OperatorError, which names the file that cannot be used.
     """
-    if (client_certificate_bundle is None) != (client_private_key is None):
-        raise OperatorError(
-            f"{key}: client_certificate_bundle and client_private_key go together; one is missing"
-        )
+    if (certificate is None) != (key is None):
+        both = names.where or f"{names.certificate} and {names.key}"
+        raise OperatorError(f"{both} go together; one is missing")
     try:
-        context = ssl.create_default_context(cafile=server_ca_bundle)
+        context = ssl.create_default_context(cafile=bundle)
     except (OSError, ValueError) as error:
-        raise OperatorError(f"{key}.server_ca_bundle: {_why(error)}") from None
-    if client_certificate_bundle is not None:
+        raise OperatorError(f"{names.bundle}: {_why(error)}") from None
+    if certificate is not None:
         try:
             # Without a password given, OpenSSL would ask for one at the terminal.
-            context.load_cert_chain(client_certificate_bundle, client_private_key, password="")
+            context.load_cert_chain(certificate, key, password="")
         except (OSError, ValueError) as error:
-            raise OperatorError(
-                f"{key}.client_certificate_bundle, {key}.client_private_key: {_why(error)}"
-            ) from None
+            raise OperatorError(f"{names.certificate}, {names.key}: {_why(error)}") from None
     return context
 
 

@@ -20,6 +20,7 @@ from hypercorn.protocol.events import Body, EndBody, Event, Request, Response, S
 from hypercorn.protocol.http_stream import ASGIHTTPState, HTTPStream
 from hypercorn.typing import ConnectionState
 
+from angos_trio.errors import only_error
 from angos_trio.identity import CERTIFICATE_EXTENSION, DRAIN_EXTENSION, FILE_EXTENSION
 from angos_trio.limits import (
     HEADER_BYTES_MAX,
@@ -163,7 +164,7 @@ class Connection:
         try:
             await socket.serve(_as_event(request), self._extensions(), self._run_application)
         except BaseExceptionGroup as group:
-            raise _only_error(group) from None
+            raise only_error(group) from None
         if socket.is_accepted:
             return False
         await self._flush()
@@ -441,13 +442,6 @@ def _as_event(request: h11.Request) -> Request:
         raw_path=_origin_form(request.target),
         state=ConnectionState({}),
     )
-
-
-def _only_error(group: BaseException) -> BaseException:
-    """The first error in a nursery's group."""
-    while isinstance(group, BaseExceptionGroup):
-        group = group.exceptions[0]
-    return group
 
 
 def _origin_form(target: bytes) -> bytes:

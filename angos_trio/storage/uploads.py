@@ -15,6 +15,7 @@ from typing import ParamSpec, TypeVar
 
 import trio
 
+from angos_trio.errors import only_error
 from angos_trio.limits import (
     CHUNK_BYTES_MAX,
     CHUNK_BYTES_MIN,
@@ -403,12 +404,3 @@ def _taken_over(session: UploadSession) -> OciError:
         message="another request took this upload over",
         detail=session.id,
     )
-
-
-def only_error(group: BaseException) -> BaseException:
-    """The first real error of a nursery's group; a cancellation only when there is nothing else."""
-    first: BaseException = group
-    while isinstance(first, BaseExceptionGroup):
-        _, errors = first.split(trio.Cancelled)
-        first = (errors or first).exceptions[0]
-    return first
