@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -12,7 +11,7 @@ import trio
 from angos_trio.api.context import Runtime
 from angos_trio.errors import only_error
 from angos_trio.events.feed import Feed
-from angos_trio.events.model import EventKind
+from angos_trio.events.telling import data_for, is_for, names_of
 from angos_trio.http.call import Call, Standing
 from angos_trio.http.reply import LinesReply, Reply, Say, SocketReply
 from angos_trio.identity import DRAIN_EXTENSION, Caller
@@ -30,10 +29,6 @@ from angos_trio.storage.metadata.events import Stored
 
 VERSION: Final = 1
 """Of the messages."""
-_OF_OPERATOR: Final = frozenset({EventKind.KEY_CREATED, EventKind.KEY_REVOKED})
-"""Told to the operator alone, as are the routes that these are about."""
-_INTERNAL: Final = frozenset({"session"})
-"""Of a payload what is nobody's business."""
 _HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 """The second keeps proxies of a common kind from holding lines back."""
 _FLAGS: Final = {"true": True, "false": False}
@@ -236,7 +231,7 @@ class _Listener:
 
     async def _learn(self, found: Sequence[Stored]) -> None:
         """Let webhooks be asked before what they decide is needed."""
-        names = {name for event in found for name in _names_of(event) if name}
+        names = {name for event in found for name in names_of(event)}
         deadline = trio.current_time() + WEBHOOK_QUESTIONS_SECS_MAX
         await self.standing.caller().learn(sorted(names), deadline)
 
@@ -248,26 +243,14 @@ class _Listener:
                 return
             self.cursor = event.id
             caller = self.standing.caller()
-            if self._is_wanted(event) and _is_for(caller, event):
+            if self._is_wanted(event) and is_for(caller, event):
                 yield _message(caller, event)
 
     def _is_wanted(self, event: Stored) -> bool:
         return self.wanted.namespace in (None, event.namespace)
 
 
-def _is_for(caller: Caller, event: Stored) -> bool:
-    """Whether a caller is told of an event. What happens to the registry itself is for everybody
-    whom the gate has let in."""
-    if event.namespace:
-        return caller.sees(event.namespace)
-    return event.kind not in _OF_OPERATOR or caller.identity.method == "operator"
-
-
 def _message(caller: Caller, event: Stored) -> dict[str, Any]:
-    data = {key: value for key, value in json.loads(event.payload).items() if key not in _INTERNAL}
-    source = data.get("from")
-    if source is not None and not caller.sees(source):
-        data["from"] = None
     return {
         "v": VERSION,
         "seq": event.id,
@@ -275,12 +258,5 @@ def _message(caller: Caller, event: Stored) -> dict[str, Any]:
         "type": event.kind,
         "ns": event.namespace or None,
         "actor": event.actor,
-        "data": data,
+        "data": data_for(caller, event),
     }
-
-
-def _names_of(event: Stored) -> tuple[str, ...]:
-    """The namespaces that an event names."""
-    if event.kind != EventKind.BLOB_MOUNTED:
-        return (event.namespace,)
-    return event.namespace, json.loads(event.payload)["from"] or ""

@@ -7,6 +7,7 @@ from functools import partial
 
 import trio
 
+from angos_trio.events.telling import is_for, names_of
 from angos_trio.identity import Caller
 from angos_trio.limits import (
     ACTIVITY_ROWS_AT_ONCE,
@@ -14,8 +15,8 @@ from angos_trio.limits import (
     WEBHOOK_QUESTIONS_SECS_MAX,
 )
 from angos_trio.registry.context import Registry
-from angos_trio.storage.metadata import activity
-from angos_trio.storage.metadata.activity import Happened
+from angos_trio.storage.metadata import events
+from angos_trio.storage.metadata.events import Stored
 
 LATEST = 2**63 - 1
 """Before everything."""
@@ -33,7 +34,7 @@ class WantedActivity:
     kind: str = ""
     since: int = 0
 
-    def fits(self, event: Happened) -> bool:
+    def fits(self, event: Stored) -> bool:
         """Whether an event is wanted."""
         return (
             self.namespace in (None, event.namespace)
@@ -44,27 +45,26 @@ class WantedActivity:
 
 async def list_activity(
     registry: Registry, caller: Caller, wanted: WantedActivity
-) -> tuple[list[Happened], int | None]:
+) -> tuple[list[Stored], int | None]:
     """The latest first, and the number below which the next page begins, None at the end.
 
     At most ten events are examined for each one asked for, so a page may be short and still be
     followed by another.
     """
-    found: list[Happened] = []
+    found: list[Stored] = []
     before, left = wanted.before, EXAMINED_PER_ENTRY_MAX * wanted.size
     deadline = trio.current_time() + WEBHOOK_QUESTIONS_SECS_MAX
     while left > 0:
         limit = min(ACTIVITY_ROWS_AT_ONCE, left)
-        rows = await registry.storage.read(
-            partial(activity.events_before, before=before, limit=limit)
-        )
+        rows = await registry.storage.read(partial(events.before, number=before, limit=limit))
         fitting = [event for event in rows if wanted.fits(event)]
-        await caller.learn(sorted({event.namespace for event in fitting} - {""}), deadline)
+        names = {name for event in fitting for name in names_of(event)}
+        await caller.learn(sorted(names), deadline)
         for event in rows:
             if event.at < wanted.since:
                 return found, None
-            before, left = event.number, left - 1
-            if wanted.fits(event) and (not event.namespace or caller.sees(event.namespace)):
+            before, left = event.id, left - 1
+            if wanted.fits(event) and is_for(caller, event):
                 found.append(event)
                 if len(found) == wanted.size:
                     return found, before

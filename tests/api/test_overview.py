@@ -181,6 +181,9 @@ def test_nothing_is_told_of_what_the_caller_does_not_see(
     with serving(root) as registry, Client(registry.url) as client:
         secret = client.stored("secret/app", make_image(), "v1")
         client.stored("open/app", make_image(), "v1")
+        blob = client.push_blob("secret/app")
+        mount = {"mount": blob.digest, "from": "secret/app"}
+        assert client.post("/v2/open/app/blobs/uploads/", params=mount).status_code == 201
     policy = {"access_policy": {"default": "deny", "rules": [SEEN]}}
     with serving(root, global_=policy) as registry, Client(registry.url) as client:
         assert told(client, "_find?q=app")["namespaces"] == ["open/app"]
@@ -188,6 +191,8 @@ def test_nothing_is_told_of_what_the_caller_does_not_see(
         assert told(client, f"_find?q={secret.digest}")["manifests"] == []
         activity = told(client, "_activity")["activity"]
         assert {each["namespace"] for each in activity} == {"open/app"}
+        (mounted,) = [each for each in activity if each["kind"] == "blob.mounted"]
+        assert mounted["data"] == {"digest": blob.digest, "from": None}
         largest = told(client, "_storage")["largest_namespaces"]
         assert [each["namespace"] for each in largest] == ["open/app"]
         assert client.get("/v2/_ext/_health").status_code == 401

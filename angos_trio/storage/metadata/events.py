@@ -45,6 +45,16 @@ def after(rows: Rows, cursor: int, limit: int) -> list[Stored]:
     return [Stored(*row) for row in found]
 
 
+def before(rows: Rows, number: int, limit: int) -> list[Stored]:
+    """Events whose id is lower, the highest first."""
+    found = rows.execute(
+        "SELECT id, at, kind, namespace, actor, payload FROM events WHERE id < ? "
+        "ORDER BY id DESC LIMIT ?",
+        (number, limit),
+    )
+    return [Stored(*row) for row in found]
+
+
 def newest(rows: Rows) -> int:
     """The highest id that was ever given; 0 before the first event."""
     row = rows.execute("SELECT MAX(id) FROM events").fetchone()
