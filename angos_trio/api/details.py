@@ -100,7 +100,7 @@ class Details:
             else:
                 denied.append(str(reference))
         if not allowed:
-            raise call.refuse(decision)
+            raise call.refuse(Action.DELETE_MANIFEST, decision)
         return allowed, denied
 
     async def tag_history(self, call: Call) -> Reply:

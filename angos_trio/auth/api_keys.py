@@ -100,19 +100,28 @@ def check(row: ApiKey, secret: str, now: int) -> Grant:
     return Grant(row.id, row.name, row.repositories, row.actions)
 
 
+_FILTERED: Final = frozenset(
+    {
+        *(Action.LIST_CATALOG, Action.LIST_REPOSITORIES, Action.FIND),
+        *(Action.GET_ACTIVITY, Action.GET_EVENTS, Action.UI_CONFIG),
+    }
+)
+"""Of the registry as a whole, and filtered by what the caller sees; or the name of the registry."""
+
+
 def covers(grant: Grant, action: Action, namespace: str | None) -> bool:
     """Whether a key reaches this; then its owner's rights decide.
 
     `get-api-version` is always reached, since clients begin with it. What is done to the registry
-    itself is reached when the key names the action; so are the catalog and the event feed when the
-    key names none. They show what the key reaches.
+    itself is reached when the key names the action; so is what shows nothing but what the key
+    reaches, when the key names none.
     """
     if action is Action.GET_API_VERSION:
         return True
     if grant.actions and action not in grant.actions:
         return False
     if namespace is None:
-        return bool(grant.actions) or action in (Action.LIST_CATALOG, Action.GET_EVENTS)
+        return bool(grant.actions) or action in _FILTERED
     return not grant.repositories or any(
         compile_glob(glob).match(namespace) for glob in grant.repositories
     )

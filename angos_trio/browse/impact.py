@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 
 from angos_trio.limits import IMPACT_MANIFESTS_MAX
 from angos_trio.oci.codes import Code, OciError
+from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import Reference, RepositoryName, Tag
 from angos_trio.policy.immutability import TagRule
 from angos_trio.registry.context import Registry
-from angos_trio.storage.metadata import impact, namespaces, tags
+from angos_trio.storage.metadata import impact, listings, manifests, namespaces, tags
 from angos_trio.storage.transactions import Rows
 
 
@@ -94,7 +95,7 @@ class _Look:
         needed = {
             parent
             for digest in self.gone
-            for parent in impact.parents(self.rows, self.namespace, digest)
+            for parent in self._parents(digest)
             if parent not in self.gone
         }
         return Impact(
@@ -125,10 +126,10 @@ class _Look:
         return []
 
     def _digest(self, digest: str) -> None:
-        if not impact.is_held(self.rows, self.namespace, digest):
+        if not manifests.is_held(self.rows, self.namespace, Digest(digest)):
             self.unknown.append(digest)
             return
-        names = impact.tags_of(self.rows, self.namespace, digest)
+        names = self._tags_of(digest)
         blocked = [name for name in names if not self.rule.may_delete(Tag(name))]
         if blocked:
             self.blocked += blocked
@@ -141,10 +142,10 @@ class _Look:
         waiting = deque(self.gone)
         while waiting:
             digest = waiting.popleft()
-            key = (self.rows, self.namespace, digest)
+            key = (self.rows, self.namespace, digest, IMPACT_MANIFESTS_MAX + 1)
             near = [
-                *((part, "part") for part in impact.parts(*key)),
-                *((referrer, "referrer") for referrer in impact.referrers(*key)),
+                *((part.digest, "part") for part in listings.parts_of(*key)),
+                *((referrer, "referrer") for referrer in listings.referrers_of(*key)),
             ]
             for found, what in near:
                 if found in self.gone or self._is_kept(found, what):
@@ -158,12 +159,18 @@ class _Look:
     def _is_kept(self, digest: str, what: str) -> bool:
         """Whether a manifest stays that loses something which kept it."""
         keeping = impact.keeping(self.rows, self.namespace, digest)
-        has_tag = any(tag not in self.tags for tag in keeping.tags)
-        has_parent = any(parent not in self.gone for parent in keeping.parents)
+        has_tag = any(tag not in self.tags for tag in self._tags_of(digest))
+        has_parent = any(parent not in self.gone for parent in self._parents(digest))
         has_subject = keeping.subject is not None and keeping.subject not in self.gone
         stands_alone = what == "part" and keeping.stands_alone
         return has_tag or has_parent or (what == "part" and has_subject) or stands_alone
 
     def _is_left_untagged(self, digest: str) -> bool:
-        names = impact.tags_of(self.rows, self.namespace, digest)
+        names = self._tags_of(digest)
         return digest not in self.gone and all(name in self.tags for name in names)
+
+    def _tags_of(self, digest: str) -> list[str]:
+        return listings.tags_of(self.rows, self.namespace, digest, IMPACT_MANIFESTS_MAX)
+
+    def _parents(self, digest: str) -> list[str]:
+        return listings.indexes_above(self.rows, self.namespace, digest, IMPACT_MANIFESTS_MAX)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from angos_trio.oci.codes import Code, OciError
+from angos_trio.browse.cursors import cursor_of, parse_cursor
 
 Item = TypeVar("Item")
 Order = Callable[[Item], int]
@@ -81,14 +81,7 @@ class Selection(Generic[Item]):
         return key < after if self._wanted.is_descending else key > after
 
     def _cursor(self, key: tuple[int, str]) -> str:
-        return key[1] if self._order is None else f"{key[0]}:{key[1]}"
+        return key[1] if self._order is None else cursor_of(*key)
 
     def _place(self, after: str) -> tuple[int, str]:
-        if self._order is None:
-            return 0, after
-        value, colon, name = after.partition(":")
-        if not colon or not value.isascii() or not value.isdigit() or len(value) > 19:
-            raise OciError(
-                Code.PAGINATION_NUMBER_INVALID, message="after is of another order", detail=after
-            )
-        return int(value), name
+        return (0, after) if self._order is None else parse_cursor(after)

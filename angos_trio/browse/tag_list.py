@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from angos_trio.browse.cursors import cursor_of, parse_cursor
 from angos_trio.browse.pulled import Pulled, pulled_of
 from angos_trio.limits import SAME_DIGEST_MAX
-from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.names import RepositoryName, Tag
 from angos_trio.oci.natural import natural_key
 from angos_trio.registry.context import Registry
@@ -128,16 +128,11 @@ async def _listed(
 
 
 def _cursor(row: TagRow, sort: str) -> str:
-    value, name = listings.place_of(row, sort)
-    return name if sort == "name" else f"{value}:{name}"
+    place = listings.place_of(row, sort)
+    return place[1] if sort == "name" else cursor_of(*place)
 
 
 def _place(wanted: WantedTags) -> tuple[object, str]:
     if wanted.sort == "name":
         return natural_key(wanted.after), wanted.after
-    value, colon, name = wanted.after.partition(":")
-    if not colon or not value.isascii() or not value.isdigit() or len(value) > 19:
-        raise OciError(
-            Code.PAGINATION_NUMBER_INVALID, message="after is of another order", detail=wanted.after
-        )
-    return min(int(value), 2**63 - 1), name
+    return parse_cursor(wanted.after)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from angos_trio.browse.cursors import cursor_of, parse_cursor
 from angos_trio.browse.pulled import Pulled, pulled_of
 from angos_trio.browse.revisions import related_of
 from angos_trio.limits import RELATED_MAX
-from angos_trio.oci.codes import Code, OciError
 from angos_trio.registry.context import Registry
 from angos_trio.storage.metadata import listings
 from angos_trio.storage.metadata.listings import NamespaceRow, RevisionRow
@@ -49,14 +49,14 @@ async def tree_of(
 
     Raises PAGINATION_NUMBER_INVALID (400) for what is no cursor.
     """
-    place = _place(after) if after else None
+    place = parse_cursor(after) if after else None
 
     def query(rows: Rows) -> tuple[list[Branch], str | None]:
         found = listings.roots_in_order(rows, namespace.number, place, limit + 1)
         page = found[:limit]
         branches = [_branch(rows, namespace.number, row, opened, ()) for row in page]
         has_more = 0 < limit < len(found)
-        return branches, f"{page[-1].pushed_at}:{page[-1].digest}" if has_more else None
+        return branches, cursor_of(page[-1].pushed_at, page[-1].digest) if has_more else None
 
     roots, next_after = await registry.storage.read(query)
     digests = [branch.row.digest for root in roots for branch in _all(root)]
@@ -89,10 +89,3 @@ def _branch(
 
 def _all(branch: Branch) -> list[Branch]:
     return [branch, *(each for part in branch.parts for each in _all(part))]
-
-
-def _place(after: str) -> tuple[int, str]:
-    value, colon, digest = after.partition(":")
-    if not colon or not value.isascii() or not value.isdigit() or len(value) > 19:
-        raise OciError(Code.PAGINATION_NUMBER_INVALID, message="after is no cursor", detail=after)
-    return min(int(value), 2**63 - 1), digest

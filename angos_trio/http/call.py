@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 from quart_trio.wrappers.request import TrioRequest
 
 from angos_trio.http.body import BodyTooLargeError, RequestBody
-from angos_trio.identity import Caller, Decision, Identity
+from angos_trio.identity import Action, Caller, Decision, Identity
 from angos_trio.limits import QUERY_FIELDS_MAX
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.names import RepositoryName
@@ -86,9 +86,9 @@ class Call:
     """What a handler works with. `values` are those of the route's template, decoded.
 
     `identify` says who somebody is that shows an `Authorization` of its own, as the gate does for
-    the request's. `refuse` tells the audit log of a decision against the caller, and gives what is
-    to be raised for it. `decision` is what let the request pass, where a policy was asked.
-    `standing` is there once the request has passed.
+    the request's. `refuse` tells the audit log of a decision against an action of the caller, and
+    gives what is to be raised for it. `decision` is what let the request pass, where a policy was
+    asked. `standing` is there once the request has passed.
     """
 
     request: TrioRequest
@@ -96,7 +96,7 @@ class Call:
     values: Mapping[str, str]
     request_id: str
     identify: Identify
-    refuse: Callable[[Decision], OciError]
+    refuse: Callable[[Action, Decision], OciError]
     decision: Decision | None = None
     standing: Standing | None = None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import cast
 
@@ -166,10 +166,13 @@ class Gate:
                 decision = await call.caller.may(asked.action, each)
         if decision.allowed:
             return decision
-        raise self._refusal(asked, call.caller.identity, decision)
+        raise call.refuse(asked.action, decision)
 
-    def _refusal(self, asked: _Asked, identity: Identity, decision: Decision) -> OciError:
+    def _refusal(
+        self, request: _Asked, identity: Identity, action: Action, decision: Decision
+    ) -> OciError:
         """The answer to who may not do this: 403, and 401 for who has not said who they are."""
+        asked = replace(request, action=action)
         asked.log_denied(decision.rule, decision.reason, identity)
         if identity.subject:
             return OciError(Code.DENIED, status=403, detail=asked.action)

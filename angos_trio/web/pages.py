@@ -237,11 +237,9 @@ class Pages:
     async def _require(self, call: Call, action: Action) -> None:
         """Ask for a second right, beside that of the route: what is shown depends on more than the
         path. Raises UNAUTHORIZED (401) or DENIED (403)."""
-        if await self._may(call, action):
-            return
-        if call.caller.identity.subject:
-            raise OciError(Code.DENIED, status=403, detail=action)
-        raise OciError(Code.UNAUTHORIZED, detail=action)
+        decision = await call.caller.may(action, Target(call.name))
+        if not decision.allowed:
+            raise call.refuse(action, decision)
 
     def _recipes(self, call: Call, name: str) -> list[Recipe] | None:
         address = self._site.address_of(call.request)

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from itertools import islice
 
 from angos_trio.limits import SUMMARIES_AT_ONCE_MAX
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.manifest import SIZE_MAX
 from angos_trio.oci.names import RepositoryName
 from angos_trio.oci.roles import Carried, Role
+from angos_trio.storage.metadata import leases
 from angos_trio.storage.transactions import Rows
 
 
@@ -88,19 +90,12 @@ def settle(rows: Rows, namespace: int, digest: Digest, subject: str | None = Non
         _refresh(rows, namespace, subject)
     seen, waiting = {str(digest)}, deque([str(digest)])
     while waiting and len(seen) <= SUMMARIES_AT_ONCE_MAX:
-        for parent in _parents(rows, namespace, waiting.popleft()):
+        above = leases.parents(rows, namespace, waiting.popleft())
+        for parent in list(islice(above, SUMMARIES_AT_ONCE_MAX)):
             if parent not in seen:
                 seen.add(parent)
                 if _refresh(rows, namespace, parent):
                     waiting.append(parent)
-
-
-def _parents(rows: Rows, namespace: int, digest: str) -> list[str]:
-    found = rows.execute(
-        "SELECT manifest FROM manifest_references WHERE namespace = ? AND digest = ? LIMIT ?",
-        (namespace, digest, SUMMARIES_AT_ONCE_MAX),
-    )
-    return [row[0] for row in found]
 
 
 def _refresh(rows: Rows, namespace: int, digest: str) -> bool:
