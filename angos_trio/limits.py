@@ -350,7 +350,9 @@ SAME_DIGEST_MAX: Final = 10
 PARTS_MAX: Final = 500
 """Layers of an image, or parts of an index, that are told."""
 SHARING_MAX: Final = 100
-"""Manifests or namespaces that are counted of those that name a blob."""
+"""Manifests that are counted of those of a namespace that name a blob;"""
+HOLDERS_MAX: Final = 20
+"""other namespaces of those that hold it."""
 IMPACT_MANIFESTS_MAX: Final = 2000
 """Manifests that are looked at for what a delete would take with it;"""
 ACTIVITY_ENTRIES_DEFAULT: Final = 100

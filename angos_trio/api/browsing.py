@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from angos_trio.api.context import Runtime
-from angos_trio.browse import repositories, revisions, tag_list
-from angos_trio.browse.pulled import pulls_mark
+from angos_trio.browse import overview, repositories, revisions, tag_list
+from angos_trio.browse.overview import NAMESPACE_ORDERS, REPOSITORY_ORDERS
+from angos_trio.browse.pulled import Pulled, pulls_mark
 from angos_trio.browse.repositories import Namespace, Repository
-from angos_trio.browse.revisions import Revision, require_namespace
+from angos_trio.browse.revisions import Related, Revision, require_namespace
+from angos_trio.browse.selection import NAME
+from angos_trio.browse.selection import Wanted as Selected
 from angos_trio.browse.tag_list import ListedTag, WantedTags
 from angos_trio.browse.uploads import Upload, list_uploads
 from angos_trio.http.call import Call, Query
@@ -32,8 +35,10 @@ from angos_trio.oci.conditional import is_not_modified, weak_tag
 from angos_trio.oci.pagination import next_link, parse_number
 from angos_trio.oci.roles import names_of
 from angos_trio.registry.context import Registry
-from angos_trio.storage.metadata.listings import NamespaceRow
+from angos_trio.storage.metadata.listings import NamespaceRow, RevisionRow
 
+ALL: Final = 2**31
+"""More repositories than there are; they are added up in memory anyway."""
 Entries = AsyncGenerator[dict[str, Any], None]
 _CODE = Code.PAGINATION_NUMBER_INVALID
 
@@ -48,18 +53,36 @@ class _Wanted:
     sort: str
     is_descending: bool
 
-    def link(self, call: Call, after: str) -> dict[str, str]:
-        """The `Link` to the page behind a cursor."""
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is all of the list, in the order in which it is read."""
+        return self.size is None and self.sort == NAME and not self.is_descending
+
+    def selection(self, most: int = PAGE_ENTRIES_MAX) -> Selected:
+        """A page, of so many entries where none is asked for."""
+        size = most if self.size is None else self.size
+        return Selected(size, self.after, self.contains, self.sort, self.is_descending)
+
+    def link(self, call: Call, after: str | None) -> dict[str, str]:
+        """The `Link` to the page behind a cursor, if there is one."""
+        if after is None:
+            return {}
         asked = {name: call.query.one(name, _CODE) for name in ("q", "sort", "order")}
         parameters = {name: value for name, value in asked.items() if value}
+        size = str(self.selection().size)
         path = call.request.scope["path"]
-        return {"Link": next_link(path, {"n": str(self.size), "after": after, **parameters})}
+        return {"Link": next_link(path, {"n": size, "after": after, **parameters})}
 
 
 def _wanted(query: Query, sorts: Sequence[str]) -> _Wanted:
-    """Raises PAGINATION_NUMBER_INVALID (400) for what there is not."""
-    number, order = query.one("n", _CODE), query.one("order", _CODE)
-    sort, contains = query.one("sort", _CODE), query.one("q", _CODE) or ""
+    """Raises PAGINATION_NUMBER_INVALID (400) for what there is not; a list without `sorts` has
+    neither a filter nor another order."""
+    asked = {name: query.one(name, _CODE) for name in ("n", "after", "q", "sort", "order")}
+    number, contains, sort, order = asked["n"], asked["q"] or "", asked["sort"], asked["order"]
+    if not sorts and (contains or sort or order):
+        raise OciError(
+            _CODE, message="this list has one order and no filter", detail=contains or sort or order
+        )
     if sort not in (None, *sorts):
         raise OciError(_CODE, message=f"sort is one of: {', '.join(sorts)}", detail=sort)
     if order not in (None, "asc", "desc"):
@@ -69,9 +92,9 @@ def _wanted(query: Query, sorts: Sequence[str]) -> _Wanted:
         raise OciError(_CODE, message=problem, detail=len(contains))
     return _Wanted(
         size=None if number is None else min(parse_number(number), PAGE_ENTRIES_MAX),
-        after=query.one("after", _CODE) or "",
+        after=asked["after"] or "",
         contains=contains,
-        sort=sort or sorts[0],
+        sort=sort or next(iter(sorts), NAME),
         is_descending=order == "desc",
     )
 
@@ -83,76 +106,58 @@ class Browsing:
         self._registry = runtime.registry
 
     async def repositories(self, call: Call) -> Reply:
-        """GET: repositories, by name."""
-        wanted = _wanted(call.query, ["name"])
-        found = [
-            repository
-            for repository in await repositories.list_repositories(self._registry, call.caller)
-            if repository.name > wanted.after and wanted.contains.lower() in repository.name
-        ]
-        if wanted.is_descending:
-            found.reverse()
-        page, link = found, {}
-        if wanted.size is not None:
-            page = found[: wanted.size]
-            if 0 < len(page) < len(found):
-                link = wanted.link(call, page[-1].name)
-        return _tagged(call, {"repositories": [_repository(each) for each in page]}, link)
+        """GET: repositories."""
+        wanted = _wanted(call.query, ("name", *REPOSITORY_ORDERS))
+        page, _ = await overview.page_of_repositories(
+            self._registry, call.caller, wanted.selection(ALL)
+        )
+        link = wanted.link(call, page.next_after)
+        return _tagged(call, {"repositories": [_repository(each) for each in page.rows]}, link)
 
     async def namespaces(self, call: Call) -> Reply:
-        """GET: the namespaces of a repository, by name; `after` is the `path` of an entry."""
-        wanted = _wanted(call.query, ["name"])
-        found = await repositories.find_repository(self._registry, call.caller, call.name)
-        first = {"repository": _repository(found)}
-        if wanted.size is None:
+        """GET: the namespaces of a repository."""
+        wanted = _wanted(call.query, ("name", *NAMESPACE_ORDERS))
+        if repositories.owner_of(self._registry, call.name) != call.name:
+            raise OciError(Code.NAME_UNKNOWN, detail=call.name)
+        below = await overview.look_below(
+            self._registry, call.caller, call.name, wanted.selection()
+        )
+        if not below.sums.namespaces and not below.sums.is_configured:
+            raise OciError(Code.NAME_UNKNOWN, detail=call.name)
+        first = {"repository": _repository(below.sums)}
+        if wanted.is_whole:
             entries = self._all_namespaces(call, wanted)
             return ListReply(200, key="namespaces", entries=entries, first=first)
-        page: list[dict[str, Any]] = []
-        after: str | None = wanted.after
-        while after is not None and len(page) <= wanted.size:
-            entries_here, after = await self._namespaces(call, wanted, after)
-            page += entries_here
-        has_more = 0 < wanted.size < len(page)
-        page = page[: wanted.size]
-        link = wanted.link(call, page[-1]["path"]) if has_more else {}
-        return _tagged(call, {**first, "namespaces": page}, link)
-
-    async def _namespaces(
-        self, call: Call, wanted: _Wanted, after: str
-    ) -> tuple[list[dict[str, Any]], str | None]:
-        """Some entries, and where the next ones begin."""
-        batch = await repositories.list_namespaces(self._registry, call.caller, call.name, after)
-        entries = [
-            _namespace(namespace, call.name)
-            for namespace in batch.namespaces
-            if wanted.contains.lower() in namespace.row.name
-        ]
-        return entries, batch.next_after
+        page = below.page
+        entries_here = [_namespace(each, call.name) for each in page.rows]
+        link = wanted.link(call, page.next_after)
+        return _tagged(call, {**first, "namespaces": entries_here}, link)
 
     async def _all_namespaces(self, call: Call, wanted: _Wanted) -> Entries:
         after: str | None = wanted.after
         while after is not None:
-            entries, after = await self._namespaces(call, wanted, after)
-            for entry in entries:
-                yield entry
+            batch = await repositories.list_namespaces(
+                self._registry, call.caller, call.name, after
+            )
+            for namespace in batch.namespaces:
+                if wanted.contains.lower() in namespace.row.name:
+                    yield _namespace(namespace, call.name)
+            after = batch.next_after
 
     async def revisions(self, call: Call) -> Reply:
         """GET: the manifests of a namespace, by digest."""
-        wanted = _wanted(call.query, ["digest"])
+        wanted = _wanted(call.query, ("digest",))
         namespace = await require_namespace(self._registry, call.name)
         headers = await self._etag(call, namespace)
         if is_not_modified(call.header("If-None-Match"), headers["ETag"]):
             return Reply(304, headers)
         if wanted.size is None:
-            entries = _all_revisions(self._registry, namespace, wanted.after)
+            entries = _all_revisions(self._registry, namespace, wanted)
             return ListReply(200, headers, key="revisions", entries=entries)
-        found = await revisions.list_revisions(
-            self._registry, namespace, wanted.after, wanted.size + 1
-        )
-        page = found[: wanted.size]
-        if 0 < len(page) < len(found):
-            headers |= wanted.link(call, page[-1].row.digest)
-        return json_reply(200, {"revisions": [_revision(each) for each in page]}, headers)
+        page = await revisions.list_revisions(self._registry, namespace, wanted.selection())
+        headers |= wanted.link(call, page.next_after)
+        document = {"revisions": [_revision(each) for each in page.revisions]}
+        return json_reply(200, document, headers)
 
     async def tags(self, call: Call) -> Reply:
         """GET: the tags of a namespace, by name (as people order), time or size."""
@@ -174,17 +179,16 @@ class Browsing:
         page = await tag_list.list_tag_rows(
             self._registry, namespace, some(wanted.size, wanted.after)
         )
-        if page.next_after is not None:
-            headers |= wanted.link(call, page.next_after)
+        headers |= wanted.link(call, page.next_after)
         return json_reply(200, {"tags": [_tag(each) for each in page.tags]}, headers)
 
     async def uploads(self, call: Call) -> Reply:
         """GET: the upload sessions of a namespace, by their ids."""
-        wanted = _wanted(call.query, ["uuid"])
-        size = PAGE_ENTRIES_MAX if wanted.size is None else wanted.size
+        wanted = _wanted(call.query, ())
+        size = wanted.selection().size
         found = await list_uploads(self._registry, call.name, wanted.after, size + 1)
         page = found[:size]
-        link = wanted.link(call, page[-1].session) if 0 < len(page) < len(found) else {}
+        link = wanted.link(call, page[-1].session if 0 < len(page) < len(found) else None)
         return _tagged(call, {"uploads": [_upload(each) for each in page]}, link)
 
     async def _etag(self, call: Call, namespace: NamespaceRow) -> dict[str, str]:
@@ -207,14 +211,14 @@ def _tagged(call: Call, document: object, headers: dict[str, str]) -> Reply:
     return reply
 
 
-async def _all_revisions(registry: Registry, namespace: NamespaceRow, after: str) -> Entries:
-    while True:
-        found = await revisions.list_revisions(registry, namespace, after, REVISIONS_AT_ONCE)
-        for revision in found:
+async def _all_revisions(registry: Registry, namespace: NamespaceRow, wanted: _Wanted) -> Entries:
+    cursor: str | None = wanted.after
+    while cursor is not None:
+        some = replace(wanted.selection(REVISIONS_AT_ONCE), after=cursor)
+        page = await revisions.list_revisions(registry, namespace, some)
+        for revision in page.revisions:
             yield _revision(revision)
-        if len(found) < REVISIONS_AT_ONCE:
-            return
-        after = found[-1].row.digest
+        cursor = page.next_after
 
 
 async def _all_tags(
@@ -258,47 +262,63 @@ def _namespace(namespace: Namespace, repository: str) -> dict[str, Any]:
     }
 
 
+def manifest_fields(row: RevisionRow) -> dict[str, Any]:
+    """What is recorded of a manifest."""
+    return {
+        "digest": row.digest,
+        "media_type": row.media_type,
+        "kind": row.role or row.kind,
+        "artifact_type": row.artifact_type,
+        "subject": row.subject,
+        "size": row.size,
+        "total_size": row.total_size,
+        "platforms": row.platforms,
+        "attached": names_of(row.attached),
+        **pushed_fields(row.pushed_at, row.pushed_by),
+    }
+
+
+def pushed_fields(at: int, by: str) -> dict[str, Any]:
+    """When something was pushed, and by whom."""
+    return {"pushed_at": at, "pushed_by": by, "pushed_at_iso": iso(at)}
+
+
+def pulled_fields(pulled: Pulled) -> dict[str, Any]:
+    """When something was pulled, and how often."""
+    return {"last_pulled_at": pulled.last_at, "pull_count": pulled.count}
+
+
+def related_fields(related: Related) -> dict[str, Any]:
+    """What stands around a manifest."""
+    return {
+        "tags": related.tags,
+        "parents": related.parents,
+        "referrers": related.referrers,
+    }
+
+
 def _revision(revision: Revision) -> dict[str, Any]:
-    row, related, pulled = revision.row, revision.related, revision.pulled
+    """The keys of the contract stand first."""
+    row, related = revision.row, revision.related
     return {
         "digest": row.digest,
         "media_type": row.media_type,
         "tags": related.tags,
         "parent": related.parents[0] if related.parents else None,
         "pushed_at": row.pushed_at,
-        "last_pulled_at": pulled.last_at,
-        "parents": related.parents,
-        "referrers": related.referrers,
-        "subject": row.subject,
-        "kind": row.role or row.kind,
-        "artifact_type": row.artifact_type,
-        "size": row.size,
-        "total_size": row.total_size,
-        "platforms": row.platforms,
-        "attached": names_of(row.attached),
-        "pushed_by": row.pushed_by,
-        "pushed_at_iso": iso(row.pushed_at),
-        "pull_count": pulled.count,
+        **pulled_fields(revision.pulled),
+        **related_fields(related),
+        **manifest_fields(row),
     }
 
 
 def _tag(tag: ListedTag) -> dict[str, Any]:
-    row, revision = tag.row, tag.row.revision
+    row = tag.row
     return {
         "name": row.name,
-        "digest": revision.digest,
-        "media_type": revision.media_type,
-        "kind": revision.role or revision.kind,
-        "artifact_type": revision.artifact_type,
-        "size": revision.size,
-        "total_size": revision.total_size,
-        "platforms": revision.platforms,
-        "attached": names_of(revision.attached),
-        "pushed_at": row.updated_at,
-        "pushed_by": row.updated_by,
-        "pushed_at_iso": iso(row.updated_at),
-        "last_pulled_at": tag.pulled.last_at,
-        "pull_count": tag.pulled.count,
+        **manifest_fields(row.revision),
+        **pushed_fields(row.updated_at, row.updated_by),
+        **pulled_fields(tag.pulled),
         "immutable": tag.is_immutable,
         "same_digest": tag.same_digest,
     }

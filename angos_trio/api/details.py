@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, TypedDict
 
-from angos_trio.api.browsing import iso
+from angos_trio.api.browsing import iso, manifest_fields, pulled_fields, related_fields
 from angos_trio.api.context import Runtime
 from angos_trio.browse.detail import Detail, Layer, Part, describe_manifest
 from angos_trio.browse.impact import Impact, impact_of
@@ -27,7 +27,6 @@ from angos_trio.oci.names import Reference, Tag, parse_reference_to_read, parse_
 from angos_trio.oci.roles import names_of
 from angos_trio.registry.delete import delete_manifest
 from angos_trio.storage.metadata import tags
-from angos_trio.storage.metadata.listings import RevisionRow
 
 _FIRST = 2**63 - 1
 
@@ -46,7 +45,7 @@ class Details:
     async def manifest(self, call: Call) -> Reply:
         """GET: all about what a tag or a digest names. It is no pull."""
         reference = parse_reference_to_read(call.values["reference"])
-        detail = await describe_manifest(self._registry, call.name, reference)
+        detail = await describe_manifest(self._registry, call.caller, call.name, reference)
         impact = await impact_of(self._registry, call.name, [detail.row.digest])
         return json_reply(200, _manifest(detail, impact), {"Cache-Control": "private, no-cache"})
 
@@ -141,33 +140,13 @@ def _impact(found: Impact) -> dict[str, Any]:
     return {**asdict(found), "token": found.token}
 
 
-def _row(row: RevisionRow) -> dict[str, Any]:
-    return {
-        "digest": row.digest,
-        "media_type": row.media_type,
-        "kind": row.role or row.kind,
-        "artifact_type": row.artifact_type,
-        "subject": row.subject,
-        "size": row.size,
-        "total_size": row.total_size,
-        "platforms": row.platforms,
-        "attached": names_of(row.attached),
-        "pushed_at": row.pushed_at,
-        "pushed_at_iso": iso(row.pushed_at),
-        "pushed_by": row.pushed_by,
-    }
-
-
 def _manifest(detail: Detail, impact: Impact) -> dict[str, Any]:
     return {
-        **_row(detail.row),
+        **manifest_fields(detail.row),
         "tag": detail.tag,
         "annotations": detail.annotations,
-        "tags": detail.related.tags,
-        "parents": detail.related.parents,
-        "referrers": detail.related.referrers,
-        "last_pulled_at": detail.pulled.last_at,
-        "pull_count": detail.pulled.count,
+        **related_fields(detail.related),
+        **pulled_fields(detail.pulled),
         "config": None if detail.config is None else _layer(detail.config),
         "image": None if detail.image is None else asdict(detail.image),
         "layers": [_layer(layer) for layer in detail.layers],
@@ -187,7 +166,7 @@ def _layer(layer: Layer) -> dict[str, Any]:
         "is_here": sharing is not None,
         "is_exclusive": sharing is not None and sharing.is_exclusive,
         "manifests": None if sharing is None else sharing.manifests,
-        "other_namespaces": None if sharing is None else sharing.other_namespaces,
+        "other_namespaces": None if sharing is None else layer.seen,
         "command": None if layer.step is None else layer.step.command,
         "created": None if layer.step is None else layer.step.created,
     }

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
+
+import trio
 
 from angos_trio.browse.pulled import Pulled, pulled_of
 from angos_trio.browse.revisions import Related, related_of
-from angos_trio.limits import CONFIG_BLOB_BYTES_MAX, PARTS_MAX
+from angos_trio.identity import Caller
+from angos_trio.limits import CONFIG_BLOB_BYTES_MAX, PARTS_MAX, WEBHOOK_QUESTIONS_SECS_MAX
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.image_config import ImageConfig, Step, parse_image_config
@@ -28,7 +31,8 @@ _REFERS_TO = "vnd.docker.reference.digest"
 @dataclass(frozen=True, slots=True)
 class Layer:
     """A blob that an image names: `size` as its descriptor says; `sharing` None where the namespace
-    does not hold it; `step` the entry of the history that made it, where that is known."""
+    does not hold it; `seen` other namespaces that the caller sees and that hold it; `step` the
+    entry of the history that made it, where that is known."""
 
     digest: Digest
     media_type: str
@@ -36,6 +40,7 @@ class Layer:
     annotations: Mapping[str, str]
     sharing: Sharing | None
     step: Step | None
+    seen: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +74,7 @@ class Detail:
 
 
 async def describe_manifest(
-    registry: Registry, name: RepositoryName, reference: Reference
+    registry: Registry, caller: Caller, name: RepositoryName, reference: Reference
 ) -> Detail:
     """What a tag or a digest names. Raises MANIFEST_UNKNOWN (404)."""
     found = await find_manifest(registry, name, reference)
@@ -79,9 +84,21 @@ async def describe_manifest(
     )
     if detail is None:
         raise OciError(Code.MANIFEST_UNKNOWN, detail=reference)
+    detail["layers"] = await _as_seen(caller, detail["layers"])
     noted = await pulled_of(registry, name, [reference])
     tag = reference if isinstance(reference, Tag) else None
     return Detail(pulled=noted.of(reference), tag=tag, **detail)
+
+
+async def _as_seen(caller: Caller, layers: Sequence[Layer]) -> tuple[Layer, ...]:
+    """With how many other namespaces the caller sees that hold each."""
+    names = {name for layer in layers if layer.sharing for name in layer.sharing.others}
+    await caller.learn(sorted(names), trio.current_time() + WEBHOOK_QUESTIONS_SECS_MAX)
+    seen = {name for name in names if caller.sees(name)}
+    return tuple(
+        replace(layer, seen=len(seen.intersection(layer.sharing.others if layer.sharing else ())))
+        for layer in layers
+    )
 
 
 def _describe(

@@ -10,7 +10,6 @@ import trio
 
 from angos_trio.identity import Caller
 from angos_trio.limits import CATALOG_ROWS_AT_ONCE, WEBHOOK_QUESTIONS_SECS_MAX
-from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.names import longest_prefix
 from angos_trio.policy.immutability import TagRule
 from angos_trio.registry.context import Registry
@@ -96,19 +95,6 @@ async def list_repositories(registry: Registry, caller: Caller) -> list[Reposito
         for name, repository in sorted(found.items())
         if repository.namespaces or caller.sees(name)
     ]
-
-
-async def find_repository(registry: Registry, caller: Caller, name: str) -> Repository:
-    """One of them. Raises NAME_UNKNOWN (404) for one that `list_repositories` does not have."""
-    found = empty_repository(registry, name)
-    after: str | None = ""
-    while after is not None:
-        batch = await list_namespaces(registry, caller, name, after)
-        found = found.plus(batch.namespaces)
-        after = batch.next_after
-    if not found.namespaces and not (found.is_configured and caller.sees(name)):
-        raise OciError(Code.NAME_UNKNOWN, detail=name)
-    return found
 
 
 def empty_repository(registry: Registry, name: str) -> Repository:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from angos_trio.browse.pulled import Pulled, pulled_of
+from angos_trio.browse.selection import Wanted
 from angos_trio.limits import RELATED_MAX
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.names import RepositoryName
@@ -42,19 +43,38 @@ async def require_namespace(registry: Registry, name: RepositoryName) -> Namespa
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class RevisionPage:
+    """A page; `next_after` is where the next one begins."""
+
+    revisions: list[Revision]
+    next_after: str | None
+
+
 async def list_revisions(
-    registry: Registry, namespace: NamespaceRow, after: str, limit: int
-) -> list[Revision]:
-    """Manifests in digest order, strictly after a text."""
+    registry: Registry, namespace: NamespaceRow, wanted: Wanted
+) -> RevisionPage:
+    """Manifests by digest; of `wanted` the sort counts for nothing, there is one."""
 
     def query(rows: Rows) -> list[tuple[RevisionRow, Related]]:
-        found = listings.revisions_after(rows, namespace.number, after, limit)
+        found = listings.revisions_in_order(
+            rows,
+            namespace.number,
+            wanted.after,
+            wanted.size + 1,
+            contains=wanted.contains.lower(),
+            is_descending=wanted.is_descending,
+        )
         return [(row, related_of(rows, namespace.number, row.digest)) for row in found]
 
     found = await registry.storage.read(query)
-    digests = [row.digest for row, _ in found]
-    pulled = await pulled_of(registry, namespace.name, digests)
-    return [Revision(row, related, pulled.of(row.digest)) for row, related in found]
+    has_more = 0 < wanted.size < len(found)
+    page = found[: wanted.size]
+    pulled = await pulled_of(registry, namespace.name, [row.digest for row, _ in page])
+    return RevisionPage(
+        [Revision(row, related, pulled.of(row.digest)) for row, related in page],
+        page[-1][0].digest if has_more else None,
+    )
 
 
 def related_of(rows: Rows, namespace: int, digest: str) -> Related:

@@ -58,7 +58,7 @@ class Manifests:
     async def show(self, call: Call) -> Reply:
         """GET: what a tag or a digest names."""
         reference = parse_reference_to_read(call.values["reference"])
-        detail = await describe_manifest(self._registry, call.name, reference)
+        detail = await describe_manifest(self._registry, call.caller, call.name, reference)
         impact = await impact_of(self._registry, call.name, [detail.row.digest])
         row, name = detail.row, call.name
         owner = repositories.owner_of(self._registry, name)
@@ -77,6 +77,7 @@ class Manifests:
             "href": lambda each: manifest_path_of(name, each),
             "strokes": strokes_of(detail.layers),
             "steps": [_command(layer) for layer in detail.layers],
+            "also": _also,
             "has_steps": any(layer.step is not None for layer in detail.layers),
             "platforms": [part for part in detail.parts if part.about is None],
             "about": _about(detail.parts),
@@ -129,6 +130,17 @@ def _command(layer: Layer) -> str:
     if layer.step is None:
         return layer.annotations.get("org.opencontainers.image.title", "")
     return _SHELL.sub("", layer.step.command, count=1).removesuffix(" # buildkit").strip()
+
+
+def _also(layer: Layer) -> str:
+    """What else has a layer, as far as the caller may know."""
+    images = 0 if layer.sharing is None else layer.sharing.manifests - 1
+    known = [
+        counted(count, noun)
+        for count, noun in ((images, "image"), (layer.seen, "other namespace"))
+        if count > 0
+    ]
+    return ", ".join(known) or "others"
 
 
 def _about(parts: Sequence[Part]) -> dict[str, list[Part]]:

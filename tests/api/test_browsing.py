@@ -211,6 +211,8 @@ def test_pages_have_what_the_whole_list_has(library: Library, path: str, size: i
 
     assert [entry for page in pages for entry in page] == whole
     assert all(len(page) == size for page in pages[:-1])
+    backwards = library.pages(f"/v2/_ext/{path}?order=desc&n={size}")
+    assert [entry for page in backwards for entry in page] == whole[::-1]
     assert library.pages(f"/v2/_ext/{path}?n=0") == [[]]
 
 
@@ -220,6 +222,40 @@ def test_pages_have_what_the_whole_list_has(library: Library, path: str, size: i
 )
 def test_query_that_says_nothing_is_400(library: Library, query: str) -> None:
     answer = library.get(f"/v2/_ext/library/_tags?{query}")
+
+    expect_error(answer, 400, "PAGINATION_NUMBER_INVALID")
+
+
+@pytest.mark.parametrize("sort", ["namespaces", "tags", "size", "pushed"])
+def test_repositories_and_namespaces_are_sorted_by_what_they_hold(
+    library: Library, sort: str
+) -> None:
+    keys = {"size": "held_bytes", "pushed": "last_pushed_at"}
+    paths = {"_repositories": "name", "library/_namespaces": "path"}
+    for path, name in paths.items():
+        if path != "_repositories" and sort == "namespaces":
+            continue
+        pages = library.pages(f"/v2/_ext/{path}?sort={sort}&order=desc&n=2")
+        found = [entry for page in pages for entry in page]
+        values = [(entry[keys.get(sort, sort)] or 0, entry[name]) for entry in found]
+        assert values == sorted(values, reverse=True)
+        assert sorted(entry[name] for entry in found) == sorted(
+            entry[name] for entry in library.entries(f"/v2/_ext/{path}")
+        )
+        assert found == library.entries(f"/v2/_ext/{path}?sort={sort}&order=desc")
+
+
+def test_revisions_are_found_by_a_part_of_their_digest(library: Library) -> None:
+    part = library.index.digest[10:30].upper()
+
+    for page in ("", "&n=5"):
+        (found,) = library.entries(f"{PATHS['revisions']}?q={part}{page}")
+        assert found["digest"] == library.index.digest
+
+
+@pytest.mark.parametrize("query", ["q=a", "order=asc", "sort=uuid"])
+def test_list_without_orders_refuses_them(library: Library, query: str) -> None:
+    answer = library.get(f"{PATHS['uploads']}?{query}")
 
     expect_error(answer, 400, "PAGINATION_NUMBER_INVALID")
 

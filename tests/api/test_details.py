@@ -101,6 +101,23 @@ def test_layer_that_another_namespace_holds_is_not_exclusive(client: Client) -> 
     assert (told["other_namespaces"], told["is_exclusive"]) == (1, False)
 
 
+def test_namespace_that_the_caller_does_not_see_is_not_counted(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    root, layer = tmp_path_factory.mktemp("unseen"), make_blob()
+    with serving(root) as served, Client(served.url) as client:
+        client.stored("open/app", push_image(client, "open/app", layer), "v1")
+        client.push_blob("secret/app", layer)
+    rules = ["request.action == 'get-manifest' && request.namespace.startsWith('open')"]
+    policy = {"access_policy": {"default": "deny", "rules": rules}}
+    with serving(root, global_=policy) as served, Client(served.url) as client:
+        (told_of,) = detail(client, "open/app", "v1")["layers"]
+        assert (told_of["other_namespaces"], told_of["is_exclusive"]) == (0, False)
+        page = client.get("/open/app:v1").text
+        assert "others" in page
+        assert "secret" not in page
+
+
 def test_what_is_not_here_is_told_as_that(client: Client) -> None:
     name = make_name()
     client.stored(name, make_image(layers=[make_descriptor()]), "v1")

@@ -145,7 +145,7 @@ def test_values_whose_names_are_of_secrets_are_marked() -> None:
 @pytest.mark.parametrize("sizes", [[1], [5, 5], [0, 10**12, 1], [3] * 120])
 def test_bar_fills_its_width_in_the_order_of_the_layers(sizes: list[int]) -> None:
     layers = [
-        Layer(digest_of(b"x"), "a/b", size, {}, Sharing(size, 1, number % 2), None)
+        Layer(digest_of(b"x"), "a/b", size, {}, Sharing(size, 1, ("other",) * (number % 2)), None)
         for number, size in enumerate(sizes)
     ]
     strokes = strokes_of(layers)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from angos_trio.limits import SHARING_MAX
+from angos_trio.limits import HOLDERS_MAX, SHARING_MAX
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.natural import natural_key
 from angos_trio.oci.roles import Carried
@@ -97,12 +97,19 @@ def _revision(row: Sequence[Any]) -> RevisionRow:
     )
 
 
-def revisions_after(rows: Rows, namespace: int, after: str, limit: int) -> list[RevisionRow]:
-    """Manifests of a namespace in digest order, strictly after a text."""
+def revisions_in_order(
+    rows: Rows, namespace: int, after: str, limit: int, *, contains: str, is_descending: bool
+) -> list[RevisionRow]:
+    """Manifests of a namespace in digest order, strictly behind a text, with a text in lower case
+    in their digests."""
+    direction, sign = ("DESC", "<") if is_descending else ("ASC", ">")
+    where, values = ("", []) if not after else (f"AND m.digest {sign} ? ", [after])
+    if contains:
+        where, values = f"{where}AND instr(m.digest, ?) > 0 ", [*values, contains]
     found = rows.execute(
-        f"SELECT {_REVISION} FROM manifests m WHERE m.namespace = ? AND m.digest > ? "
-        "ORDER BY m.digest LIMIT ?",
-        (namespace, after, limit),
+        f"SELECT {_REVISION} FROM manifests m WHERE m.namespace = ? {where}"
+        f"ORDER BY m.digest {direction} LIMIT ?",
+        (namespace, *values, limit),
     )
     return [_revision(row) for row in found]
 
@@ -148,32 +155,36 @@ def tags_of(rows: Rows, namespace: int, digest: str, limit: int) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Sharing:
-    """Of a blob that a namespace holds: its bytes, how many manifests of the namespace name it and
-    how many other namespaces hold it, both counted up to a bound."""
+    """Of a blob that a namespace holds: its bytes, how many manifests of the namespace name it, and
+    the first other namespaces that hold it; both up to a bound."""
 
     size: int
     manifests: int
-    other_namespaces: int
+    others: tuple[str, ...]
 
     @property
     def is_exclusive(self) -> bool:
         """Whether nothing else would keep it."""
-        return self.manifests <= 1 and self.other_namespaces == 0
+        return self.manifests <= 1 and not self.others
 
 
 def sharing_of(rows: Rows, namespace: int, digest: str) -> Sharing | None:
     """Who else has a blob; None when the namespace does not hold it."""
     row = rows.execute(
-        "SELECT b.size, "
-        "(SELECT count(*) FROM (SELECT 1 FROM manifest_references r "
-        "WHERE r.namespace = h.namespace AND r.digest = h.digest LIMIT ?)), "
-        "(SELECT count(*) FROM (SELECT 1 FROM namespace_blobs o "
-        "WHERE o.digest = h.digest AND o.namespace <> h.namespace LIMIT ?)) "
+        "SELECT b.size, (SELECT count(*) FROM (SELECT 1 FROM manifest_references r "
+        "WHERE r.namespace = h.namespace AND r.digest = h.digest LIMIT ?)) "
         "FROM namespace_blobs h JOIN blobs b ON b.digest = h.digest AND b.state = 'present' "
         "WHERE h.namespace = ? AND h.digest = ?",
-        (SHARING_MAX, SHARING_MAX, namespace, digest),
+        (SHARING_MAX, namespace, digest),
     ).fetchone()
-    return None if row is None else Sharing(*row)
+    if row is None:
+        return None
+    others = rows.execute(
+        "SELECT n.name FROM namespace_blobs o JOIN namespaces n ON n.id = o.namespace "
+        "WHERE o.digest = ? AND o.namespace <> ? LIMIT ?",
+        (digest, namespace, HOLDERS_MAX),
+    )
+    return Sharing(row[0], row[1], tuple(other[0] for other in others))
 
 
 @dataclass(frozen=True, slots=True)
