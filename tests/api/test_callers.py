@@ -21,6 +21,8 @@ from tests.auth.issuer import AUDIENCE, Issuer, issuer, rsa_key
 from tests.net.web import Reply, Request, web
 from tests.server.log_lines import LogLines
 
+pytestmark = pytest.mark.slow
+
 PASSWORD = "correct horse"
 HASHED = hash_password(PASSWORD)
 KEY = base64.b64encode(bytes(range(32))).decode()

@@ -15,6 +15,8 @@ from tests.api.serving import ServedRegistry, serving
 from tests.factories import make_blob, make_name
 from tests.server.wire import Wire, eventually
 
+pytestmark = pytest.mark.slow
+
 BLOB_BYTES_MAX = 1000
 UPLOADS_MAX = 3
 RATE = 30.0

@@ -12,6 +12,8 @@ from angos_trio.cli.main import main
 from angos_trio.config.schema import json_schema
 from tests.config.documents import ARGON2ID, TOKEN_KEY
 
+pytestmark = pytest.mark.slow
+
 COMMANDS = ["check", "serve"]
 
 

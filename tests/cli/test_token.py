@@ -30,6 +30,8 @@ from angos_trio.storage.metadata.api_keys import ApiKey
 from angos_trio.telemetry import log
 from tests.storage.support import fresh_root, opened, run, scratch
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["fresh_root", "scratch"]
 
 PASSWORD = "correct horse"

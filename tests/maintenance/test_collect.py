@@ -54,6 +54,8 @@ from tests.storage.support import (
     until,
 )
 
+pytestmark = pytest.mark.slow
+
 OTHER = RepositoryName("team/other")
 LATER = LEASE_SECS + 1
 Scene = Callable[[Registry, Collector, Clock], Awaitable[None]]

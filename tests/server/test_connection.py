@@ -18,6 +18,8 @@ from tests.server.log_lines import LogLines
 from tests.server.secured import Secured, both
 from tests.server.wire import Answer, Wire, eventually
 
+pytestmark = pytest.mark.slow
+
 MIB = 1024 * 1024
 
 

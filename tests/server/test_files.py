@@ -17,6 +17,8 @@ from tests.server.log_lines import LogLines
 from tests.server.secured import Secured, both
 from tests.server.wire import Wire, eventually
 
+pytestmark = pytest.mark.slow
+
 KIB, MIB = 1024, 1024 * 1024
 BIG = make_blob(bytes(range(256)) * 65536)
 ODD = make_blob(os.urandom(2 * MIB + 12345))

@@ -18,6 +18,8 @@ from tests.server.log_lines import LogLines
 from tests.server.secured import Secured, both
 from tests.server.wire import BROKEN
 
+pytestmark = pytest.mark.slow
+
 KIB, MIB = 1024, 1024 * 1024
 NO_SESSION = "01234567-89ab-4cde-8f01-23456789abcd"
 DIGEST = "sha256:" + "0" * 64

@@ -31,6 +31,8 @@ from tests.server.log_lines import LogLines
 from tests.server.secured import Secured
 from tests.server.wire import HOST, Wire, eventually
 
+pytestmark = pytest.mark.slow
+
 TLS_1_2, TLS_1_3 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
 VERSIONS = pytest.mark.parametrize("version", [TLS_1_2, TLS_1_3], ids=["1.2", "1.3"])
 FAILED = "tls.handshake_failed"

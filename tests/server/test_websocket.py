@@ -21,6 +21,8 @@ from tests.server.log_lines import LogLines
 from tests.server.secured import Secured, both
 from tests.server.wire import Wire, eventually
 
+pytestmark = pytest.mark.slow
+
 RATE = 50.0
 """How much faster than the wall the clock of a test goes that waits for a minute."""
 

@@ -28,6 +28,8 @@ from tests.storage.support import (
     staged_blob,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def open_once(fresh_root: Path, files: ScriptedFiles | None = None) -> None:
     async def test() -> None:

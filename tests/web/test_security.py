@@ -23,6 +23,8 @@ from tests.style.sources import REPOSITORY
 from tests.web.content import HOSTILE, Filler
 from tests.web.pages import Element, names_of, page_of
 
+pytestmark = pytest.mark.slow
+
 WEB = REPOSITORY / "angos_trio" / "web"
 PASSWORD = "correct horse"
 PAGES = ("/", "/library", "/library/nginx", "/library/nginx?view=tree", "/A", "/library/none")
