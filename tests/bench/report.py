@@ -12,6 +12,8 @@ from tests.bench.sides import OURS, SWEEP_WORKERS, THEIRS, Memory, Start
 
 RATIO_MIN = 1.0
 START_SECS_MAX = 1.0
+START_RATIO_MAX = 2.5
+"""To the import of the libraries: on a slow or busy machine both take longer."""
 SWEEP_RATIO_MIN = 1.3
 FAMILY_IDLE_BYTES_MAX = 150 << 20
 IDLE_BYTES_MAX = 80 << 20
@@ -43,8 +45,9 @@ class Report:
             for item in self.measured
             if item.ratio < ratio_min
         ]
-        if max(ours.empty_secs, ours.again_secs) > START_SECS_MAX:
-            found.append(f"start-up: more than {START_SECS_MAX:.0f} s")
+        start_secs_max = max(START_SECS_MAX, START_RATIO_MAX * ours.libraries_secs)
+        if max(ours.empty_secs, ours.again_secs) > start_secs_max:
+            found.append(f"start-up: more than {start_secs_max:.2f} s")
         if ours.idle.resident > IDLE_BYTES_MAX:
             found.append(f"idle memory: more than {IDLE_BYTES_MAX // MIB} MiB")
         found += [
@@ -164,7 +167,8 @@ def start_table(report: Report) -> str:
         [
             ("start, empty directory", _secs(ours.empty_secs), secs, _secs(theirs.empty_secs)),
             ("start, same directory", _secs(ours.again_secs), secs, _secs(theirs.again_secs)),
-            ("processor time of that", _secs(ours.processor_secs), "",
+            ("import of the libraries alone", _secs(ours.libraries_secs), "", ""),
+            ("processor time of a start", _secs(ours.processor_secs), "",
              _secs(theirs.processor_secs)),
             ("resident, idle", _mib(ours.idle.resident), idle, _mib(theirs.idle.resident)),
             ("its own share (PSS), idle", _mib(ours.idle.proportional), idle,
@@ -231,6 +235,7 @@ alone is to cost at most {COST_MAX}; all three are only shown.
 {start_table(report)}
 
 From the start of the process to the first 200 on `/readyz` (`/v2/` for the other), median of five.
+Where the import of the libraries alone takes long, the bound is {START_RATIO_MAX} times that.
 
 ## Machine and versions
 

@@ -14,6 +14,7 @@ import shutil
 import signal
 import statistics
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -32,6 +33,9 @@ STOP_SECS_MAX = 30.0
 POLL_SECS = 0.002
 PACKAGE_SECS_MAX = 300
 STARTS = 5
+LIBRARIES = (
+    "import trio, quart_trio, hypercorn.protocol, structlog, prometheus_client, sqlite3, ssl"
+)
 SETTLE_SECS = 1.0
 LOG_CHARACTERS = 2000
 
@@ -269,13 +273,16 @@ class Start:
     again_secs: float
     processor_secs: float
     idle: Memory
+    libraries_secs: float
+    """What this machine takes to import the libraries that the registry is made on, and no more."""
 
 
 def measure_start(name: str, root: Path) -> Start:
     """Start on an empty directory and once more on the same, some times over."""
-    empty, again, processor, idle = [], [], [], Memory(0, 0)
+    empty, again, processor, libraries, idle = [], [], [], [], Memory(0, 0)
     for _ in range(STARTS):
         shutil.rmtree(root, ignore_errors=True)
+        libraries.append(_import_secs())
         with start(name, root) as side:
             empty.append(side.start_secs)
         with start(name, root) as side:
@@ -285,7 +292,13 @@ def measure_start(name: str, root: Path) -> Start:
             idle = max(idle, side.memory(), key=lambda memory: memory.resident)
     shutil.rmtree(root, ignore_errors=True)
     median = statistics.median
-    return Start(median(empty), median(again), median(processor), idle)
+    return Start(median(empty), median(again), median(processor), idle, median(libraries))
+
+
+def _import_secs() -> float:
+    begun = time.monotonic()
+    subprocess.run([sys.executable, "-c", LIBRARIES], check=True, timeout=START_SECS_MAX)
+    return time.monotonic() - begun
 
 
 def measure_idle_family(root: Path) -> Memory:
