@@ -8,9 +8,10 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from tests.browser.axe import AXE
 from tests.browser.browsing import PICTURES
 from tests.e2e.machine import REPOSITORY, Failure
-from tests.e2e.tools import install_debian
+from tests.e2e.tools import install_debian, install_npm
 
 FONTS: Final = Path("/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf")
 """Without any font a browser shows boxes."""
@@ -21,6 +22,7 @@ def main() -> int:
     """Returns the status of the tests, none of which may be left out."""
     try:
         install_debian(["chromium", *([] if FONTS.exists() else ["fonts-dejavu-core"])])
+        install_npm(AXE)
     except Failure as failure:
         print(failure, file=sys.stderr)
         return 1

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.api.serving import serving
+from tests.browser.axe import violations
 from tests.browser.browsing import LAB, Watched, watched
 from tests.web.content import Filler
 
@@ -37,6 +38,9 @@ PAGES = {
     "charts": "/charts/hello",
     "long": "/team/" + "a-rather-long-name-of-a-component/" * 5 + "end",
     "folder": "/team?sort=colour",
+    "manifest": "/library/python:3.12",
+    "index": "/library/nginx:1.27",
+    "chart": "/charts/hello:0.1.0",
     "missing": "/library/missing",
     "unknown": "/A",
 }
@@ -81,6 +85,7 @@ def test_pages_fit_and_are_told_apart(look: Look, kind: str) -> None:
             if kind in ("light", "dark"):
                 assert _heights(seen) <= {40, 40.5, 41}, name
                 assert seen.page.evaluate(CONTRAST) == [], name
+                assert violations(seen) == [], name
 
 
 def _overflow(seen: Watched) -> int:

@@ -187,7 +187,7 @@ def test_backups_under_load_are_consistent(tmp_path: Path, elsewhere: Path) -> N
                 thread.start()
             try:
                 time.sleep(LEASE_SECS + 2)
-                for _ in range(4):
+                for _ in range(2):
                     for place in places.values():
                         done("create", place, data_dir)
                         done("verify", place)
@@ -213,23 +213,23 @@ def test_backup_that_is_killed_leaves_the_one_before_and_holds_nothing_up(
         done("create", elsewhere, data_dir)
         secs = time.monotonic() - begun_at
         killed = 0
-        for number in range(12):
+        for number in range(8):
             push(registry, range(20 + 4 * number, 24 + 4 * number), 200_000)
             command = [*program(), "backup", "create", str(elsewhere), "--data-dir", str(data_dir)]
             process = subprocess.Popen(
                 command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
             )
-            time.sleep(secs * (0.4 + number / 20))
+            time.sleep(secs * (0.4 + number / 14))
             process.kill()
             killed += process.wait() == -signal.SIGKILL
             done("verify", elsewhere)
         assert killed > 3
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 60
         while os.listdir(data_dir / "copies"):
             assert time.monotonic() < deadline, "the copy of a killed backup is still there"
             time.sleep(0.05)
         made = done("create", elsewhere, data_dir)
-        assert f"{68 * 3} blobs" in made
+        assert f"{52 * 3} blobs" in made
         done("verify", elsewhere)
         assert os.listdir(elsewhere / "staging") == []
         assert len(list(elsewhere.glob("metadata-*"))) == 1

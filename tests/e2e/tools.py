@@ -89,13 +89,13 @@ def _go_version(program: Path) -> str:
 
 def npm_package(package: str) -> Path:
     """Where a package of npm is, or would be, at its pin."""
-    home = NPM_PACKAGES / f"{package}-{pins('e2e-npm')[package]}"
+    home = NPM_PACKAGES / f"{package}-{pins('npm')[package]}"
     return home / "node_modules" / package
 
 
 def install_npm(package: str) -> str:
     """Install a package with what it needs and what runs it, unless it is there; its version."""
-    version: str = pins("e2e-npm")[package]
+    version: str = pins("npm")[package]
     home = npm_package(package).parents[1]
     programs = ["node"] if home.exists() else ["node", "npm"]
     if not all(map(shutil.which, programs)):

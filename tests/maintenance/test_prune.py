@@ -567,9 +567,9 @@ def test_ten_thousand_tags_of_a_namespace_take_seconds_and_no_memory(root: Path)
         await stage.pull_times.flush()
         await stage.pruner.prune(dry_run=True)  # what is imported once is there
         tracemalloc.start()
-        begun_at = time.monotonic()
+        begun_at = time.process_time()
         pruned = await stage.pruner.prune(dry_run=True)
-        secs, (_, peak) = time.monotonic() - begun_at, tracemalloc.get_traced_memory()
+        secs, (_, peak) = time.process_time() - begun_at, tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert (pruned.tags_kept, pruned.tags_going) == (100, 9901)
         assert peak < 4 * 1024 * 1024
