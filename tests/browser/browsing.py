@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,6 +16,7 @@ from tests.skips import leave_out
 PICTURES = Path(__file__).resolve().parents[2] / ".cache" / "browser"
 LAB = "registry.lab"
 """A name of this host that a browser does not trust as it trusts a loopback address."""
+WIDE = {"width": 1280, "height": 800}
 WAIT_MS = 10_000
 POLL_MS = 10
 _ARGUMENTS = (
@@ -61,6 +62,9 @@ class Watched:
         is_expected = is_expected or any(text in message.text for text in failed)
         if message.type in ("error", "warning") and not is_expected:
             self.wrong.append(f"console: {message.text}")
+
+
+Look = Callable[..., AbstractContextManager[Watched]]
 
 
 @contextmanager

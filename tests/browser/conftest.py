@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
 import pytest
 
-from tests.browser.browsing import Watched, chromium, watched
+from tests.browser.browsing import Look, chromium, watched
 from tests.web.content import Filler, library
-
-Look = Callable[..., AbstractContextManager[Watched]]
 
 
 @pytest.fixture(scope="session")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +10,10 @@ import pytest
 
 from tests.api.serving import serving
 from tests.browser.axe import violations
-from tests.browser.browsing import LAB, Watched, watched
+from tests.browser.browsing import LAB, WIDE, Look, Watched, watched
 from tests.web.content import Filler
 
 pytestmark = pytest.mark.slow
-Look = Callable[..., AbstractContextManager[Watched]]
-
-WIDE = {"width": 1280, "height": 800}
 PHONE = {"width": 375, "height": 740}
 NARROWEST = {"width": 320, "height": 640}
 LOOKS: dict[str, dict[str, Any]] = {
