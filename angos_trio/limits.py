@@ -46,6 +46,9 @@ QUERY_FIELDS_MAX: Final = 256
 """Fields of a query string."""
 FILE_READ_BYTES: Final = 256 * 1024
 """Read of a file at once where the server cannot send it itself."""
+FORM_BYTES_MAX: Final = 128 * 1024
+"""A form of a page: 250 digests that are chosen, or a token of a provider."""
+FORM_FIELDS_MAX: Final = 1024
 THEME_FORM_BYTES_MAX: Final = 8 * 1024
 """The form that chooses the theme of pages."""
 PAGE_ENTRIES_DEFAULT: Final = 1000
