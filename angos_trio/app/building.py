@@ -106,6 +106,7 @@ def build_application(
             needs_login=not gate.access.loopback_only,
             now=registry.now,
             form_key=registry.storage.shared.secret,
+            sign_in=runtime.sign_in,
         )
         fixed, pages = build_pages(registry, site)
         routes = RouteTable([*routes.routes, *fixed], pages)

@@ -59,6 +59,16 @@ CREATE TABLE tasks (
     ended_at INTEGER,
     outcome TEXT NOT NULL DEFAULT '{}'
 ) WITHOUT ROWID;
+CREATE TABLE browser_sessions (
+    id TEXT PRIMARY KEY,
+    owner TEXT NOT NULL,
+    bearer TEXT NOT NULL,
+    fingerprint TEXT,
+    begun_at INTEGER NOT NULL,
+    until INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX browser_sessions_by_owner ON browser_sessions (owner, begun_at);
+CREATE INDEX browser_sessions_by_begin ON browser_sessions (begun_at);
 CREATE TABLE secrets (
     name TEXT PRIMARY KEY,
     secret BLOB NOT NULL

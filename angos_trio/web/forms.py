@@ -9,7 +9,7 @@ from typing import Final
 from urllib.parse import parse_qsl
 
 from angos_trio.http.call import Call
-from angos_trio.http.front import origin_of
+from angos_trio.http.front import is_own_page
 from angos_trio.http.reply import Reply
 from angos_trio.http.routing import Admission, Handler, Operation
 from angos_trio.identity import Action, Decision
@@ -123,7 +123,5 @@ def send_again(site: Site, call: Call, form: Form) -> Reply:
 
 def comes_from_here(site: Site, call: Call) -> bool:
     """Whether the browser says that a page of this registry sends the request."""
-    if call.header("Sec-Fetch-Site") == "same-origin":
-        return True
-    origin, url = call.header("Origin"), site.url_of(call.request)
-    return origin is not None and url is not None and origin_of(origin) == origin_of(url)
+    url = site.url_of(call.request)
+    return is_own_page(call.header("Sec-Fetch-Site"), call.header("Origin"), url)

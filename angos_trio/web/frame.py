@@ -8,7 +8,9 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from angos_trio import __version__
+from angos_trio.auth.browser_sessions import SignIn
 from angos_trio.http.call import Request
+from angos_trio.http.cookies import Cookie, secret_in
 from angos_trio.http.reply import Reply
 from angos_trio.identity import Identity
 from angos_trio.web import rendering, words
@@ -37,6 +39,8 @@ class Site:
     """Epoch seconds."""
     form_key: bytes = b""
     """What tokens of forms are made with; the same in each process of the registry."""
+    sign_in: SignIn | None = None
+    """What lets people sign in; None: nothing does."""
 
     def address_of(self, request: Request) -> Address | None:
         """The registry as commands name it; None when the request does not say."""
@@ -59,6 +63,9 @@ class Frame:
     who: str = ""
     method: str = ""
     is_home: bool = False
+    has_session: bool = False
+    """The browser signed in here, or says so where nobody looked at it."""
+    offers_sign_in: bool = False
 
     def form_token(self) -> str:
         """For a form of this page."""
@@ -70,6 +77,10 @@ def frame_of(site: Site, request: Request, identity: Identity | None = None) -> 
     address = site.address_of(request)
     theme = request.cookies.get(COOKIE, "")
     known = identity is not None and identity.subject
+    url, path = site.url_of(request), request.scope["raw_path"]
+    has_session = secret_in(request.cookies, Cookie.SESSION, url) is not None
+    is_stranger = not known and not has_session and "Authorization" not in request.headers
+    has_forms = site.sign_in is not None and site.sign_in.is_there
     return Frame(
         site=words.visible(site.name),
         version=__version__,
@@ -77,10 +88,23 @@ def frame_of(site: Site, request: Request, identity: Identity | None = None) -> 
         theme=theme if theme in THEMES else "",
         next=_here(request),
         back=back_of(site, request),
-        stamp=Stamp.of(site.form_key, request, site.url_of(request)),
+        stamp=Stamp.of(site.form_key, request, url),
         who=words.visible(identity.subject, 80) if identity is not None and known else "",
-        method=identity.method if identity is not None else "",
-        is_home=request.scope["raw_path"] == b"/",
+        method=method_of(identity) if identity is not None and known else "",
+        is_home=path == b"/",
+        has_session=has_session and "Authorization" not in request.headers,
+        offers_sign_in=is_stranger and has_forms and not path.startswith(b"/_ui/log"),
+    )
+
+
+def method_of(identity: Identity) -> str:
+    """By what somebody is known, in words."""
+    if identity.grant is not None:
+        return f"the API key {words.visible(identity.grant.name, 80)}"
+    if identity.method == "oidc":
+        return f"a token of {words.visible(identity.provider, 80)}"
+    return {"basic": "a password", "certificate": "a client certificate"}.get(
+        identity.method, identity.method
     )
 
 
