@@ -46,6 +46,11 @@ QUERY_FIELDS_MAX: Final = 256
 """Fields of a query string."""
 FILE_READ_BYTES: Final = 256 * 1024
 """Read of a file at once where the server cannot send it itself."""
+FORM_BYTES_MAX: Final = 128 * 1024
+"""A form of a page: 250 digests that are chosen, or a token of a provider."""
+FORM_FIELDS_MAX: Final = 1024
+LOGIN_CHARACTERS_MAX: Final = 255
+"""Of a user's or a provider's name in a form."""
 THEME_FORM_BYTES_MAX: Final = 8 * 1024
 """The form that chooses the theme of pages."""
 PAGE_ENTRIES_DEFAULT: Final = 1000
@@ -96,6 +101,12 @@ PASSWORD_LANES_MAX: Final = 4
 """Parameters of a hash that the operator may give: one that costs more is a way to stop us,"""
 PASSWORD_KIB_PASSES_MIN: Final = 12_288
 """and one with less memory times passes is hardly better than none."""
+BROWSER_SESSION_SECS_MAX: Final = 12 * 3600
+"""A browser that signed in is known for so long at most,"""
+BROWSER_SESSIONS_OF_OWNER: Final = 32
+"""in so many sessions of one caller; the oldest makes room,"""
+BROWSER_SESSIONS_MAX: Final = 10_000
+"""and in so many of all."""
 REMEMBERED_SECS: Final = 300.0
 """A credential that was right need not be verified again for so long after it was last shown, or
 for half of that at least."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from angos_trio.auth.browser_sessions import SignIn
 from angos_trio.events.feed import Feed
 from angos_trio.identity import Identity
 from angos_trio.maintenance.tasks import Tasks
@@ -35,3 +36,5 @@ class Runtime:
     feed: Feed
     token_for: Callable[[Identity], tuple[str, int] | None] = _give_none
     note_pull: Callable[[RepositoryName, Reference, Digest], None] = note_nothing
+    sign_in: SignIn | None = None
+    """What lets people sign in on a page; None: nothing does."""

@@ -13,11 +13,12 @@ from angos_trio.api.browsing import iso
 from angos_trio.api.context import Runtime
 from angos_trio.browse.activity import LATEST, WantedActivity, list_activity
 from angos_trio.browse.finding import find
+from angos_trio.browse.rights import rights_of
 from angos_trio.browse.storage_use import StorageLooks
 from angos_trio.events.telling import data_for
 from angos_trio.http.call import Call
 from angos_trio.http.reply import Reply, json_reply
-from angos_trio.identity import Action, Caller, Certificate, Identity, Target
+from angos_trio.identity import Caller, Certificate, Identity
 from angos_trio.limits import ACTIVITY_ENTRIES_DEFAULT, FILTER_CHARACTERS_MAX, PAGE_ENTRIES_MAX
 from angos_trio.maintenance.tasks import describe
 from angos_trio.oci.codes import Code, OciError
@@ -29,13 +30,6 @@ _CODE = Code.PAGINATION_NUMBER_INVALID
 _PRIVATE = {"Cache-Control": "private, no-cache"}
 BEGAN = time.monotonic()
 """When the first process of the instance was started; the others are forked from it."""
-CAN = {
-    "list": Action.LIST_TAGS,
-    "pull": Action.GET_MANIFEST,
-    "push": Action.PUT_MANIFEST,
-    "delete": Action.DELETE_MANIFEST,
-}
-"""What people ask whether they may do it to a repository."""
 
 
 class Overview:
@@ -147,18 +141,12 @@ class Overview:
         document = {
             **_identity(call.caller.identity),
             "repositories": [
-                {"name": each, "can": await self._can(call, each)}
+                {"name": each, "can": await rights_of(call.caller, each)}
                 for each in names
                 if name is not None or call.caller.sees(each)
             ],
         }
         return json_reply(200, document, _PRIVATE)
-
-    async def _can(self, call: Call, name: str) -> dict[str, bool]:
-        return {
-            word: (await call.caller.may(action, Target(name))).allowed
-            for word, action in CAN.items()
-        }
 
 
 def _event(caller: Caller, event: Stored) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from angos_trio.app.outbound import Issuer, issuers_of, webhooks_of
 from angos_trio.auth.access import Access
 from angos_trio.auth.attempts import Attempts
 from angos_trio.auth.authenticate import Callers, Memory, OperatorAuthenticator, User
+from angos_trio.auth.browser_sessions import BrowserSessions
 from angos_trio.auth.last_uses import LastUses
 from angos_trio.auth.passwords import Passwords, check_hash
 from angos_trio.auth.remembered import Remembered
@@ -126,6 +127,7 @@ class Doors:
             find_key=self.find_key,
             note_key=self.last_uses.note,
             certificate_problem=problem_of(self.tls),
+            sessions=BrowserSessions(self.storage.shared),
         )
 
 

@@ -99,8 +99,16 @@ def build_application(
     `ui`, or with one that is off, there are no pages."""
     routes = build_routes(runtime)
     if ui is not None and ui.enabled:
-        site = Site(ui.name, gate.url_of, not gate.access.loopback_only, runtime.registry.now)
-        fixed, pages = build_pages(runtime.registry, site)
+        registry = runtime.registry
+        site = Site(
+            name=ui.name,
+            url_of=gate.url_of,
+            needs_login=not gate.access.loopback_only,
+            now=registry.now,
+            form_key=registry.storage.shared.secret,
+            sign_in=runtime.sign_in,
+        )
+        fixed, pages = build_pages(registry, site)
         routes = RouteTable([*routes.routes, *fixed], pages)
     return Application(routes, gate, runtime.metrics, worker)
 

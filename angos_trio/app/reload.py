@@ -84,7 +84,12 @@ class Serving:
 def serve_by(plan: Plan, runtime: Runtime, doors: Doors, worker: str) -> Serving:
     """What a worker of this name serves."""
     callers = doors.callers(plan.authentication)
-    runtime = replace(runtime, token_for=callers.token_for, note_pull=note_nothing)
+    runtime = replace(
+        runtime,
+        token_for=callers.token_for,
+        note_pull=note_nothing,
+        sign_in=callers.sign_in(),
+    )
     if plan.config.global_.update_pull_time:
         runtime = replace(runtime, note_pull=doors.pull_times.note)
     named = worker if plan.config.observability.worker_header else None

@@ -12,10 +12,12 @@ import binascii
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final, Protocol
 
 from angos_trio.auth.api_keys import PREFIX, ApiKeyRefusedError, check, parse_key
 from angos_trio.auth.attempts import Attempts
+from angos_trio.auth.browser_sessions import Begun, BrowserSessions, SignIn, is_beside, mark
 from angos_trio.auth.jose import TokenRefusedError, WrongSignatureError, issuer_of
 from angos_trio.auth.key_sets import KeySets
 from angos_trio.auth.passwords import Passwords, too_many
@@ -29,6 +31,13 @@ from angos_trio.storage.metadata.api_keys import ApiKey
 
 _EMPTY: Final = "Og=="
 """A colon (RFC 7617 2)."""
+
+
+_ENDED: Final = "the session has ended"
+_PLAIN: Final = frozenset(
+    {"has expired", "is not valid yet", "is for another audience", "is of another issuer"}
+)
+"""What may be said of a token that was refused: its bearer can read as much in it."""
 
 
 class NotAuthenticatedError(Exception):
@@ -51,11 +60,13 @@ class NotAuthenticatedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What a request shows of its caller: the `Authorization` header, the client's certificate."""
+    """What a request shows of its caller: the `Authorization` header, the client's certificate, and
+    the secret of a browser's session, which counts where there is no header."""
 
     address: str
     authorization: str | None = None
     certificate: Certificate | None = None
+    session: str | None = None
 
 
 class Authenticator(Protocol):
@@ -129,7 +140,7 @@ class Memory:
 class Callers:
     """Everything by which callers are recognised. `certificate_problem` says why a client
     certificate does not count now, or None; `find_key` finds the row of an API key, and `note_key`
-    is told that one was used."""
+    is told that one was used. Without `sessions` no browser is known by one."""
 
     memory: Memory
     passwords: Passwords
@@ -140,6 +151,7 @@ class Callers:
     note_key: Callable[[str], None] = _take_no_note
     certificate_problem: Callable[[Certificate], str | None] = _accept
     now: Callable[[], int] = epoch_seconds
+    sessions: BrowserSessions | None = None
 
     async def authenticate(self, shown: Shown) -> Identity:
         """The caller. See `Authenticator`."""
@@ -148,9 +160,12 @@ class Callers:
             problem = self.certificate_problem(certificate)
             if problem is not None:
                 raise NotAuthenticatedError(problem, certificate.subject, told=problem)
-        if shown.authorization is None or is_empty(shown.authorization):
+        if shown.authorization is not None and not is_empty(shown.authorization):
+            identity = await self._by_credential(shown, shown.authorization)
+        elif shown.session is not None and self.sessions is not None:
+            identity = await self._by_session(self.sessions, shown, shown.session)
+        else:
             return by_certificate(certificate, shown.address)
-        identity = await self._by_credential(shown, shown.authorization)
         return identity if certificate is None else replace(identity, certificate=certificate)
 
     async def _by_credential(self, shown: Shown, authorization: str) -> Identity:
@@ -240,6 +255,7 @@ class Callers:
             raise NotAuthenticatedError(
                 f"the token {error}",
                 provider.name,
+                told=f"the token {error}" if error.reason in _PLAIN else None,
                 is_guess=isinstance(error, WrongSignatureError),
             ) from None
         return Identity("oidc", provider.name, str(claims["sub"]), address, claims=claims)
@@ -252,7 +268,7 @@ class Callers:
         except TokenRefusedError as error:
             raise NotAuthenticatedError(f"the registry token {error}") from None
         if bearer.method == "basic":
-            return await self._of_bearer(tokens, bearer, shown.address)
+            return await self._of_bearer(bearer, shown.address, tokens.mark)
         if bearer.method == "oidc":
             return self._of_provider(bearer, shown.address)
         return by_certificate(shown.certificate, shown.address)
@@ -269,7 +285,9 @@ class Callers:
             raise NotAuthenticatedError(f"the token {error}", bearer.provider) from None
         return Identity("oidc", bearer.provider, bearer.subject, address, claims=claims)
 
-    async def _of_bearer(self, tokens: TokenService, bearer: Bearer, address: str) -> Identity:
+    async def _of_bearer(
+        self, bearer: Bearer, address: str, mark: Callable[[str], str]
+    ) -> Identity:
         """A Basic user's token ends with the user, with the password, and with the API key."""
         user = self.users.get(bearer.subject)
         if bearer.key is not None:
@@ -278,9 +296,41 @@ class Callers:
                 raise NotAuthenticatedError("the token's API key is gone", bearer.subject)
             grant = Grant(row.id, row.name, row.repositories, row.actions)
             return self._of_key(row, grant, address)
-        if user is None or bearer.password != tokens.mark(user.hash):
+        if user is None or bearer.password != mark(user.hash):
             raise NotAuthenticatedError("the token's user or password is gone", bearer.subject)
         return of_user(user, address)
+
+    async def _by_session(self, sessions: BrowserSessions, shown: Shown, secret: str) -> Identity:
+        """No wrong one counts as an attempt: nobody guesses one, and a browser shows what has ended
+        until it is told."""
+        found = await sessions.find(secret, self.now())
+        if found is None:
+            raise NotAuthenticatedError(_ENDED, told=_ENDED)
+        if not is_beside(found, shown.certificate):
+            reason = "the session began with another client certificate"
+            raise NotAuthenticatedError(reason, found.bearer.subject, told=reason)
+        try:
+            if found.bearer.method == "oidc":
+                return self._of_provider(found.bearer, shown.address)
+            return await self._of_bearer(found.bearer, shown.address, partial(mark, secret))
+        except NotAuthenticatedError as error:
+            raise NotAuthenticatedError(error.reason, error.subject, told=_ENDED) from None
+
+    def sign_in(self) -> SignIn | None:
+        """What pages that let people sign in work with; None where there are no sessions."""
+        if self.sessions is None:
+            return None
+        return SignIn(
+            self.begin_session, self.sessions.end, bool(self.users), tuple(self.providers)
+        )
+
+    async def begin_session(self, identity: Identity) -> Begun | None:
+        """A session for who has just shown a password, a key or a provider's token; None for who is
+        known in any other way, and for what has ended already."""
+        if self.sessions is None or identity.method not in ("basic", "oidc"):
+            return None
+        user = self.users.get(identity.subject) if identity.method == "basic" else None
+        return await self.sessions.begin(identity, None if user is None else user.hash, self.now())
 
     def token_for(self, identity: Identity) -> tuple[str, int] | None:
         """A registry token and its seconds; None without a token service.

@@ -119,7 +119,12 @@ class Application(QuartTrio):
             operation = _operation(match.route, request.method)
             told.action = str(operation.action)
             call = await self._gate.admit(
-                request, operation, match.values, approach, told.request_id
+                request,
+                operation,
+                match.values,
+                approach,
+                told.request_id,
+                takes_session=match.route.takes_session,
             )
             told.note(call)
             return await operation.handler(call)

@@ -9,6 +9,8 @@ from typing import Final
 from angos_trio.identity import Action
 
 BASIC: Final = 'Basic realm="angos-trio", charset="UTF-8"'
+LOGIN: Final = 'Bearer realm="angos-trio"'
+"""For browsers, which sign in on a page: they show it, where Basic makes them ask by themselves."""
 SERVICE: Final = "angos-trio"
 """The `service` of the token flow, and the audience of registry tokens."""
 _PULL: Final = frozenset(

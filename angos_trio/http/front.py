@@ -103,6 +103,31 @@ class Front:
         return nearest
 
 
+def is_own_wish(approach: Approach, own_url: str | None, *, is_socket: bool = False) -> bool:
+    """Whether a browser's session counts for a request: no other site may have it do anything.
+
+    For what changes something, and for WebSockets, the browser must say that a page of ours asks.
+    To look, it is enough that no other site's page is named, or that a link led here; where the
+    browser names none, on plain HTTP, it sends the cookie for links alone (`SameSite=Lax`).
+    """
+    site = approach.header("sec-fetch-site")
+    if approach.method not in SAFE_METHODS or is_socket:
+        return is_own_page(site, approach.header("origin"), own_url)
+    is_named = site is not None and site not in _OWN_SITES
+    return not is_named or approach.header("sec-fetch-mode") == "navigate"
+
+
+def is_own_page(site: str | None, origin: str | None, own_url: str | None) -> bool:
+    """Whether `Sec-Fetch-Site` and `Origin` say that a page at this address sends the request, and
+    neither says that another does."""
+    if site is not None and site not in _OWN_SITES:
+        return False
+    if origin is None:
+        return site == "same-origin"
+    named = origin_of(origin)
+    return named is not None and own_url is not None and named == origin_of(own_url)
+
+
 def origin_of(url: str) -> tuple[str, str, int] | None:
     """Scheme, host and port (RFC 6454 4); None for what has no origin, such as `null`."""
     try:

@@ -12,8 +12,9 @@ from quart_trio.wrappers.request import TrioRequest
 from angos_trio.auth.access import Access
 from angos_trio.auth.authenticate import Authenticator, NotAuthenticatedError, Shown
 from angos_trio.http.call import Call, is_socket
-from angos_trio.http.challenge import Challenges
-from angos_trio.http.front import Front, is_loopback_host
+from angos_trio.http.challenge import LOGIN, Challenges
+from angos_trio.http.cookies import Cookie, secret_in
+from angos_trio.http.front import Front, is_loopback_host, is_own_wish
 from angos_trio.http.routing import Admission, Operation
 from angos_trio.identity import (
     CERTIFICATE_EXTENSION,
@@ -65,8 +66,12 @@ class Gate:
         values: Mapping[str, str],
         approach: Approach,
         request_id: str,
+        *,
+        takes_session: bool = False,
     ) -> Call:
         """Identify the caller and let the request pass, or refuse it.
+
+        `takes_session`: a browser that signed in may be known by its session here.
 
         Raises UNAUTHORIZED (401), DENIED (403), TOOMANYREQUESTS (429) or UNAVAILABLE (503). A
         malformed repository name, or a query that cannot be decoded, is NAME_INVALID (400) before
@@ -74,6 +79,8 @@ class Gate:
         """
         nobody = self.bind(anonymous(approach.address), approach)
         asked = _Asked(operation.action, approach, certificate_of(request), request_id)
+        if takes_session:
+            asked.session = self._session_of(request, approach)
         identify = partial(self._identify, asked)
         refuse = partial(self._refusal, asked, nobody.identity)
         call = Call(request, nobody, values, request_id, identify, refuse)
@@ -93,6 +100,15 @@ class Gate:
         call.refuse = partial(self._refusal, asked, call.caller.identity)
         if operation.admission is Admission.POLICY:
             call.decision = await self._authorize(call, asked)
+
+    def _session_of(self, request: TrioRequest, approach: Approach) -> str | None:
+        """The secret that the browser shows, where what it asks for is its own page's wish."""
+        url = self.front.url(approach)
+        if _authorization(approach.headers) is not None:
+            return None  # who shows a credential is known by that
+        if not is_own_wish(approach, url, is_socket=is_socket(request.scope)):
+            return None
+        return secret_in(request.cookies, Cookie.SESSION, url)
 
     def approach(self, request: TrioRequest) -> Approach:
         """How a request came, with what trusted proxies say of it."""
@@ -147,7 +163,7 @@ class Gate:
 
     async def _identify(self, asked: _Asked, authorization: str | None) -> Identity:
         """Who shows this. Raises UNAUTHORIZED (401), or as the authenticator does."""
-        shown = Shown(asked.approach.address, authorization, asked.certificate)
+        shown = Shown(asked.approach.address, authorization, asked.certificate, asked.session)
         try:
             return await self.authenticator.authenticate(shown)
         except NotAuthenticatedError as error:
@@ -202,6 +218,8 @@ class Gate:
     ) -> OciError:
         url = self.front.url(asked.approach)
         header = self.challenges.header(url, asked.action, asked.namespace, was_refused=was_refused)
+        if asked.session is not None:
+            header = LOGIN
         return OciError(
             Code.UNAUTHORIZED,
             message=message,
@@ -219,6 +237,7 @@ class _Asked:
     certificate: Certificate | None
     request_id: str
     namespace: str | None = None
+    session: str | None = field(default=None, repr=False)
 
     def log_denied(self, rule: str, reason: str, identity: Identity | None = None) -> None:
         """Somebody may not do this; by what rule, and why."""

@@ -38,6 +38,8 @@ class Reply:
     status: int
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes | FilePart = b""
+    cookies: list[str] = field(default_factory=list)
+    """Values of `Set-Cookie`, of which each is a header of its own (RFC 6265 3)."""
 
     @property
     def length(self) -> int:
@@ -53,7 +55,7 @@ class Reply:
             start = {
                 "type": "http.response.start",
                 "status": self.status,
-                "headers": _fields(headers),
+                "headers": [*_fields(headers), *self._cookie_fields()],
             }
             await send(start)
             if isinstance(self.body, FilePart):
@@ -63,6 +65,9 @@ class Reply:
                 await send({"type": "http.response.body", "body": self.body, "more_body": False})
         finally:
             self.close()
+
+    def _cookie_fields(self) -> list[tuple[bytes, bytes]]:
+        return [(b"set-cookie", cookie.encode("latin-1")) for cookie in self.cookies]
 
     def close(self) -> None:
         """Close what the reply owns."""

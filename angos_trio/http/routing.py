@@ -55,6 +55,12 @@ class Route:
     operations: Mapping[str, Operation]
     word: Worder | None = None
 
+    @property
+    def takes_session(self) -> bool:
+        """Whether a browser's session counts: on pages, and for what pages ask of the extension
+        API. Nothing that clients of registries use is done by a cookie."""
+        return self.word is not None or self.template.startswith("/v2/_ext/")
+
 
 @dataclass(frozen=True, slots=True)
 class Match:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import secrets
 import shutil
 import sqlite3
 import threading
@@ -58,7 +59,22 @@ CREATE TABLE tasks (
     ended_at INTEGER,
     outcome TEXT NOT NULL DEFAULT '{}'
 ) WITHOUT ROWID;
+CREATE TABLE browser_sessions (
+    id TEXT PRIMARY KEY,
+    owner TEXT NOT NULL,
+    bearer TEXT NOT NULL,
+    fingerprint TEXT,
+    begun_at INTEGER NOT NULL,
+    until INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX browser_sessions_by_owner ON browser_sessions (owner, begun_at);
+CREATE INDEX browser_sessions_by_begin ON browser_sessions (begun_at);
+CREATE TABLE secrets (
+    name TEXT PRIMARY KEY,
+    secret BLOB NOT NULL
+) WITHOUT ROWID;
 """
+_SECRET_BYTES: Final = 32
 
 
 def begin_instance(directory: DataDirectory) -> None:
@@ -70,6 +86,8 @@ def begin_instance(directory: DataDirectory) -> None:
     rows = _open(directory.shared_database, timeout_secs=SHARED_BUSY_SECS_MAX)
     try:
         rows.executescript(_SCHEMA)
+        secret = secrets.token_bytes(_SECRET_BYTES)
+        rows.execute("INSERT INTO secrets (name, secret) VALUES ('instance', ?)", (secret,))
     finally:
         rows.close()
     directory.processes.mkdir(mode=0o750, exist_ok=True)
@@ -112,7 +130,8 @@ def _open(path: Path, *, timeout_secs: float) -> sqlite3.Connection:
 class Shared:
     """This process's way to the shared rows, and its sign of life.
 
-    `me` names this process among those of the instance, and no other before or after it. Work is
+    `me` names this process among those of the instance, and no other before or after it. `secret`
+    are 32 random bytes that all of them know, and no instance before or after this one. Work is
     one statement, or reads: what waits for another process is run again from its beginning.
     """
 
@@ -124,6 +143,8 @@ class Shared:
         self._at_once.execute("PRAGMA busy_timeout = 0")
         self._patient = _open(path, timeout_secs=SHARED_BUSY_SECS_MAX)
         self._turn = threading.Lock()
+        found = self._patient.execute("SELECT secret FROM secrets WHERE name = 'instance'")
+        self.secret: bytes = found.fetchone()[0]
         self._sign = self._make_sign()
 
     def _make_sign(self) -> int:

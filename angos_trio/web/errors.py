@@ -11,13 +11,13 @@ from angos_trio.http.reply import Reply
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.names import RepositoryName
 from angos_trio.web.frame import Site, show
+from angos_trio.web.login import ask_to_sign_in
 from angos_trio.web.recipes import recipes_for
 from angos_trio.web.words import visible
 
 _CAUSES: Final[dict[int, Sequence[str]]] = {
     401: (
-        "Give the user and the password, or the token, that the registry knows you by. The browser "
-        "asks for them when the page is loaded again.",
+        "Give the user and the password, or the token, that the registry knows you by.",
         "With a client certificate: choose it when the browser asks, and see that it has not "
         "expired.",
     ),
@@ -54,6 +54,8 @@ _HEADINGS: Final = {
 def word(site: Site, request: Request, error: OciError, request_id: str) -> Reply:
     """A refusal as a page of its status, with the headers that belong to it."""
     status = error.status
+    if status == 401 and "Authorization" not in request.headers:
+        return ask_to_sign_in(site, request, error, request_id)
     name = _missing_name(error)
     address = site.address_of(request)
     recipes = None
@@ -74,7 +76,8 @@ def word(site: Site, request: Request, error: OciError, request_id: str) -> Repl
     reply = show(site, request, "error.html", values, status)
     reply.headers.update(error.headers or {})
     if status == 401:
-        # A browser has an answer to this challenge; to that of the token flow it has none.
+        # Who showed something in this header is asked for it once more: a browser of its own box
+        # forgets what was wrong, and to the challenge of the token flow it has no answer.
         reply.headers["WWW-Authenticate"] = BASIC
     return reply
 

@@ -8,10 +8,13 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from angos_trio import __version__
+from angos_trio.auth.browser_sessions import SignIn
 from angos_trio.http.call import Request
+from angos_trio.http.cookies import Cookie, secret_in
 from angos_trio.http.reply import Reply
 from angos_trio.identity import Identity
 from angos_trio.web import rendering, words
+from angos_trio.web.form_tokens import Stamp
 from angos_trio.web.places import path_of
 from angos_trio.web.recipes import Address
 
@@ -34,6 +37,10 @@ class Site:
     needs_login: bool = False
     now: Callable[[], int] = lambda: 0
     """Epoch seconds."""
+    form_key: bytes = b""
+    """What tokens of forms are made with; the same in each process of the registry."""
+    sign_in: SignIn | None = None
+    """What lets people sign in; None: nothing does."""
 
     def address_of(self, request: Request) -> Address | None:
         """The registry as commands name it; None when the request does not say."""
@@ -43,17 +50,26 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """As the templates see it. `next` is where the page itself is; `who` is empty for strangers,
-    `theme` where the system decides."""
+    """As the templates see it. `next` is where the page itself is, `back` where the browser came
+    from; `who` is empty for strangers, `theme` where the system decides."""
 
     site: str
     version: str
     host: str
     theme: str
     next: str
+    back: str
+    stamp: Stamp
     who: str = ""
     method: str = ""
     is_home: bool = False
+    has_session: bool = False
+    """The browser signed in here, or says so where nobody looked at it."""
+    offers_sign_in: bool = False
+
+    def form_token(self) -> str:
+        """For a form of this page."""
+        return self.stamp.token()
 
 
 def frame_of(site: Site, request: Request, identity: Identity | None = None) -> Frame:
@@ -61,15 +77,34 @@ def frame_of(site: Site, request: Request, identity: Identity | None = None) -> 
     address = site.address_of(request)
     theme = request.cookies.get(COOKIE, "")
     known = identity is not None and identity.subject
+    url, path = site.url_of(request), request.scope["raw_path"]
+    has_session = secret_in(request.cookies, Cookie.SESSION, url) is not None
+    is_stranger = not known and not has_session and "Authorization" not in request.headers
+    has_forms = site.sign_in is not None and site.sign_in.is_there
     return Frame(
         site=words.visible(site.name),
         version=__version__,
         host="" if address is None else address.host,
         theme=theme if theme in THEMES else "",
         next=_here(request),
+        back=back_of(site, request),
+        stamp=Stamp.of(site.form_key, request, url),
         who=words.visible(identity.subject, 80) if identity is not None and known else "",
-        method=identity.method if identity is not None else "",
-        is_home=request.scope["raw_path"] == b"/",
+        method=method_of(identity) if identity is not None and known else "",
+        is_home=path == b"/",
+        has_session=has_session and "Authorization" not in request.headers,
+        offers_sign_in=is_stranger and has_forms and not path.startswith(b"/_ui/log"),
+    )
+
+
+def method_of(identity: Identity) -> str:
+    """By what somebody is known, in words."""
+    if identity.grant is not None:
+        return f"the API key {words.visible(identity.grant.name, 80)}"
+    if identity.method == "oidc":
+        return f"a token of {words.visible(identity.provider, 80)}"
+    return {"basic": "a password", "certificate": "a client certificate"}.get(
+        identity.method, identity.method
     )
 
 
@@ -77,6 +112,14 @@ def _here(request: Request) -> str:
     path: str = request.scope["raw_path"].decode("latin-1")
     query: str = request.scope["query_string"].decode("latin-1")
     return own_path(f"{path}?{query}" if query else path)
+
+
+def back_of(site: Site, request: Request) -> str:
+    """The page of ours that a request comes from, or the front page."""
+    url, referer = site.url_of(request), request.headers.get("Referer", "")
+    if url is None or not referer.startswith(f"{url}/"):
+        return "/"
+    return own_path(referer.removeprefix(url))
 
 
 def own_path(text: str) -> str:
@@ -101,8 +144,11 @@ def show(
 ) -> Reply:
     """A page. `values` are those of the template; a frame among them is used."""
     around = {"notices": (), "crumbs": (), "now": site.now(), **values}
-    around.setdefault("frame", frame_of(site, request))
-    return rendering.page(template, around, status=status, url=site.url_of(request))
+    frame = around.setdefault("frame", frame_of(site, request))
+    reply = rendering.page(template, around, status=status, url=site.url_of(request))
+    if isinstance(frame, Frame):
+        reply.cookies += frame.stamp.cookies()
+    return reply
 
 
 def crumbs_to(name: str, owner: str) -> list[tuple[str, str]]:

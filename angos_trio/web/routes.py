@@ -15,10 +15,12 @@ from angos_trio.identity import Action
 from angos_trio.limits import THEME_FORM_BYTES_MAX
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.registry.context import Registry
-from angos_trio.web import errors, headers
+from angos_trio.web import errors, headers, login
 from angos_trio.web.assets import FOLDER, assets
+from angos_trio.web.forms import Posted, posted
 from angos_trio.web.frame import COOKIE, THEMES, Site, own_path
 from angos_trio.web.manifests import Manifests
+from angos_trio.web.me import Me
 from angos_trio.web.pages import Pages as Handlers
 from angos_trio.web.places import BROWSE, Place, View, resolve
 
@@ -28,6 +30,7 @@ _YEAR_SECS: Final = 365 * 86_400
 def build_pages(registry: Registry, site: Site) -> tuple[list[Route], Pages]:
     """Routes at fixed paths, and pages at those that begin with a name."""
     handlers, word = Handlers(registry, site), partial(errors.word, site)
+    entrance = login.Login(site)
     manifests = Manifests(registry, site)
 
     def page(template: str, operation: Operation, method: str = "GET") -> Route:
@@ -57,10 +60,29 @@ def build_pages(registry: Registry, site: Site) -> tuple[list[Route], Pages]:
         page("/", home),
         page(BROWSE, home),
         page("/_ui/config", Operation(Action.UI_CONFIG, partial(_config, site))),
+        Route(login.PATH, _login_of(site, entrance), word),
+        Route(login.SIGNED_OUT, _logout_of(site, entrance), word),
+        page("/_ui/me", Operation(Action.GET_ME, Me(registry, site).show, Admission.IDENTITY)),
         page("/_ui/theme", Operation(Action.UI_ASSET, _theme, Admission.PUBLIC), "POST"),
         Route(f"{FOLDER}/{{file}}", {"GET": Operation(Action.UI_ASSET, _asset, Admission.PUBLIC)}),
     ]
     return fixed, Pages(tuple(by_view.values()), find)
+
+
+def _login_of(site: Site, entrance: login.Login) -> Mapping[str, Operation]:
+    form = Posted(Action.UI_ASSET, entrance.sign_in, Admission.PUBLIC, entrance.not_sent)
+    return {
+        "GET": Operation(Action.UI_ASSET, entrance.form, Admission.PUBLIC),
+        "POST": posted(site, form),
+    }
+
+
+def _logout_of(site: Site, entrance: login.Login) -> Mapping[str, Operation]:
+    form = Posted(Action.UI_ASSET, entrance.sign_out, Admission.PUBLIC)
+    return {
+        "GET": Operation(Action.UI_ASSET, entrance.signed_out, Admission.PUBLIC),
+        "POST": posted(site, form),
+    }
 
 
 def _values(place: Place) -> Mapping[str, str]:
@@ -89,7 +111,11 @@ async def _asset(call: Call) -> Reply:
 
 
 async def _theme(call: Call) -> Reply:
-    """POST: the theme that a browser keeps; then back to the page that the form is on."""
+    """POST: the theme that a browser keeps; then back to the page that the form is on.
+
+    The form is on every page and needs no token: it changes nothing here, nor who may do what, and
+    a cookie for each visitor would cost more than it saves. Other origins are refused all the same.
+    """
     try:
         body = await call.read_body(THEME_FORM_BYTES_MAX)
         form = dict(parse_qsl(body.decode(), max_num_fields=8))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from angos_trio.http.front import Front, is_here, origin_of
+from angos_trio.http.front import Front, is_here, is_own_wish, origin_of
 from angos_trio.identity import LOCAL_ADDRESS, Approach
 from tests.oci.strategies import QUICK, texts
 
@@ -198,3 +198,47 @@ def test_here_is_a_socket_of_this_machine() -> None:
     assert is_here(LOCAL_ADDRESS)
     assert is_here("127.0.0.2")
     assert not is_here(CLIENT)
+
+
+OURS, EVIL = ("origin", "http://registry.test"), ("origin", "http://evil.test")
+SAME, CROSS = ("sec-fetch-site", "same-origin"), ("sec-fetch-site", "cross-site")
+NEAR, BY_HAND = ("sec-fetch-site", "same-site"), ("sec-fetch-site", "none")
+LED_HERE = ("sec-fetch-mode", "navigate")
+
+
+@pytest.mark.parametrize(
+    ("headers", "looks", "changes"),
+    [
+        ([], True, False),
+        ([OURS], True, True),
+        ([EVIL], True, False),
+        ([("origin", "null")], True, False),
+        ([("origin", "http://registry.test:81")], True, False),
+        ([("origin", "https://registry.test")], True, False),
+        ([SAME], True, True),
+        ([SAME, OURS], True, True),
+        ([SAME, EVIL], True, False),
+        ([BY_HAND], True, False),
+        ([BY_HAND, OURS], True, True),
+        ([CROSS], False, False),
+        ([CROSS, OURS], False, False),
+        ([NEAR, OURS], False, False),
+        ([CROSS, LED_HERE], True, False),
+        ([NEAR, LED_HERE, OURS], True, False),
+    ],
+)
+def test_session_counts_for_what_our_own_page_wishes(
+    headers: list[tuple[str, str]], looks: bool, changes: bool
+) -> None:
+    def counts(method: str, *, is_socket: bool = False) -> bool:
+        asked = Approach(method, "http", "registry.test", headers=tuple(headers))
+        return is_own_wish(asked, "http://registry.test", is_socket=is_socket)
+
+    assert counts("GET") == counts("HEAD") == looks
+    assert counts("POST") == counts("DELETE") == counts("GET", is_socket=True) == changes
+
+
+def test_without_an_address_of_its_own_no_page_is_the_registrys() -> None:
+    asked = Approach("POST", "http", None, headers=(("origin", "null"),))
+
+    assert not is_own_wish(asked, None)

@@ -91,8 +91,13 @@ def page_of(answer: httpx.Response, status: int = 200) -> Element:
     """The page of an answer; what is opened in it is closed in it."""
     assert answer.status_code == status, answer.text
     assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+    return parsed(answer.text)
+
+
+def parsed(text: str) -> Element:
+    """A page by its HTML."""
     parser = _Parser()
-    parser.feed(answer.text)
+    parser.feed(text)
     parser.close()
     assert parser.problems == []
     assert parser.open == [parser.root], [element.tag for element in parser.open]
