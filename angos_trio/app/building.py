@@ -40,6 +40,7 @@ from angos_trio.storage.store import Storage
 from angos_trio.telemetry.health import Readiness
 from angos_trio.telemetry.metrics import Metrics, StorageGauges
 from angos_trio.web.frame import Site
+from angos_trio.web.house import House
 from angos_trio.web.routes import build_pages
 
 
@@ -93,13 +94,21 @@ def build_runtime(registry: Registry) -> Runtime:
 
 
 def build_application(
-    runtime: Runtime, gate: Gate, worker: str | None = None, ui: Ui | None = None
+    runtime: Runtime,
+    gate: Gate,
+    worker: str | None = None,
+    ui: Ui | None = None,
+    methods: Sequence[str] = (),
 ) -> Application:
     """The ASGI application behind a gate. A worker that is given is named in each answer; without
-    `ui`, or with one that is off, there are no pages."""
+    `ui`, or with one that is off, there are no pages. `methods` say on these how callers are
+    recognised."""
     routes = build_routes(runtime)
     if ui is not None and ui.enabled:
-        site = Site(ui.name, gate.url_of, not gate.access.loopback_only, runtime.registry.now)
+        house = House(runtime.readiness, runtime.tasks, tuple(methods))
+        site = Site(
+            ui.name, gate.url_of, not gate.access.loopback_only, runtime.registry.now, house
+        )
         fixed, pages = build_pages(runtime.registry, site)
         routes = RouteTable([*routes.routes, *fixed], pages)
     return Application(routes, gate, runtime.metrics, worker)

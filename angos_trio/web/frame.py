@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit
+
+import trio
 
 from angos_trio import __version__
 from angos_trio.http.call import Request
 from angos_trio.http.reply import Reply
 from angos_trio.identity import Identity
 from angos_trio.web import rendering, words
+from angos_trio.web.house import House
 from angos_trio.web.places import path_of
 from angos_trio.web.recipes import Address
 
@@ -34,6 +37,17 @@ class Site:
     needs_login: bool = False
     now: Callable[[], int] = lambda: 0
     """Epoch seconds."""
+    house: House | None = None
+    """What pages about the whole registry need; those alone."""
+    renders: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(1))
+    """So many pages are made at once."""
+
+    @property
+    def home(self) -> House:
+        """The same for pages that are served with it."""
+        if self.house is None:
+            raise RuntimeError("these pages are served without the registry that they are about")
+        return self.house
 
     def address_of(self, request: Request) -> Address | None:
         """The registry as commands name it; None when the request does not say."""
@@ -42,9 +56,19 @@ class Site:
 
 
 @dataclass(frozen=True, slots=True)
+class NavLink:
+    """A place of the header; `key` goes there, behind a `g`."""
+
+    text: str
+    href: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
 class Frame:
     """As the templates see it. `next` is where the page itself is; `who` is empty for strangers,
-    `theme` where the system decides."""
+    `theme` where the system decides. `links` are the places of the header, `finds` whether there is
+    a box that finds; times are exact if they are absolute, and keys do something if `has_keys`."""
 
     site: str
     version: str
@@ -54,6 +78,12 @@ class Frame:
     who: str = ""
     method: str = ""
     is_home: bool = False
+    here: str = ""
+    """The path alone."""
+    links: tuple[NavLink, ...] = (NavLink("Repositories", "/", "r"),)
+    finds: bool = False
+    is_absolute: bool = False
+    has_keys: bool = True
 
 
 def frame_of(site: Site, request: Request, identity: Identity | None = None) -> Frame:
@@ -70,6 +100,9 @@ def frame_of(site: Site, request: Request, identity: Identity | None = None) -> 
         who=words.visible(identity.subject, 80) if identity is not None and known else "",
         method=identity.method if identity is not None else "",
         is_home=request.scope["raw_path"] == b"/",
+        here=request.scope["raw_path"].decode("latin-1"),
+        is_absolute=request.cookies.get("times") == "absolute",
+        has_keys=request.cookies.get("keys") != "off",
     )
 
 

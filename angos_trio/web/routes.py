@@ -18,6 +18,7 @@ from angos_trio.registry.context import Registry
 from angos_trio.web import errors, headers
 from angos_trio.web.assets import FOLDER, assets
 from angos_trio.web.frame import COOKIE, THEMES, Site, own_path
+from angos_trio.web.house_routes import house_routes
 from angos_trio.web.manifests import Manifests
 from angos_trio.web.pages import Pages as Handlers
 from angos_trio.web.places import BROWSE, Place, View, resolve
@@ -58,6 +59,7 @@ def build_pages(registry: Registry, site: Site) -> tuple[list[Route], Pages]:
         page(BROWSE, home),
         page("/_ui/config", Operation(Action.UI_CONFIG, partial(_config, site))),
         page("/_ui/theme", Operation(Action.UI_ASSET, _theme, Admission.PUBLIC), "POST"),
+        *house_routes(registry, site, word),
         Route(f"{FOLDER}/{{file}}", {"GET": Operation(Action.UI_ASSET, _asset, Admission.PUBLIC)}),
     ]
     return fixed, Pages(tuple(by_view.values()), find)
