@@ -180,6 +180,11 @@ class Decision:
     reason: str = ""
 
 
+def _sees_each(repository: str) -> bool:
+    """Where each namespace has to be looked at."""
+    return False
+
+
 async def _learn_nothing(namespaces: Sequence[str], deadline: float) -> None:
     """Where everything is known already."""
 
@@ -190,10 +195,12 @@ class Caller:
 
     `may(action, target)` decides; `sees(namespace)` says whether a listing shows it. What `sees`
     can only say after having asked others, `learn(namespaces, deadline)` asks before, until the
-    deadline of Trio's clock.
+    deadline of Trio's clock. `sees_all(repository)` is True where `sees` is so for each namespace
+    of a repository, and False also where only a look at each would tell.
     """
 
     identity: Identity
     may: Callable[[Action, Target], Awaitable[Decision]]
     sees: Callable[[str], bool]
     learn: Callable[[Sequence[str], float], Awaitable[None]] = _learn_nothing
+    sees_all: Callable[[str], bool] = _sees_each

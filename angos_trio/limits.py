@@ -370,6 +370,8 @@ ACTIVITY_ENTRIES_DEFAULT: Final = 100
 """Events of a page without `n`, read"""
 ACTIVITY_ROWS_AT_ONCE: Final = 1000
 """at once."""
+EXPORT_ENTRIES_MAX: Final = 5000
+"""Events that the page of activity gives as lines."""
 FOUND_MAX: Final = 20
 """Results of each kind that are told of what somebody looks for,"""
 FOUND_EXAMINED_MAX: Final = 200
@@ -379,7 +381,15 @@ LARGEST_MAX: Final = 10
 LARGEST_EXAMINED_MAX: Final = 200
 """of so many largest namespaces, of which the caller may not see all."""
 STORAGE_USE_SECS: Final = 30
-"""A look at all rows is good for so long."""
+"""A look at all rows is good for so long,"""
+STORAGE_USE_REST: Final = 20
+"""and for so many times what it took."""
+IMAGES_WITH_MAX: Final = 100
+"""Images with a blob in them that such a look counts."""
+SHARES_MAX: Final = 24
+"""Repositories whose share the page of storage draws."""
+LATEST_EVENTS: Final = 5
+"""What happened last, on the front page."""
 DELETE_REFERENCES_MAX: Final = 1000
 """tags and digests that one request may delete,"""
 DELETE_BODY_BYTES_MAX: Final = 1024 * 1024

@@ -9,27 +9,23 @@ from typing import Any
 import trio
 
 from angos_trio import __version__
-from angos_trio.api.browsing import iso
 from angos_trio.api.context import Runtime
-from angos_trio.browse.activity import LATEST, WantedActivity, list_activity
+from angos_trio.browse.activity import LATEST, WantedActivity, list_activity, tell
 from angos_trio.browse.finding import find
 from angos_trio.browse.rights import rights_of
 from angos_trio.browse.storage_use import StorageLooks
-from angos_trio.events.telling import data_for
 from angos_trio.http.call import Call
 from angos_trio.http.reply import Reply, json_reply
-from angos_trio.identity import Caller, Certificate, Identity
+from angos_trio.identity import Certificate, Identity
 from angos_trio.limits import ACTIVITY_ENTRIES_DEFAULT, FILTER_CHARACTERS_MAX, PAGE_ENTRIES_MAX
 from angos_trio.maintenance.tasks import describe
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.pagination import next_link, parse_number
 from angos_trio.registry.read_only import find_read_only
-from angos_trio.storage.metadata.events import Stored
+from angos_trio.telemetry.health import BEGAN
 
 _CODE = Code.PAGINATION_NUMBER_INVALID
 _PRIVATE = {"Cache-Control": "private, no-cache"}
-BEGAN = time.monotonic()
-"""When the first process of the instance was started; the others are forked from it."""
 
 
 class Overview:
@@ -90,7 +86,7 @@ class Overview:
             kept = {name: text for name, text in asked.items() if text is not None}
             path = call.request.scope["path"]
             headers["Link"] = next_link(path, {**kept, "before": str(following)})
-        return json_reply(200, {"activity": [_event(call.caller, each) for each in found]}, headers)
+        return json_reply(200, {"activity": [tell(call.caller, each) for each in found]}, headers)
 
     async def storage(self, call: Call) -> Reply:
         """GET: sums over the whole registry, not older than half a minute."""
@@ -147,18 +143,6 @@ class Overview:
             ],
         }
         return json_reply(200, document, _PRIVATE)
-
-
-def _event(caller: Caller, event: Stored) -> dict[str, Any]:
-    return {
-        "id": event.id,
-        "at": event.at,
-        "at_iso": iso(event.at),
-        "kind": event.kind,
-        "namespace": event.namespace or None,
-        "actor": event.actor,
-        "data": data_for(caller, event),
-    }
 
 
 def _identity(identity: Identity) -> dict[str, Any]:

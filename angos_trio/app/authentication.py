@@ -55,6 +55,17 @@ class Authentication:
         known = [f"knows {' and '.join(parts)}"] if parts else []
         return known + (["gives registry tokens at /token"] if self.tokens is not None else [])
 
+    def methods(self, *, takes_certificates: bool) -> list[str]:
+        """How callers are recognised, a phrase each; nothing where everybody on this host is let
+        in."""
+        known = [
+            (takes_certificates, "client certificates"),
+            (bool(self.users), f"passwords of {len(self.users)} users, and their API keys"),
+            *((True, f"tokens of {issuer.settings.name}") for issuer in self.providers),
+            (self.tokens is not None, "registry tokens, given at /token"),
+        ]
+        return [phrase for is_on, phrase in known if is_on]
+
 
 def authentication_of(config: Config) -> Authentication:
     """Look at everything that concerns callers. Raises OperatorError with the key's path."""

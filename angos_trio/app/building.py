@@ -40,6 +40,7 @@ from angos_trio.storage.store import Storage
 from angos_trio.telemetry.health import Readiness
 from angos_trio.telemetry.metrics import Metrics, StorageGauges
 from angos_trio.web.frame import Site
+from angos_trio.web.house import House
 from angos_trio.web.routes import build_pages
 
 
@@ -93,10 +94,15 @@ def build_runtime(registry: Registry) -> Runtime:
 
 
 def build_application(
-    runtime: Runtime, gate: Gate, worker: str | None = None, ui: Ui | None = None
+    runtime: Runtime,
+    gate: Gate,
+    worker: str | None = None,
+    ui: Ui | None = None,
+    methods: Sequence[str] = (),
 ) -> Application:
     """The ASGI application behind a gate. A worker that is given is named in each answer; without
-    `ui`, or with one that is off, there are no pages."""
+    `ui`, or with one that is off, there are no pages. `methods` say on these how callers are
+    recognised."""
     routes = build_routes(runtime)
     if ui is not None and ui.enabled:
         registry = runtime.registry
@@ -107,6 +113,7 @@ def build_application(
             now=registry.now,
             form_key=registry.storage.shared.secret,
             sign_in=runtime.sign_in,
+            house=House(runtime.readiness, runtime.tasks, tuple(methods)),
         )
         fixed, pages = build_pages(registry, site)
         routes = RouteTable([*routes.routes, *fixed], pages)

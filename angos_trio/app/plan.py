@@ -50,6 +50,12 @@ class Plan:
         return self.authentication.access
 
     @property
+    def methods(self) -> list[str]:
+        """How callers are recognised, a phrase each."""
+        takes_certificates = self.tls is not None and self.tls.client_ca is not None
+        return self.authentication.methods(takes_certificates=takes_certificates)
+
+    @property
     def remarks(self) -> list[str]:
         """What an operator may not have meant."""
         has_secrets = bool(self.authentication.users or self.authentication.providers)

@@ -96,7 +96,7 @@ def serve_by(plan: Plan, runtime: Runtime, doors: Doors, worker: str) -> Serving
     gate = gate_of(plan.authentication, callers, doors.gate_in_force)
     if doors.gate is None:
         doors.gate = gate
-    application = build_application(runtime, gate, named, plan.config.ui)
+    application = build_application(runtime, gate, named, plan.config.ui, plan.methods)
     return Serving(plan, runtime, doors, worker, application, gate)
 
 

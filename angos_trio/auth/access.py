@@ -104,6 +104,17 @@ class Access:
                 for _ in questions[:WEBHOOK_QUESTIONS_MAX]:
                     nursery.start_soon(ask_one_by_one)
 
+    def sees_all(self, identity: Identity, repository: str) -> bool:
+        """Whether a listing shows every namespace of a repository, the longest configured name that
+        fits or a first segment. True is certain; False is said too where each must be looked at."""
+        own = self.repositories.get(repository)
+        if identity.grant is not None and identity.grant.repositories:
+            return False
+        if self._authorizer_of(repository) is not None:
+            return False
+        policies = [policy for policy in (self.policy, own) if policy is not None]
+        return all(each.is_uniform for each in policies) and self._is_readable(identity, repository)
+
     def _is_readable(self, identity: Identity, namespace: str) -> bool:
         target = Target(namespace)
         return any(self.decide(identity, action, target).allowed for action in _READS)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 
 import trio
 
-from angos_trio.events.telling import is_for, names_of
+from angos_trio.events.telling import data_for, is_for, names_of
 from angos_trio.identity import Caller
 from angos_trio.limits import (
     ACTIVITY_ROWS_AT_ONCE,
@@ -25,7 +27,9 @@ LATEST = 2**63 - 1
 @dataclass(frozen=True, slots=True)
 class WantedActivity:
     """Which events: so many with a number below `before`, of a namespace or an actor, of kinds that
-    begin with a text, not older than `since` in epoch seconds. What is None or empty is any."""
+    begin with a text, not older than `since` in epoch seconds. What is None or empty is any.
+
+    `who` is an actor too, or their name alone, whatever recognised them."""
 
     size: int
     before: int = LATEST
@@ -33,14 +37,36 @@ class WantedActivity:
     actor: str | None = None
     kind: str = ""
     since: int = 0
+    who: str = ""
 
     def fits(self, event: Stored) -> bool:
         """Whether an event is wanted."""
         return (
             self.namespace in (None, event.namespace)
             and self.actor in (None, event.actor)
+            and self.who in ("", event.actor, event.actor.partition(":")[2].partition(":")[2])
             and event.kind.startswith(self.kind)
         )
+
+
+def tell(caller: Caller, event: Stored) -> dict[str, Any]:
+    """An event as JSON has it, as far as the caller may know of it."""
+    return {
+        "id": event.id,
+        "at": event.at,
+        "at_iso": _iso(event.at),
+        "kind": event.kind,
+        "namespace": event.namespace or None,
+        "actor": event.actor,
+        "data": data_for(caller, event),
+    }
+
+
+def _iso(at: int) -> str | None:
+    try:
+        return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%SZ}"
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 async def list_activity(

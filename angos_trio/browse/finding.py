@@ -11,7 +11,9 @@ import trio
 
 from angos_trio.identity import Caller
 from angos_trio.limits import FOUND_EXAMINED_MAX, FOUND_MAX, WEBHOOK_QUESTIONS_SECS_MAX
-from angos_trio.oci.digest import ALGORITHMS
+from angos_trio.oci.codes import OciError
+from angos_trio.oci.digest import ALGORITHMS, Digest
+from angos_trio.oci.names import RepositoryName, Tag
 from angos_trio.registry.context import Registry
 from angos_trio.storage.metadata import finding
 
@@ -49,6 +51,41 @@ def _without_host(text: str) -> str:
     first, slash, rest = text.partition("/")
     is_host = bool(slash) and (":" in first or "." in first or first == "localhost")
     return rest if is_host else text
+
+
+@dataclass(frozen=True, slots=True)
+class Pasted:
+    """What an image as a terminal shows it names: a namespace, and a tag or a digest in it."""
+
+    name: RepositoryName
+    reference: Tag | Digest | None = None
+
+
+def parse_pasted(text: str) -> Pasted | None:
+    """`host:5000/team/app:v1`, with a scheme or a digest: whoever writes the host means this and
+    nothing like it. None for a part of a name, and for what can be none."""
+    bare = _SCHEME.sub("", text.strip(), count=1).strip("/")
+    rest = _without_host(bare)
+    if rest == bare:
+        return None
+    left, at, digest = rest.partition("@")
+    name, colon, tag = left.rpartition(":")
+    try:
+        named = RepositoryName(name if colon else left)
+        if at:
+            return Pasted(named, Digest(digest))
+        return Pasted(named, Tag(tag) if colon else None)
+    except OciError:
+        return None
+
+
+async def find_pasted(registry: Registry, caller: Caller, text: str) -> Pasted | None:
+    """What a text names exactly, if it is there and the caller sees its namespace."""
+    pasted = parse_pasted(text)
+    if pasted is None or pasted.name not in await _seen(caller, [pasted.name]):
+        return None
+    query = partial(finding.has, namespace=pasted.name, reference=pasted.reference)
+    return pasted if await registry.storage.read_point(query) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import trio
@@ -12,9 +12,13 @@ from angos_trio.browse import repositories
 from angos_trio.browse.repositories import Namespace, Repository
 from angos_trio.browse.selection import Order, Page, Selection, Wanted
 from angos_trio.identity import Caller
-from angos_trio.limits import RELATED_MAX, WEBHOOK_QUESTIONS_SECS_MAX
+from angos_trio.limits import PAGE_ENTRIES_MAX, RELATED_MAX, WEBHOOK_QUESTIONS_SECS_MAX
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.registry.context import Registry
+from angos_trio.storage.metadata import below
+from angos_trio.storage.metadata.below import Sums
+from angos_trio.storage.metadata.listings import NamespaceRow
+from angos_trio.storage.transactions import Rows
 
 REPOSITORY_ORDERS: Final[Mapping[str, Order[Repository]]] = {
     "namespaces": lambda repository: repository.namespaces,
@@ -59,6 +63,67 @@ async def look_below(registry: Registry, caller: Caller, name: str, wanted: Want
 
     Raises NAME_UNKNOWN (404) where the caller sees nothing, and as `Selection` does.
     """
+    inner = await _configured_below(registry, caller, name)
+    is_repository = repositories.owner_of(registry, name) == name
+    owners = {name} if is_repository else _owners_below(registry, name)
+    if all(caller.sees_all(each) for each in owners):
+        found = await _look_at_whole(registry, name, is_repository=is_repository, wanted=wanted)
+    else:
+        found = await _look_at_each(registry, caller, name, wanted)
+    sums = found.sums
+    if not sums.namespaces and not inner and not (sums.is_configured and caller.sees(name)):
+        raise OciError(Code.NAME_UNKNOWN, detail=name)
+    return replace(found, inner=inner)
+
+
+def _owners_below(registry: Registry, name: str) -> set[str]:
+    """The repositories that namespaces of this name and below it may belong to."""
+    known = registry.tag_rules.by_repository
+    return {
+        repositories.owner_of(registry, name),
+        *(each for each in known if each.startswith(f"{name}/")),
+    }
+
+
+async def _look_at_whole(
+    registry: Registry, name: str, *, is_repository: bool, wanted: Wanted
+) -> Below:
+    """The same for who sees all of it: the database adds up and sorts. Namespaces that only take
+    uploads have no rows there, and come beside."""
+    selection = Selection[Namespace](wanted, lambda each: each.row.name, NAMESPACE_ORDERS)
+    deep = tuple(repositories.deep_names(registry))
+    part = below.Part(name, name if is_repository else None, deep)
+    matching = replace(part, contains=wanted.contains.lower())
+    order = below.Order(wanted.sort, wanted.is_descending, selection.after)
+    counts = {
+        each: count
+        for each, count in (await registry.storage.sessions.counts()).items()
+        if repositories.is_below(each, name)
+        and (not is_repository or repositories.owner_of(registry, each) == name)
+    }
+
+    def query(rows: Rows) -> tuple[Sums, int, list[NamespaceRow], set[str], bool]:
+        sums = below.sums_of(rows, part)
+        fitting = below.sums_of(rows, matching).namespaces if wanted.contains else sums.namespaces
+        page = below.page_of(rows, matching, order, min(wanted.size, PAGE_ENTRIES_MAX) + 1)
+        holding = below.with_content(rows, list(counts))
+        return sums, fitting, page, holding, bool(below.with_content(rows, [name]))
+
+    sums, fitting, rows, holding, has_own = await registry.storage.read(query)
+    total = repositories.empty_repository(registry, name).summed(sums)
+    for each, count in counts.items():
+        total = total.uploading(count, is_new=each not in holding)
+        if each not in holding:
+            fitting += wanted.contains.lower() in each
+            selection.offer(Namespace(NamespaceRow(0, each), count))
+    for row in rows:
+        selection.offer(Namespace(row, counts.get(row.name, 0)))
+    page = replace(selection.page(), matching=fitting)
+    return Below(total, page, has_own or name in counts, [])
+
+
+async def _look_at_each(registry: Registry, caller: Caller, name: str, wanted: Wanted) -> Below:
+    """The same where the caller may see one namespace and not the next."""
     selection = Selection[Namespace](wanted, lambda each: each.row.name, NAMESPACE_ORDERS)
     sums = repositories.empty_repository(registry, name)
     is_repository = repositories.owner_of(registry, name) == name
@@ -76,10 +141,7 @@ async def look_below(registry: Registry, caller: Caller, name: str, wanted: Want
             is_namespace = is_namespace or namespace.row.name == name
             selection.offer(namespace)
         after = batch.next_after
-    inner = await _configured_below(registry, caller, name)
-    if not sums.namespaces and not inner and not (sums.is_configured and caller.sees(name)):
-        raise OciError(Code.NAME_UNKNOWN, detail=name)
-    return Below(sums, selection.page(), is_namespace, inner)
+    return Below(sums, selection.page(), is_namespace, [])
 
 
 async def _configured_below(registry: Registry, caller: Caller, name: str) -> list[str]:

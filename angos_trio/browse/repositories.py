@@ -13,7 +13,8 @@ from angos_trio.limits import CATALOG_ROWS_AT_ONCE, WEBHOOK_QUESTIONS_SECS_MAX
 from angos_trio.oci.names import longest_prefix
 from angos_trio.policy.immutability import TagRule
 from angos_trio.registry.context import Registry
-from angos_trio.storage.metadata import listings
+from angos_trio.storage.metadata import below, listings
+from angos_trio.storage.metadata.below import Sums
 from angos_trio.storage.metadata.listings import NamespaceRow
 
 
@@ -46,6 +47,21 @@ class Repository:
             held_bytes=self.held_bytes + sum(row.held_bytes for row in rows),
             last_pushed_at=_latest([self.last_pushed_at, *(row.last_pushed_at for row in rows)]),
         )
+
+    def summed(self, sums: Sums) -> Repository:
+        """With the sums over namespaces that hold something."""
+        return replace(
+            self,
+            namespaces=sums.namespaces,
+            manifests=sums.manifests,
+            tags=sums.tags,
+            held_bytes=sums.held_bytes,
+            last_pushed_at=sums.last_pushed_at,
+        )
+
+    def uploading(self, count: int, *, is_new: bool) -> Repository:
+        """With uploads more; `is_new`: to a namespace that holds nothing yet."""
+        return replace(self, namespaces=self.namespaces + is_new, uploads=self.uploads + count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +96,10 @@ async def list_repositories(registry: Registry, caller: Caller) -> list[Reposito
     One is there for who sees something in it; a configured one too for whom its own name is to see.
     """
     found = {name: empty_repository(registry, name) for name in registry.tag_rules.by_repository}
-    after: str | None = ""
+    left = await _add_whole(registry, caller, found)
+    after: str | None = "" if left else None
     while after is not None:
-        batch = await _visible(registry, caller, None, after)
+        batch = await _visible(registry, caller, None, after, left)
         by_owner: dict[str, list[Namespace]] = {}
         for namespace in batch.namespaces:
             by_owner.setdefault(owner_of(registry, namespace.row.name), []).append(namespace)
@@ -95,6 +112,40 @@ async def list_repositories(registry: Registry, caller: Caller) -> list[Reposito
         for name, repository in sorted(found.items())
         if repository.namespaces or caller.sees(name)
     ]
+
+
+async def _add_whole(
+    registry: Registry, caller: Caller, found: dict[str, Repository]
+) -> frozenset[str]:
+    """Add the repositories of which the caller sees everything, by sums that the database makes;
+    those in which each namespace has to be looked at."""
+    counts = await registry.storage.sessions.counts()
+    deep = deep_names(registry)
+    sums = await registry.storage.read(partial(below.sums_by_repository, deep=deep))
+    holding = await registry.storage.read(partial(below.with_content, names=list(counts)))
+    owners = {each.repository for each in sums}
+    owners.update(owner_of(registry, name) for name in counts)
+    left = set()
+    for number, owner in enumerate(sorted(owners)):
+        if number % CATALOG_ROWS_AT_ONCE == 0:
+            await trio.lowlevel.checkpoint()
+        if not caller.sees_all(owner):
+            left.add(owner)
+    for each in sums:
+        if each.repository not in left:
+            repository = found.get(each.repository, empty_repository(registry, each.repository))
+            found[each.repository] = repository.summed(each)
+    for name, count in counts.items():
+        owner = owner_of(registry, name)
+        if owner not in left:
+            repository = found.get(owner, empty_repository(registry, owner))
+            found[owner] = repository.uploading(count, is_new=name not in holding)
+    return frozenset(left)
+
+
+def deep_names(registry: Registry) -> list[str]:
+    """Configured repositories whose names have more than one segment."""
+    return [name for name in registry.tag_rules.by_repository if "/" in name]
 
 
 def empty_repository(registry: Registry, name: str) -> Repository:
@@ -118,20 +169,27 @@ async def list_below(registry: Registry, caller: Caller, name: str, after: str =
     return await _visible(registry, caller, name, after)
 
 
-async def _visible(registry: Registry, caller: Caller, below: str | None, after: str) -> Batch:
-    """What the caller sees of so many namespaces."""
+async def _visible(
+    registry: Registry,
+    caller: Caller,
+    prefix: str | None,
+    after: str,
+    owners: frozenset[str] | None = None,
+) -> Batch:
+    """What the caller sees of so many namespaces; of those of some repositories alone."""
     counts = await registry.storage.sessions.counts()
     limit = CATALOG_ROWS_AT_ONCE
     page = await registry.storage.read(
         partial(listings.namespaces_after, after=after, limit=limit)
-        if below is None
-        else partial(listings.namespaces_below, prefix=below, after=after, limit=limit)
+        if prefix is None
+        else partial(listings.namespaces_below, prefix=prefix, after=after, limit=limit)
     )
     end = None if len(page) < limit else page[-1].name
     rows = [
         row
         for row in _merged(page, counts, after, end)
-        if below is None or _is_below(row.name, below)
+        if (prefix is None or is_below(row.name, prefix))
+        and (owners is None or owner_of(registry, row.name) in owners)
     ]
     deadline = trio.current_time() + WEBHOOK_QUESTIONS_SECS_MAX
     await caller.learn([row.name for row in rows], deadline)
@@ -140,7 +198,8 @@ async def _visible(registry: Registry, caller: Caller, below: str | None, after:
     return Batch(seen, end)
 
 
-def _is_below(name: str, repository: str) -> bool:
+def is_below(name: str, repository: str) -> bool:
+    """Whether a name is this one or below it."""
     return name == repository or name.startswith(f"{repository}/")
 
 

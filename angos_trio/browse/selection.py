@@ -49,6 +49,8 @@ class Selection(Generic[Item]):
         self._order = orders.get(wanted.sort)
         self._contains = wanted.contains.lower()
         self._after = self._place(wanted.after) if wanted.after else None
+        self.after = self._after
+        """Where the page begins, as a value and a name."""
         self._kept: list[tuple[tuple[int, str], Item]] = []
         self.matching = 0
 

@@ -143,7 +143,7 @@ class Gate:
         async def learn(namespaces: Sequence[str], deadline: float) -> None:
             await access.learn(identity, namespaces, approach, deadline)
 
-        return Caller(identity, may, sees, learn)
+        return Caller(identity, may, sees, learn, partial(access.sees_all, identity))
 
     async def _caller(self, operation: Operation, asked: _Asked) -> Caller | None:
         """Who calls; None where that is of no account and something wrong was shown."""

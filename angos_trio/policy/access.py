@@ -6,6 +6,7 @@ true decides. A rule that fails, or says neither true nor false, denies in eithe
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["WORDS", "AccessPolicy", "Facts", "RuleError", "Verdict", "compile_policy"]
 
 HAS_REPOSITORY_POLICY: Final = "has_repository_policy"
+_OTHER_FACTS: Final = re.compile(r"\brequest\b(?!\s*\.\s*(?:action|repository)\b)")
 WORDS: Final = Words(variables=("identity", "request"), functions=(HAS_REPOSITORY_POLICY,))
 
 
@@ -68,6 +70,12 @@ class AccessPolicy:
 
     allows: bool
     rules: tuple[Rule, ...] = ()
+
+    @property
+    def is_uniform(self) -> bool:
+        """Whether it says the same of all namespaces of a repository: no rule looks at more of the
+        request than its action and the repository. True is certain, False is not."""
+        return not any(_OTHER_FACTS.search(rule.text) for rule in self.rules)
 
     def decide(self, facts: Facts) -> Verdict:
         """The first rule that holds or fails decides, else the default."""

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
+from typing import Final
+
+BEGAN: Final = time.monotonic()
+"""When the first process of the instance was started; the others are forked from it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit
+
+import trio
 
 from angos_trio import __version__
 from angos_trio.auth.browser_sessions import SignIn
@@ -15,6 +17,7 @@ from angos_trio.http.reply import Reply
 from angos_trio.identity import Identity
 from angos_trio.web import rendering, words
 from angos_trio.web.form_tokens import Stamp
+from angos_trio.web.house import House
 from angos_trio.web.places import path_of
 from angos_trio.web.recipes import Address
 
@@ -41,6 +44,17 @@ class Site:
     """What tokens of forms are made with; the same in each process of the registry."""
     sign_in: SignIn | None = None
     """What lets people sign in; None: nothing does."""
+    house: House | None = None
+    """What pages about the whole registry need; those alone."""
+    renders: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(1))
+    """So many pages are made at once."""
+
+    @property
+    def home(self) -> House:
+        """The same for pages that are served with it."""
+        if self.house is None:
+            raise RuntimeError("these pages are served without the registry that they are about")
+        return self.house
 
     def address_of(self, request: Request) -> Address | None:
         """The registry as commands name it; None when the request does not say."""
@@ -49,9 +63,20 @@ class Site:
 
 
 @dataclass(frozen=True, slots=True)
+class NavLink:
+    """A place of the header; `key` goes there, behind a `g`."""
+
+    text: str
+    href: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
 class Frame:
     """As the templates see it. `next` is where the page itself is, `back` where the browser came
-    from; `who` is empty for strangers, `theme` where the system decides."""
+    from; `who` is empty for strangers, `theme` where the system decides. `links` are the places of
+    the header, `finds` whether there is a box that finds; times are exact if they are absolute, and
+    keys do something if `has_keys`."""
 
     site: str
     version: str
@@ -66,6 +91,12 @@ class Frame:
     has_session: bool = False
     """The browser signed in here, or says so where nobody looked at it."""
     offers_sign_in: bool = False
+    here: str = ""
+    """The path alone."""
+    links: tuple[NavLink, ...] = (NavLink("Repositories", "/", "r"),)
+    finds: bool = False
+    is_absolute: bool = False
+    has_keys: bool = True
 
     def form_token(self) -> str:
         """For a form of this page."""
@@ -94,6 +125,9 @@ def frame_of(site: Site, request: Request, identity: Identity | None = None) -> 
         is_home=path == b"/",
         has_session=has_session and "Authorization" not in request.headers,
         offers_sign_in=is_stranger and has_forms and not path.startswith(b"/_ui/log"),
+        here=path.decode("latin-1"),
+        is_absolute=request.cookies.get("times") == "absolute",
+        has_keys=request.cookies.get("keys") != "off",
     )
 
 

@@ -16,7 +16,8 @@ from angos_trio.oci.digest import Digest
 from angos_trio.oci.image_config import ImageConfig
 from angos_trio.oci.names import Tag, parse_reference_to_read
 from angos_trio.registry.context import Registry
-from angos_trio.web.frame import Site, crumbs_to, frame_of, show
+from angos_trio.web.around import show_page
+from angos_trio.web.frame import Site, crumbs_to
 from angos_trio.web.places import manifest_path_of, path_of
 from angos_trio.web.recipes import Recipe, pull_recipes
 from angos_trio.web.words import counted, short, size
@@ -84,8 +85,7 @@ class Manifests:
             "facts": [] if detail.image is None else config_facts(detail.image),
             "recipes": self._recipes(call, detail),
         }
-        frame = frame_of(self._site, call.request, call.caller.identity)
-        return show(self._site, call.request, "manifest.html", {**values, "frame": frame})
+        return await show_page(self._site, call, "manifest.html", values)
 
     def _recipes(self, call: Call, detail: Detail) -> list[Recipe]:
         address = self._site.address_of(call.request)

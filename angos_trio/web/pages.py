@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
 
-import trio
-
 from angos_trio.browse import overview, repositories, tag_list, tree
 from angos_trio.browse.overview import NAMESPACE_ORDERS, REPOSITORY_ORDERS, Below
 from angos_trio.browse.repositories import Namespace, Repository
@@ -17,17 +15,19 @@ from angos_trio.browse.uploads import Upload, list_uploads
 from angos_trio.http.call import Call
 from angos_trio.http.reply import Reply
 from angos_trio.identity import Action, Target
-from angos_trio.limits import FILTER_CHARACTERS_MAX, RENDER_SECS_MAX
+from angos_trio.limits import FILTER_CHARACTERS_MAX
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.names import RepositoryName
 from angos_trio.registry.context import Registry
 from angos_trio.storage.metadata import listings
 from angos_trio.storage.metadata.listings import NamespaceRow, RevisionRow
+from angos_trio.web.around import show_page
 from angos_trio.web.asking import Asked, Choices, Link, asked_of
-from angos_trio.web.frame import Site, crumbs_to, frame_of, show
+from angos_trio.web.frame import Site, crumbs_to
 from angos_trio.web.lists import Counts, ListView, list_view
 from angos_trio.web.places import path_of
 from angos_trio.web.recipes import IMAGES, Recipe, pull_command, recipes_for, stanza_for
+from angos_trio.web.strip import strip_of
 from angos_trio.web.words import counted, size
 
 EXAMPLE: Final = "demo"
@@ -61,7 +61,6 @@ class Pages:
     def __init__(self, registry: Registry, site: Site) -> None:
         self._registry = registry
         self._site = site
-        self._renders = trio.CapacityLimiter(1)
 
     async def home(self, call: Call) -> Reply:
         """GET: repositories."""
@@ -83,6 +82,7 @@ class Pages:
             "answer": _sums_of(page.rows, total),
             "recipes": self._recipes(call, name) if is_empty else None,
             "stanza": stanza_for(EXAMPLE),
+            "strip": await strip_of(self._registry, self._site, call),
             "notices": asked.notices,
         }
         return await self._show(call, "repositories.html", values)
@@ -248,13 +248,7 @@ class Pages:
         return recipes_for(address, name, needs_login=self._site.needs_login, is_whole=False)
 
     async def _show(self, call: Call, template: str, values: dict[str, Any]) -> Reply:
-        """The page, made beside the event loop: a hundred rows take some milliseconds, the first
-        one of its kind a tenth of a second. Raises UNAVAILABLE (503)."""
-        frame = frame_of(self._site, call.request, call.caller.identity)
-        make = partial(show, self._site, call.request, template, {**values, "frame": frame})
-        with trio.move_on_after(RENDER_SECS_MAX):
-            return await trio.to_thread.run_sync(make, limiter=self._renders)
-        raise OciError(Code.UNAVAILABLE, status=503, message="too many pages are asked for")
+        return await show_page(self._site, call, template, values)
 
 
 def _view_of(call: Call) -> str:

@@ -135,20 +135,64 @@ def _lines(*lines: str | bool) -> str:
     return "\n".join(line for line in lines if isinstance(line, str))
 
 
+def client_files(address: Address) -> list[Recipe]:
+    """Files that let clients trust this registry: without TLS that they do without it, with TLS the
+    certificate of an authority that the system does not know."""
+    host = address.host
+    if address.is_plain:
+        insecure = json.dumps({"insecure-registries": [host]}, indent=2)
+        return [
+            Recipe("docker", insecure, "/etc/docker/daemon.json; then restart docker"),
+            Recipe(
+                "podman, skopeo, buildah",
+                f'[[registry]]\nlocation = "{host}"\ninsecure = true',
+                "/etc/containers/registries.conf.d/angos-trio.conf",
+            ),
+            Recipe(
+                "containerd, kubernetes",
+                f'server = "http://{host}"\n\n[host."http://{host}"]\n'
+                'capabilities = ["pull", "resolve", "push"]',
+                f"/etc/containerd/certs.d/{host}/hosts.toml, with config_path set to "
+                "/etc/containerd/certs.d",
+            ),
+        ]
+    return [
+        Recipe("docker", _copied(f"/etc/docker/certs.d/{host}"), _CLIENT_FILES),
+        Recipe(
+            "podman, skopeo, buildah", _copied(f"/etc/containers/certs.d/{host}"), _CLIENT_FILES
+        ),
+        Recipe(
+            "containerd, kubernetes",
+            f'server = "https://{host}"\n\n[host."https://{host}"]\n'
+            f'ca = "/etc/containerd/certs.d/{host}/ca.crt"',
+            f"/etc/containerd/certs.d/{host}/hosts.toml, with config_path set to "
+            "/etc/containerd/certs.d",
+        ),
+    ]
+
+
+_CLIENT_FILES = "A client certificate goes beside it, as client.cert and client.key."
+
+
+def _copied(folder: str) -> str:
+    place = shlex.quote(folder)
+    return _lines(f"sudo mkdir -p {place}", f"sudo cp ca.crt {shlex.quote(f'{folder}/ca.crt')}")
+
+
 def stanza_for(name: str) -> str:
     """What a repository looks like in the configuration."""
     return f'[repository."{name}"]\nimmutable_tags = false'
 
 
 def pull_recipes(
-    address: Address, name: str, tag: str | None, digest: str, role: str
+    address: Address, name: str, tag: str | None, digest: str | None, role: str
 ) -> list[Recipe]:
     """What pulls a manifest with each client that can: by its tag if it has one, and by its digest,
-    which stays the same."""
+    which stays the same. One of them is there."""
     plain = _Flags(address.is_plain)
-    targets = [f"{address.host}/{name}@{digest}"]
-    if tag is not None:
-        targets.insert(0, f"{address.host}/{name}:{tag}")
+    targets = [] if tag is None else [f"{address.host}/{name}:{tag}"]
+    if digest is not None:
+        targets.append(f"{address.host}/{name}@{digest}")
     if role == "chart" and tag is not None:
         return [Recipe("helm", pull_command(address, name, tag, role))]
     if role not in IMAGES:

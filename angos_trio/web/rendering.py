@@ -46,6 +46,7 @@ def environment() -> jinja2.Environment:
             "platforms": words.platforms_of,
             "short": words.short,
             "size": words.size,
+            "span": words.span,
             "visible": words.visible,
         }
     )

@@ -4,27 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Final
-from urllib.parse import parse_qsl
 
-from angos_trio.http.body import BodyTooLargeError
 from angos_trio.http.call import Call
 from angos_trio.http.reply import Reply, json_reply
 from angos_trio.http.routing import Admission, Match, Operation, Pages, Route
 from angos_trio.identity import Action
-from angos_trio.limits import THEME_FORM_BYTES_MAX
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.registry.context import Registry
 from angos_trio.web import errors, headers, login
 from angos_trio.web.assets import FOLDER, assets
 from angos_trio.web.forms import Posted, posted
-from angos_trio.web.frame import COOKIE, THEMES, Site, own_path
+from angos_trio.web.frame import Site
+from angos_trio.web.house_routes import house_routes
 from angos_trio.web.manifests import Manifests
 from angos_trio.web.me import Me
 from angos_trio.web.pages import Pages as Handlers
 from angos_trio.web.places import BROWSE, Place, View, resolve
-
-_YEAR_SECS: Final = 365 * 86_400
+from angos_trio.web.settings import choose
 
 
 def build_pages(registry: Registry, site: Site) -> tuple[list[Route], Pages]:
@@ -63,7 +59,8 @@ def build_pages(registry: Registry, site: Site) -> tuple[list[Route], Pages]:
         Route(login.PATH, _login_of(site, entrance), word),
         Route(login.SIGNED_OUT, _logout_of(site, entrance), word),
         page("/_ui/me", Operation(Action.GET_ME, Me(registry, site).show, Admission.IDENTITY)),
-        page("/_ui/theme", Operation(Action.UI_ASSET, _theme, Admission.PUBLIC), "POST"),
+        page("/_ui/theme", Operation(Action.UI_ASSET, choose, Admission.PUBLIC), "POST"),
+        *house_routes(registry, site, word),
         Route(f"{FOLDER}/{{file}}", {"GET": Operation(Action.UI_ASSET, _asset, Admission.PUBLIC)}),
     ]
     return fixed, Pages(tuple(by_view.values()), find)
@@ -108,29 +105,6 @@ async def _asset(call: Call) -> Reply:
     if found is None:
         raise OciError(Code.NAME_UNKNOWN, message="no such path", detail=call.values["file"])
     return Reply(200, {"Content-Type": found.media_type, **headers.ASSET}, found.content)
-
-
-async def _theme(call: Call) -> Reply:
-    """POST: the theme that a browser keeps; then back to the page that the form is on.
-
-    The form is on every page and needs no token: it changes nothing here, nor who may do what, and
-    a cookie for each visitor would cost more than it saves. Other origins are refused all the same.
-    """
-    try:
-        body = await call.read_body(THEME_FORM_BYTES_MAX)
-        form = dict(parse_qsl(body.decode(), max_num_fields=8))
-    except (ValueError, BodyTooLargeError):
-        form = {}
-    theme = form.get("theme", "")
-    kept = f"{theme}; Max-Age={_YEAR_SECS}" if theme in THEMES else "; Max-Age=0"
-    return Reply(
-        303,
-        {
-            "Location": own_path(form.get("next", "/")),
-            "Set-Cookie": f"{COOKIE}={kept}; Path=/; SameSite=Lax; HttpOnly",
-            **headers.PAGE,
-        },
-    )
 
 
 async def _moved(call: Call) -> Reply:

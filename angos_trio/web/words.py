@@ -129,3 +129,16 @@ def platforms_of(platforms: tuple[str, ...], longest: int = 3) -> tuple[list[str
     is_all_linux = all(platform.startswith("linux/") for platform in platforms)
     names = [visible(p.removeprefix("linux/") if is_all_linux else p, 40) for p in platforms]
     return names[:longest], names[longest:]
+
+
+def ratio(value: float) -> str:
+    """How many times one thing is another, with two digits at least."""
+    return f"{value:.2f}×" if value < 10 else f"{value:,.0f}×"
+
+
+def span(secs: int) -> str:
+    """A length of time in its largest unit that is whole enough: `3 days`, `90 minutes`."""
+    for unit_secs, unit in ((86_400, "day"), (3600, "hour"), (60, "minute")):
+        if secs >= 2 * unit_secs or (secs >= unit_secs and secs % unit_secs == 0):
+            return counted(secs // unit_secs, unit)
+    return counted(secs, "second")

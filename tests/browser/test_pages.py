@@ -9,20 +9,11 @@ from typing import Any
 import pytest
 
 from tests.api.serving import serving
-from tests.browser.axe import violations
-from tests.browser.browsing import LAB, WIDE, Look, Watched, watched
+from tests.browser.browsing import LAB, WIDE, Look, watched
+from tests.browser.looks import LOOKS, expect_fit
 from tests.web.content import Filler
 
 pytestmark = pytest.mark.slow
-PHONE = {"width": 375, "height": 740}
-NARROWEST = {"width": 320, "height": 640}
-LOOKS: dict[str, dict[str, Any]] = {
-    "light": {"viewport": WIDE, "color_scheme": "light"},
-    "dark": {"viewport": WIDE, "color_scheme": "dark"},
-    "phone": {"viewport": PHONE, "color_scheme": "light"},
-    "narrow": {"viewport": NARROWEST, "color_scheme": "dark"},
-    "forced": {"viewport": WIDE, "forced_colors": "active"},
-}
 PAGES = {
     "repositories": "/",
     "repository": "/library",
@@ -39,34 +30,6 @@ PAGES = {
     "missing": "/library/missing",
     "unknown": "/A",
 }
-CONTRAST = """() => {
-  // Of every text against what is painted behind it (WCAG 2.2, 1.4.3): those below 4.5 to 1.
-  const parse = (text) => {
-    const found = text.match(/[0-9.]+/g).map(Number);
-    return text.startsWith("color(srgb") ? [...found.slice(0, 3).map((v) => v * 255), found[3] ?? 1]
-      : [found[0], found[1], found[2], found[3] ?? 1];
-  };
-  const light = ([r, g, b]) => [r, g, b]
-    .map((v) => v / 255).map((v) => (v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
-    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
-  const behind = (element) => {
-    for (let e = element; e; e = e.parentElement) {
-      const colour = parse(getComputedStyle(e).backgroundColor);
-      if (colour[3] > 0) return colour;
-    }
-    return [255, 255, 255, 1];
-  };
-  const low = [];
-  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  while (walker.nextNode()) {
-    const element = walker.currentNode.parentElement;
-    if (!walker.currentNode.textContent.trim() || !element.checkVisibility()) continue;
-    const [one, other] = [parse(getComputedStyle(element).color), behind(element)].map(light);
-    const ratio = (Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05);
-    if (ratio < 4.5) low.push(`${element.textContent.trim().slice(0, 30)}: ${ratio.toFixed(2)}`);
-  }
-  return low;
-}"""
 
 
 @pytest.mark.parametrize("kind", LOOKS)
@@ -76,23 +39,7 @@ def test_pages_fit_and_are_told_apart(look: Look, kind: str) -> None:
         for name, path in PAGES.items():
             seen.open(path)
             seen.picture(f"{name}-{kind}")
-            assert _overflow(seen) <= 0, name
-            if kind in ("light", "dark"):
-                assert _heights(seen) <= {40, 40.5, 41}, name
-                assert seen.page.evaluate(CONTRAST) == [], name
-                assert violations(seen) == [], name
-
-
-def _overflow(seen: Watched) -> int:
-    """Pixels that the page is wider than what is seen of it."""
-    return int(seen.page.evaluate("document.documentElement.scrollWidth - innerWidth"))
-
-
-def _heights(seen: Watched) -> set[float]:
-    script = (
-        "[...document.querySelectorAll('tbody tr')].map((r) => r.getBoundingClientRect().height)"
-    )
-    return set(seen.page.evaluate(script))
+            expect_fit(seen, kind, name)
 
 
 @pytest.mark.parametrize("kind", LOOKS)
@@ -102,7 +49,7 @@ def test_tree_opens_a_manifest(look: Look, kind: str) -> None:
         seen.page.locator("a.twig").click()
         assert seen.page.locator("tr.depth-1").count() == 7
         seen.picture(f"tree-{kind}")
-        assert _overflow(seen) <= 0
+        assert overflow(seen) <= 0
 
 
 @pytest.mark.parametrize("kind", LOOKS)
@@ -110,7 +57,7 @@ def test_empty_registry_teaches(browser: Any, tmp_path: Path, kind: str) -> None
     with serving(tmp_path) as served, watched(browser, served.url, **LOOKS[kind]) as seen:
         seen.open("/")
         seen.picture(f"empty-{kind}")
-        assert _overflow(seen) <= 0
+        assert overflow(seen) <= 0
         seen.page.locator("summary", has_text="helm").click()
         assert seen.page.locator("pre", has_text="helm push").is_visible()
         assert not seen.page.locator("pre", has_text="docker push").is_visible()

@@ -88,7 +88,7 @@ def test_front_page_lists_repositories_with_their_sums(filler: Filler) -> None:
     assert row["Uploads"] == "1"
     assert page.one("p", class_="said").text.startswith("7 repositories hold 24 tags in ")
     assert "/_ui/browse/health" in page.hrefs
-    assert page.all("section") == []
+    assert page.all("section", class_="teach") == []
 
 
 def _heads(page: Element) -> list[str]:
@@ -269,7 +269,9 @@ def test_missing_namespace_teaches_the_push_that_makes_it(filler: Filler) -> Non
     page = page_of(filler.get("/library/missing"), 404)
     host = filler.base_url.netloc.decode()
 
-    commands = {each.one("summary").text: each.one("pre").text for each in page.all("details")}
+    commands = {
+        each.one("summary").text: each.one("pre").text for each in page.one("main").all("details")
+    }
     assert list(commands) == ["docker", "podman", "skopeo", "containerd", "oras", "helm"]
     assert f"docker push {host}/library/missing:3.20" in commands["docker"]
     assert "--tls-verify=false" in commands["podman"]

@@ -26,6 +26,20 @@ def tags_beginning(rows: Rows, namespace: str, beginning: str, limit: int) -> li
     return found.fetchall()
 
 
+def has(rows: Rows, namespace: str, reference: str | None) -> bool:
+    """Whether a namespace holds a manifest; or that of a tag or a digest."""
+    row = rows.execute(
+        "SELECT id FROM namespaces WHERE name = ? AND manifest_count > 0", (namespace,)
+    ).fetchone()
+    if row is None or reference is None:
+        return row is not None
+    column, table = ("digest", "manifests") if ":" in reference else ("name", "tags")
+    found = rows.execute(
+        f"SELECT 1 FROM {table} WHERE namespace = ? AND {column} = ?", (row[0], reference)
+    )
+    return found.fetchone() is not None
+
+
 def manifests_beginning(rows: Rows, beginning: str, limit: int) -> list[tuple[str, str, str]]:
     """Manifests whose digest begins with a text: namespace, digest, and what it is."""
     found = rows.execute(

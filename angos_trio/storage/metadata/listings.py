@@ -26,13 +26,13 @@ class NamespaceRow:
     generation: int = 0
 
 
-_NAMESPACE: Final = "id, name, manifest_count, tag_count, held_bytes, last_pushed_at, generation"
+NAMESPACE: Final = "id, name, manifest_count, tag_count, held_bytes, last_pushed_at, generation"
 
 
 def namespaces_after(rows: Rows, after: str, limit: int) -> list[NamespaceRow]:
     """Namespaces that hold a manifest, in byte order, strictly after a text."""
     found = rows.execute(
-        f"SELECT {_NAMESPACE} FROM namespaces WHERE manifest_count > 0 AND name > ? "
+        f"SELECT {NAMESPACE} FROM namespaces WHERE manifest_count > 0 AND name > ? "
         "ORDER BY name LIMIT ?",
         (after, limit),
     )
@@ -42,7 +42,7 @@ def namespaces_after(rows: Rows, after: str, limit: int) -> list[NamespaceRow]:
 def namespaces_below(rows: Rows, prefix: str, after: str, limit: int) -> list[NamespaceRow]:
     """The same of the namespace of this name and those below it."""
     found = rows.execute(
-        f"SELECT {_NAMESPACE} FROM namespaces WHERE manifest_count > 0 AND name > ? "
+        f"SELECT {NAMESPACE} FROM namespaces WHERE manifest_count > 0 AND name > ? "
         "AND name >= ? AND name < ? AND (name = ? OR name >= ?) ORDER BY name LIMIT ?",
         (after, prefix, f"{prefix}0", prefix, f"{prefix}/", limit),  # 0 follows the slash
     )
@@ -51,7 +51,7 @@ def namespaces_below(rows: Rows, prefix: str, after: str, limit: int) -> list[Na
 
 def find_namespace(rows: Rows, name: str) -> NamespaceRow | None:
     """A namespace by its name, whatever it holds."""
-    row = rows.execute(f"SELECT {_NAMESPACE} FROM namespaces WHERE name = ?", (name,)).fetchone()
+    row = rows.execute(f"SELECT {NAMESPACE} FROM namespaces WHERE name = ?", (name,)).fetchone()
     return None if row is None else NamespaceRow(*row)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from angos_trio.storage.metadata.below import owner_of
 from angos_trio.storage.transactions import Rows
 
 
@@ -42,6 +44,46 @@ def totals(rows: Rows) -> Totals:
         held_bytes=int(held),
         named_bytes=int(named),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What a repository holds on disk, each blob once; of that what no other repository has."""
+
+    repository: str
+    blob_bytes: int
+    own_bytes: int
+
+    @property
+    def shared_bytes(self) -> int:
+        """What others have too."""
+        return self.blob_bytes - self.own_bytes
+
+
+def shares_by_repository(rows: Rows, deep: Sequence[str]) -> list[Share]:
+    """The share of each repository, the largest first; see `owner_of` for `deep`."""
+    owner, values = owner_of(deep)
+    found = rows.execute(
+        "SELECT repository, total(size), total(CASE WHEN first = last THEN size ELSE 0 END) "
+        "FROM (SELECT DISTINCT h.digest, b.size, o.repository, "
+        "min(o.repository) OVER (PARTITION BY h.digest) AS first, "
+        "max(o.repository) OVER (PARTITION BY h.digest) AS last FROM namespace_blobs h "
+        "JOIN blobs b ON b.digest = h.digest AND b.state = 'present' "
+        f"JOIN (SELECT id, {owner} AS repository FROM namespaces) o ON o.id = h.namespace) "
+        "GROUP BY repository ORDER BY total(size) DESC, repository",
+        values,
+    )
+    return [Share(row[0], int(row[1]), int(row[2])) for row in found]
+
+
+def count_images_with(rows: Rows, digest: str, limit: int) -> int:
+    """How many manifests name a blob that their namespace holds, up to a bound."""
+    found = rows.execute(
+        "SELECT count(*) FROM (SELECT 1 FROM namespace_blobs h JOIN manifest_references r "
+        "ON r.namespace = h.namespace AND r.digest = h.digest WHERE h.digest = ? LIMIT ?)",
+        (digest, limit),
+    )
+    return int(found.fetchone()[0])
 
 
 def largest_blobs(rows: Rows, limit: int) -> list[tuple[str, int, int]]:

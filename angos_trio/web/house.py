@@ -1,0 +1,23 @@
+"""What pages tell of the registry as a whole, beside what its rows say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from angos_trio.browse.storage_use import StorageLooks
+from angos_trio.maintenance.preview import Previews
+from angos_trio.maintenance.tasks import Tasks
+from angos_trio.telemetry.health import Readiness
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """How the instance is (`readiness` blocks), the runs that can be asked for, how callers are
+    recognised in a phrase each, and the last looks at what the disk holds and at what would go."""
+
+    readiness: Callable[[], Readiness]
+    tasks: Tasks
+    methods: tuple[str, ...] = ()
+    looks: StorageLooks = field(default_factory=StorageLooks)
+    previews: Previews = field(default_factory=Previews)

@@ -1,0 +1,134 @@
+"""The page of what the disk holds: sums, what is shared, and what is largest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import trio
+
+from angos_trio.browse.storage_use import StorageUse
+from angos_trio.http.call import Call
+from angos_trio.http.reply import Reply
+from angos_trio.identity import Action
+from angos_trio.limits import IMAGES_WITH_MAX, SHARES_MAX
+from angos_trio.maintenance.collect import terms_of
+from angos_trio.maintenance.preview import Preview
+from angos_trio.registry.context import Registry
+from angos_trio.storage.metadata.totals import Share
+from angos_trio.storage.store import Space
+from angos_trio.web.around import may, show_page
+from angos_trio.web.frame import Site
+from angos_trio.web.words import counted, number, ratio, size
+
+UNITS: Final = 1000
+"""The width of a bar, in the units of its drawing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A figure: what it is, the figure itself, and what stands below it."""
+
+    name: str
+    figure: str
+    note: str = ""
+    title: str = ""
+    tone: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A repository's share, drawn: its own part and the shared one, in units of the widest."""
+
+    share: Share
+    own_units: int
+    shared_units: int
+
+
+class StoragePage:
+    """Handler of the page."""
+
+    def __init__(self, registry: Registry, site: Site) -> None:
+        self._registry = registry
+        self._site = site
+
+    async def show(self, call: Call) -> Reply:
+        """GET: sums that are half a minute old at most, more where a look at all takes long."""
+        registry, home = self._registry, self._site.home
+        use = await home.looks.look(registry, call.caller)
+        space = await trio.to_thread.run_sync(registry.storage.space)
+        preview = None
+        if await may(call, Action.GET_COLLECTION):
+            preview = await home.previews.look(registry.storage, terms_of(registry))
+        uploads = sum((await registry.storage.sessions.counts()).values())
+        bars = bars_of(use.shares[:SHARES_MAX])
+        values = {
+            "title": "Storage",
+            "crumbs": [("Repositories", "/"), ("Storage", "")],
+            "said": said_of(use, space),
+            "tiles": tiles_of(use, space, preview, uploads),
+            "bars": bars,
+            "others": len(use.shares) - len(bars),
+            "use": use,
+            "blobs": list(zip(use.blobs, map(images_of, use.images), strict=True)),
+            "grace_secs": registry.limits.lease_secs,
+        }
+        return await show_page(self._site, call, "storage.html", values)
+
+
+def said_of(use: StorageUse, space: Space) -> str:
+    """The state of the disk in a sentence."""
+    held = f"{counted(use.totals.blobs, 'blob')} in {size(use.totals.blob_bytes)} on disk"
+    if not space.is_enough:
+        return f"{held}. Less is free than must stay free: nothing new is taken in."
+    return f"{held}, and {size(space.free_bytes)} free."
+
+
+def tiles_of(use: StorageUse, space: Space, preview: Preview | None, uploads: int) -> list[Tile]:
+    """The figures of the page; what would go is left out where nobody may know it."""
+    sums, saved = use.totals, use.saved_ratio
+    free_tone = "" if space.is_enough else "danger"
+    tiles = [
+        _bytes_tile("On disk", sums.blob_bytes, counted(sums.blobs, "blob")),
+        _bytes_tile("Logical", sums.named_bytes, counted(sums.manifests, "manifest")),
+        Tile("De-duplication", "–" if saved is None else ratio(saved), "logical by on disk"),
+        _bytes_tile(
+            "Free", space.free_bytes, f"{size(space.reserve_bytes)} must stay free", tone=free_tone
+        ),
+    ]
+    if preview is not None:
+        least = "" if preview.is_whole else "at least "
+        found = preview.collected
+        note = counted(found.blobs, "blob")
+        tiles.append(_bytes_tile("Reclaimable now", found.bytes, note, least=least))
+    more = "" if use.untagged.is_whole else "+"
+    tiles += [
+        Tile("Untagged", f"{number(use.untagged.count)}{more}", "manifests without a tag"),
+        Tile("Uploads", number(uploads), "in progress"),
+    ]
+    return tiles
+
+
+def _bytes_tile(name: str, count: int, note: str, *, least: str = "", tone: str = "") -> Tile:
+    return Tile(name, f"{least}{size(count)}", note, f"{number(count)} bytes", tone)
+
+
+def bars_of(shares: Sequence[Share]) -> list[Bar]:
+    """Bars as long as shares are large, the largest over all the width; what is not nothing is
+    seen."""
+    widest = max((share.blob_bytes for share in shares), default=0)
+
+    def units(count: int) -> int:
+        return max(2, count * UNITS // widest) if count and widest else 0
+
+    found = []
+    for share in shares:
+        own = min(units(share.own_bytes), UNITS - 2 * bool(share.shared_bytes))
+        found.append(Bar(share, own, min(units(share.shared_bytes), UNITS - own)))
+    return found
+
+
+def images_of(count: int) -> str:
+    """How many images have a blob in them, of so many that were counted."""
+    return f"{number(count)}+" if count >= IMAGES_WITH_MAX else number(count)
