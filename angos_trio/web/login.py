@@ -152,15 +152,13 @@ def told(message: str) -> str:
 
 
 def login_page(
-    site: Site, request: Request, after: str, problem: Problem | None = None, request_id: str = ""
+    site: Site,
+    request: Request,
+    after: str,
+    problem: Problem | None = None,
+    values: Mapping[str, object] | None = None,
 ) -> Reply:
     """The forms, and what was wrong. The challenge is one that browsers show a page for."""
-    return _page(site, request, after, problem, {"request_id": request_id, "sentence": ""})
-
-
-def _page(
-    site: Site, request: Request, after: str, problem: Problem | None, values: dict[str, object]
-) -> Reply:
     sign_in = site.sign_in
     around = {
         "title": "Sign in",
@@ -169,8 +167,10 @@ def _page(
         "has_passwords": sign_in is not None and sign_in.has_passwords,
         "providers": () if sign_in is None else sign_in.providers,
         "has_ended": False,
+        "sentence": "",
+        "request_id": "",
         "crumbs": [("Repositories", "/"), ("Sign in", "")],
-        **values,
+        **(values or {}),
     }
     status = 200 if problem is None else problem.status
     reply = show(site, request, "login.html", around, status)
@@ -199,7 +199,7 @@ def ask_to_sign_in(site: Site, request: Request, error: OciError, request_id: st
         "has_ended": has_ended,
         "frame": frame,
     }
-    reply = _page(site, request, after, problem, values)
+    reply = login_page(site, request, after, problem, values)
     if has_ended:
         reply.cookies.append(forgotten(Cookie.SESSION, url))
     return reply

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -17,6 +18,7 @@ from tests.api.serving import ServedRegistry, serving
 from tests.browser.browsing import LAB, Watched, watched
 from tests.browser.test_pages import CONTRAST, LOOKS
 from tests.factories import make_image
+from tests.server.secured import Secured
 
 pytestmark = pytest.mark.slow
 Look = Callable[..., AbstractContextManager[Watched]]
@@ -143,6 +145,29 @@ def test_form_of_another_site_signs_nobody_out(look: Look, served: ServedRegistr
         assert led.value.status == 403
         seen.open("/")
         assert seen.page.locator(".who").inner_text() == "alice"
+
+
+def test_certificate_that_the_browser_shows_is_who_somebody_is(
+    browser: Any, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    secured = Secured(tmp_path_factory.mktemp("tls"))
+    certificate, key = secured.clients.client("laptop").write(secured.folder, "laptop")
+    users = {"alice": {"username": "alice", "password": hash_password(PASSWORD)}}
+    with serving(tmp_path, secured=secured, auth={"identity": users}) as served:
+        shown = {"origin": served.url, "certPath": str(certificate), "keyPath": str(key)}
+        with watched(
+            browser, served.url, client_certificates=[shown], ignore_https_errors=True
+        ) as seen:
+            seen.open("/_ui/me")
+            assert seen.page.locator(".who").inner_text() == "CN=laptop"
+            assert "cannot be signed out here" in seen.page.locator("main").inner_text()
+            seen.picture("me-certificate")
+            seen.open("/_ui/login")
+            sign_in(seen)
+            assert seen.page.locator(".who").inner_text() == "alice"
+            cookie = session_of(seen)
+            assert cookie["name"].startswith("__Host-")
+            assert cookie["secure"]
 
 
 @pytest.mark.parametrize("kind", LOOKS)
