@@ -66,6 +66,8 @@ REFERRERS_PAGE_BYTES: Final = 4 * 1024 * 1024
 CATALOG_ROWS_AT_ONCE: Final = 256
 """Names that a filtered page reads at once, however few it still wants; and however many it wants,
 so that deciding about them does not hold the loop up."""
+NAMESPACES_AT_ONCE: Final = 2048
+"""Namespaces that are read at once to be added up; they are decided about as above."""
 EXAMINED_PER_ENTRY_MAX: Final = 10
 """Rows that a filtered page looks at for each entry asked for."""
 PARSE_ON_LOOP_BYTES_MAX: Final = 64 * 1024
@@ -77,6 +79,10 @@ POLICY_RULE_CHARACTERS_MAX: Final = 8192
 
 POLICY_IDENTITIES_MAX: Final = 512
 """Identities kept in the form that rules see."""
+SEEN_IDENTITIES_MAX: Final = 8
+"""Identities of whom it is remembered what they see,"""
+SEEN_NAMES_MAX: Final = 10_000
+"""of so many namespaces each."""
 WEBHOOK_QUESTIONS_MAX: Final = 8
 """Asked of authorization webhooks at once for one listing,"""
 WEBHOOK_QUESTIONS_SECS_MAX: Final = 5.0

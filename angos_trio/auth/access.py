@@ -10,7 +10,12 @@ import trio
 
 from angos_trio.auth.api_keys import covers
 from angos_trio.identity import Action, Approach, Certificate, Decision, Identity, Target
-from angos_trio.limits import POLICY_IDENTITIES_MAX, WEBHOOK_QUESTIONS_MAX
+from angos_trio.limits import (
+    POLICY_IDENTITIES_MAX,
+    SEEN_IDENTITIES_MAX,
+    SEEN_NAMES_MAX,
+    WEBHOOK_QUESTIONS_MAX,
+)
 from angos_trio.oci.names import longest_prefix
 from angos_trio.policy.access import AccessPolicy, Facts
 
@@ -56,6 +61,7 @@ class Access:
     webhook: Authorizer | None = None
     webhooks: Mapping[str, Authorizer | None] = field(default_factory=dict)
     _identities: dict[object, Facts] = field(default_factory=dict, compare=False)
+    _seen: dict[object, dict[str, bool]] = field(default_factory=dict, init=False, compare=False)
 
     async def authorize(
         self, identity: Identity, action: Action, target: Target, approach: Approach
@@ -116,6 +122,24 @@ class Access:
         return all(each.is_uniform for each in policies) and self._is_readable(identity, repository)
 
     def _is_readable(self, identity: Identity, namespace: str) -> bool:
+        """What policies say is a function of the identity and the name, and remembered for lists
+        that many names are asked about; but for identities with claims, which say anything."""
+        if identity.claims is not None:
+            return self._decide_readable(identity, namespace)
+        key = (*_key_of(identity), identity.grant)
+        seen = self._seen.get(key)
+        if seen is None:
+            if len(self._seen) >= SEEN_IDENTITIES_MAX:
+                self._seen.clear()
+            seen = self._seen[key] = {}
+        found = seen.get(namespace)
+        if found is None:
+            if len(seen) >= SEEN_NAMES_MAX:
+                seen.clear()
+            found = seen[namespace] = self._decide_readable(identity, namespace)
+        return found
+
+    def _decide_readable(self, identity: Identity, namespace: str) -> bool:
         target = Target(namespace)
         return any(self.decide(identity, action, target).allowed for action in _READS)
 
@@ -147,9 +171,7 @@ class Access:
         """
         if identity.claims is not None:
             return Facts(identity_facts(identity))
-        certificate = identity.certificate
-        shown = None if certificate is None else certificate.fingerprint
-        key = (identity.method, identity.subject, identity.id, identity.address, shown)
+        key = _key_of(identity)
         facts = self._identities.get(key)
         if facts is None:
             if len(self._identities) >= POLICY_IDENTITIES_MAX:
@@ -167,6 +189,13 @@ class Access:
     def _authorizer_of(self, namespace: str | None) -> Authorizer | None:
         repository = longest_prefix(namespace, self.webhooks)
         return self.webhook if repository is None else self.webhooks[repository]
+
+
+def _key_of(identity: Identity) -> tuple[object, ...]:
+    """All that rules see of an identity without claims, and how it was recognised."""
+    certificate = identity.certificate
+    shown = None if certificate is None else certificate.fingerprint
+    return identity.method, identity.subject, identity.id, identity.address, shown
 
 
 def _visibility(identity: Identity, namespace: str, approach: Approach) -> Question:

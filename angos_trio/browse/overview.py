@@ -12,7 +12,12 @@ from angos_trio.browse import repositories
 from angos_trio.browse.repositories import Namespace, Repository
 from angos_trio.browse.selection import Order, Page, Selection, Wanted
 from angos_trio.identity import Caller
-from angos_trio.limits import PAGE_ENTRIES_MAX, RELATED_MAX, WEBHOOK_QUESTIONS_SECS_MAX
+from angos_trio.limits import (
+    CATALOG_ROWS_AT_ONCE,
+    PAGE_ENTRIES_MAX,
+    RELATED_MAX,
+    WEBHOOK_QUESTIONS_SECS_MAX,
+)
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.registry.context import Registry
 from angos_trio.storage.metadata import below
@@ -128,9 +133,10 @@ async def _look_at_each(registry: Registry, caller: Caller, name: str, wanted: W
     sums = repositories.empty_repository(registry, name)
     is_repository = repositories.owner_of(registry, name) == name
     is_namespace = False
+    counts = await registry.storage.sessions.counts()
     after: str | None = ""
     while after is not None:
-        batch = await repositories.list_below(registry, caller, name, after)
+        batch = await repositories.list_below(registry, caller, name, after, counts)
         mine = [
             namespace
             for namespace in batch.namespaces
@@ -156,6 +162,6 @@ async def first_below(
     registry: Registry, caller: Caller, name: str, limit: int
 ) -> tuple[list[Namespace], bool]:
     """The first namespaces below a name, and whether there are more; one look, however many."""
-    batch = await repositories.list_below(registry, caller, name)
+    batch = await repositories.first_below(registry, caller, name, CATALOG_ROWS_AT_ONCE)
     found = [each for each in batch.namespaces if each.row.name != name]
     return found[:limit], len(found) > limit or batch.next_after is not None

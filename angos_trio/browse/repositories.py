@@ -9,7 +9,11 @@ from functools import partial
 import trio
 
 from angos_trio.identity import Caller
-from angos_trio.limits import CATALOG_ROWS_AT_ONCE, WEBHOOK_QUESTIONS_SECS_MAX
+from angos_trio.limits import (
+    CATALOG_ROWS_AT_ONCE,
+    NAMESPACES_AT_ONCE,
+    WEBHOOK_QUESTIONS_SECS_MAX,
+)
 from angos_trio.oci.names import longest_prefix
 from angos_trio.policy.immutability import TagRule
 from angos_trio.registry.context import Registry
@@ -96,10 +100,11 @@ async def list_repositories(registry: Registry, caller: Caller) -> list[Reposito
     One is there for who sees something in it; a configured one too for whom its own name is to see.
     """
     found = {name: empty_repository(registry, name) for name in registry.tag_rules.by_repository}
-    left = await _add_whole(registry, caller, found)
+    counts = await registry.storage.sessions.counts()
+    left = await _add_whole(registry, caller, found, counts)
     after: str | None = "" if left else None
     while after is not None:
-        batch = await _visible(registry, caller, None, after, left)
+        batch = await _visible(registry, caller, _Reading(counts, after=after, owners=left))
         by_owner: dict[str, list[Namespace]] = {}
         for namespace in batch.namespaces:
             by_owner.setdefault(owner_of(registry, namespace.row.name), []).append(namespace)
@@ -115,11 +120,10 @@ async def list_repositories(registry: Registry, caller: Caller) -> list[Reposito
 
 
 async def _add_whole(
-    registry: Registry, caller: Caller, found: dict[str, Repository]
+    registry: Registry, caller: Caller, found: dict[str, Repository], counts: Mapping[str, int]
 ) -> frozenset[str]:
     """Add the repositories of which the caller sees everything, by sums that the database makes;
     those in which each namespace has to be looked at."""
-    counts = await registry.storage.sessions.counts()
     deep = deep_names(registry)
     sums = await registry.storage.read(partial(below.sums_by_repository, deep=deep))
     holding = await registry.storage.read(partial(below.with_content, names=list(counts)))
@@ -159,42 +163,62 @@ async def list_namespaces(
     registry: Registry, caller: Caller, repository: str, after: str = ""
 ) -> Batch:
     """Some namespaces of a repository in byte order, strictly after a full name."""
-    batch = await _visible(registry, caller, repository, after)
+    counts = await registry.storage.sessions.counts()
+    batch = await _visible(registry, caller, _Reading(counts, repository, after))
     mine = [each for each in batch.namespaces if owner_of(registry, each.row.name) == repository]
     return Batch(mine, batch.next_after)
 
 
-async def list_below(registry: Registry, caller: Caller, name: str, after: str = "") -> Batch:
-    """Some namespaces of this name and below it, whatever repository they belong to."""
-    return await _visible(registry, caller, name, after)
-
-
-async def _visible(
-    registry: Registry,
-    caller: Caller,
-    prefix: str | None,
-    after: str,
-    owners: frozenset[str] | None = None,
+async def list_below(
+    registry: Registry, caller: Caller, name: str, after: str, counts: Mapping[str, int]
 ) -> Batch:
-    """What the caller sees of so many namespaces; of those of some repositories alone."""
+    """Some namespaces of this name and below it, whatever repository they belong to; `counts` are
+    the uploads of namespaces."""
+    return await _visible(registry, caller, _Reading(counts, name, after))
+
+
+async def first_below(registry: Registry, caller: Caller, name: str, limit: int) -> Batch:
+    """The first namespaces of this name and below it: one look at so many, of which the caller may
+    not see all."""
     counts = await registry.storage.sessions.counts()
-    limit = CATALOG_ROWS_AT_ONCE
+    return await _visible(registry, caller, _Reading(counts, name, limit=limit))
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """Which namespaces: of a name and below it or all, behind a name, of some repositories alone;
+    so many at once. `counts` are the uploads of namespaces."""
+
+    counts: Mapping[str, int]
+    below: str | None = None
+    after: str = ""
+    owners: frozenset[str] | None = None
+    limit: int = NAMESPACES_AT_ONCE
+
+
+async def _visible(registry: Registry, caller: Caller, reading: _Reading) -> Batch:
+    """What the caller sees of so many namespaces."""
+    limit, prefix, after = reading.limit, reading.below, reading.after
     page = await registry.storage.read(
         partial(listings.namespaces_after, after=after, limit=limit)
         if prefix is None
         else partial(listings.namespaces_below, prefix=prefix, after=after, limit=limit)
     )
     end = None if len(page) < limit else page[-1].name
+    owners, counts = reading.owners, reading.counts
     rows = [
         row
         for row in _merged(page, counts, after, end)
         if (prefix is None or is_below(row.name, prefix))
         and (owners is None or owner_of(registry, row.name) in owners)
     ]
-    deadline = trio.current_time() + WEBHOOK_QUESTIONS_SECS_MAX
-    await caller.learn([row.name for row in rows], deadline)
-    await trio.lowlevel.checkpoint()
-    seen = [Namespace(row, counts.get(row.name, 0)) for row in rows if caller.sees(row.name)]
+    seen: list[Namespace] = []
+    for first in range(0, len(rows), CATALOG_ROWS_AT_ONCE):
+        some = rows[first : first + CATALOG_ROWS_AT_ONCE]
+        deadline = trio.current_time() + WEBHOOK_QUESTIONS_SECS_MAX
+        await caller.learn([row.name for row in some], deadline)
+        await trio.lowlevel.checkpoint()
+        seen += [Namespace(row, counts.get(row.name, 0)) for row in some if caller.sees(row.name)]
     return Batch(seen, end)
 
 

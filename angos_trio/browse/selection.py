@@ -52,6 +52,8 @@ class Selection(Generic[Item]):
         self.after = self._after
         """Where the page begins, as a value and a name."""
         self._kept: list[tuple[tuple[int, str], Item]] = []
+        self._last: tuple[int, str] | None = None
+        """Nothing behind it is wanted any more."""
         self.matching = 0
 
     def offer(self, item: Item) -> None:
@@ -62,6 +64,8 @@ class Selection(Generic[Item]):
         self.matching += 1
         key = (0 if self._order is None else self._order(item), name)
         if self._after is not None and not self._is_behind(key, self._after):
+            return
+        if self._last is not None and self._is_behind(key, self._last):
             return
         self._kept.append((key, item))
         if len(self._kept) > 4 * (self._wanted.size + 1):
@@ -78,6 +82,8 @@ class Selection(Generic[Item]):
     def _cut(self) -> None:
         self._kept.sort(key=lambda kept: kept[0], reverse=self._wanted.is_descending)
         del self._kept[self._wanted.size + 1 :]
+        if len(self._kept) == self._wanted.size + 1:
+            self._last = self._kept[-1][0]
 
     def _is_behind(self, key: tuple[int, str], after: tuple[int, str]) -> bool:
         return key < after if self._wanted.is_descending else key > after

@@ -176,19 +176,16 @@ def checks_of(registry: Registry, space: Space | None, switched: Switched | None
 def kept_lines(kept: Kept) -> list[tuple[str, str, int | None]]:
     """What is kept though nothing refers to it: what, how much, and until when at the latest."""
     found = [
-        ("Blobs pushed or released lately", _tally(kept.leased_blobs), kept.leased_blobs.last),
-        (
-            "Manifests pushed or released lately",
-            _tally(kept.leased_manifests),
-            kept.leased_manifests.last,
-        ),
-        ("Manifests without a tag, by global.untagged_grace", _tally(kept.untagged), None),
+        ("Pushed or released lately", _tally(kept.leased_blobs, "blob"), kept.leased_blobs.last),
+        ("The same", _tally(kept.leased_manifests, "manifest"), kept.leased_manifests.last),
+        ("Without a tag (global.untagged_grace)", _tally(kept.untagged, "manifest"), None),
     ]
     if kept.has_upload:
-        found.append(("What namespaces with an upload under way have received", "as it is", None))
+        what = "whatever came to namespaces with one"
+        found.append(("While an upload is under way", what, None))
     return found
 
 
-def _tally(tally: Tally) -> str:
+def _tally(tally: Tally, noun: str) -> str:
     least = "" if tally.is_whole else "at least "
-    return f"{least}{counted(tally.count, 'thing')} in {size(tally.bytes)}"
+    return f"{least}{counted(tally.count, noun)} in {size(tally.bytes)}"

@@ -157,7 +157,11 @@ def schedule_of(kind: str, registry: Registry) -> str:
     if kind == "gc":
         return f"Goes on by itself: what is due goes within {COLLECT_SECS:.0f} seconds."
     if kind == "prune":
-        return f"Goes by itself each {span(limits.prune_interval_secs)}, where there are rules."
+        return f"Goes by itself {_every(limits.prune_interval_secs)}, where there are rules."
     if limits.scrub_secs is None:
         return "Does not come by itself: global.scrub_interval is not set."
     return f"Comes by itself, {span(limits.scrub_secs)} after the last pass."
+
+
+def _every(secs: int) -> str:
+    return f"every {span(secs).removeprefix('1 ')}"

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from angos_trio.auth.access import Access
 from angos_trio.identity import Approach, Grant, Identity
+from angos_trio.limits import SEEN_IDENTITIES_MAX, SEEN_NAMES_MAX
 from angos_trio.policy.access import compile_policy
 from tests.oci.strategies import QUICK
 
@@ -95,3 +96,39 @@ def test_webhook_has_each_looked_at() -> None:
     assert not everywhere.sees_all(ALICE, "team")
     assert not elsewhere.sees_all(ALICE, "team")
     assert elsewhere.sees_all(ALICE, "other")
+
+
+def test_what_one_sees_is_not_what_another_sees() -> None:
+    access = access_of("identity.username == 'alice' && request.namespace == 'team/app'")
+    narrow = Identity("basic", "", "alice", "", grant=Grant("k", "key", ("other/*",)))
+    certified = Identity("certificate", "", "alice", "192.0.2.1")
+
+    for _ in range(2):
+        assert access.visible(ALICE, "team/app", Approach())
+        assert not access.visible(narrow, "team/app", Approach())
+        assert not access.visible(certified, "team/app", Approach())
+        assert not access.visible(ALICE, "team/secret", Approach())
+
+
+def test_claims_are_looked_at_each_time() -> None:
+    access = access_of("identity.oidc.claims.team == 'red'")
+    seen = [
+        access.visible(
+            Identity("oidc", "p", "alice", "192.0.2.1", claims={"team": team}),
+            "team/app",
+            Approach(),
+        )
+        for team in ("red", "blue", "red")
+    ]
+
+    assert seen == [True, False, True]
+
+
+def test_many_names_and_people_are_no_burden() -> None:
+    access = Access(frozenset({"basic"}))
+    for person in range(2 * SEEN_IDENTITIES_MAX):
+        for number in range(0, SEEN_NAMES_MAX + 10, 1 + 10 * bool(person)):
+            access.visible(Identity("basic", "", f"p{person}", ""), f"team/{number}", Approach())
+
+    assert len(access._seen) <= SEEN_IDENTITIES_MAX
+    assert all(len(names) <= SEEN_NAMES_MAX for names in access._seen.values())

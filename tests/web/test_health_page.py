@@ -69,7 +69,7 @@ def test_page_says_how_it_is_in_words(client: Browser) -> None:
     assert found["Database"] == "can be written"
     assert found["Disk"].startswith("has room ")
     assert found["Changes"] == "are taken"
-    assert found["Callers are known by"].startswith("nothing: everybody on this host")
+    assert found["Callers are known by"] == "nothing: nobody has to say who they are"
     assert [h2.text for h2 in page.all("h2")] == [
         *("Checks", "Collection", "Scrub", "Retention", "Backup and metrics"),
     ]
@@ -127,9 +127,9 @@ def test_page_of_another_site_asks_for_nothing(client: Browser) -> None:
 def test_what_is_kept_is_told_where_it_is_asked_for(client: Browser) -> None:
     client.push_blob("kept/app")
 
-    assert "Blobs pushed or released lately" not in facts(page_of(client.get(PAGE)))
+    assert "Pushed or released lately" not in facts(page_of(client.get(PAGE)))
     found = facts(page_of(client.get(f"{PAGE}?kept=all")))
-    assert found["Blobs pushed or released lately"].startswith("1 thing in ")
+    assert found["Pushed or released lately"].startswith("1 blob in ")
 
 
 @pytest.mark.slow

@@ -26,6 +26,11 @@ EVERY_PAGE = (
     "/team",
     "/charts/hello",
     "/_ui/browse/health",
+    "/_ui/activity?kind=tag&namespace=library/python",
+    "/_ui/storage",
+    "/_ui/health?kept=all",
+    "/_ui/find?q=nginx:1.27",
+    "/_ui/help",
 )
 MISSING = ("/library/missing", "/nothing", "/A", "/a%2Fb", "/library/nginx:9.9")
 
@@ -35,7 +40,7 @@ def test_page_has_one_title_one_head_and_its_landmarks(filler: Filler, path: str
     page = page_of(filler.get(path), 404 if path in MISSING else 200)
 
     assert page.one("html").attributes["lang"] == "en"
-    assert page.one("title").text.endswith("angos-trio")
+    assert page.one("head").one("title").text.endswith("angos-trio")
     assert page.one("h1").text
     page.one("main")
     page.one("footer")

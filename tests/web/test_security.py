@@ -28,7 +28,10 @@ pytestmark = pytest.mark.slow
 
 WEB = REPOSITORY / "angos_trio" / "web"
 PASSWORD = "correct horse"
-PAGES = ("/", "/library", "/library/nginx", "/library/nginx?view=tree", "/A", "/library/none")
+PAGES = (
+    *("/", "/library", "/library/nginx", "/library/nginx?view=tree", "/A", "/library/none"),
+    *("/_ui/activity", "/_ui/storage", "/_ui/health", "/_ui/find?q=lib", "/_ui/help"),
+)
 
 
 @pytest.mark.parametrize("path", [*PAGES, "/library/", "/_ui/config"])
