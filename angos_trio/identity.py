@@ -184,16 +184,23 @@ async def _learn_nothing(namespaces: Sequence[str], deadline: float) -> None:
     """Where everything is known already."""
 
 
+def _can_anything(action: Action, target: Target) -> bool:
+    """Where no policy says anything."""
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Who asks, with the access rules bound to them.
 
     `may(action, target)` decides; `sees(namespace)` says whether a listing shows it. What `sees`
     can only say after having asked others, `learn(namespaces, deadline)` asks before, until the
-    deadline of Trio's clock.
+    deadline of Trio's clock. `could(action, target)` is what the policies alone say, without a
+    webhook: for what a page offers in each of its rows. It lets nobody do anything.
     """
 
     identity: Identity
     may: Callable[[Action, Target], Awaitable[Decision]]
     sees: Callable[[str], bool]
     learn: Callable[[Sequence[str], float], Awaitable[None]] = _learn_nothing
+    could: Callable[[Action, Target], bool] = _can_anything

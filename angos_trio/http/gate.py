@@ -127,7 +127,10 @@ class Gate:
         async def learn(namespaces: Sequence[str], deadline: float) -> None:
             await access.learn(identity, namespaces, approach, deadline)
 
-        return Caller(identity, may, sees, learn)
+        def could(action: Action, target: Target) -> bool:
+            return access.decide(identity, action, target).allowed
+
+        return Caller(identity, may, sees, learn, could)
 
     async def _caller(self, operation: Operation, asked: _Asked) -> Caller | None:
         """Who calls; None where that is of no account and something wrong was shown."""
