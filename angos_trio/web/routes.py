@@ -10,17 +10,24 @@ from urllib.parse import parse_qsl
 from angos_trio.http.body import BodyTooLargeError
 from angos_trio.http.call import Call
 from angos_trio.http.reply import Reply, json_reply
-from angos_trio.http.routing import Admission, Match, Operation, Pages, Route
+from angos_trio.http.routing import Admission, Handler, Match, Operation, Pages, Route
 from angos_trio.identity import Action
 from angos_trio.limits import THEME_FORM_BYTES_MAX
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.registry.context import Registry
 from angos_trio.web import errors, headers
 from angos_trio.web.assets import FOLDER, assets
+from angos_trio.web.deletes import PATH as DELETE
+from angos_trio.web.deletes import Deletes
 from angos_trio.web.frame import COOKIE, THEMES, Site, own_path
+from angos_trio.web.making import Maker
 from angos_trio.web.manifests import Manifests
 from angos_trio.web.pages import Pages as Handlers
 from angos_trio.web.places import BROWSE, Place, View, resolve
+from angos_trio.web.tag_history import PATH as POINT
+from angos_trio.web.tag_history import Points
+from angos_trio.web.uploads import PATH as UPLOADS
+from angos_trio.web.uploads import Uploads
 
 _YEAR_SECS: Final = 365 * 86_400
 
@@ -59,8 +66,39 @@ def build_pages(registry: Registry, site: Site) -> tuple[list[Route], Pages]:
         page("/_ui/config", Operation(Action.UI_CONFIG, partial(_config, site))),
         page("/_ui/theme", Operation(Action.UI_ASSET, _theme, Admission.PUBLIC), "POST"),
         Route(f"{FOLDER}/{{file}}", {"GET": Operation(Action.UI_ASSET, _asset, Admission.PUBLIC)}),
+        *_doing(registry, site),
     ]
     return fixed, Pages(tuple(by_view.values()), find)
+
+
+def _doing(registry: Registry, site: Site) -> list[Route]:
+    """What people do on pages. Forms name what they are about in their bodies, so their handlers
+    ask the policies about each."""
+    maker, word = Maker(site), partial(errors.word, site)
+    deletes, uploads = Deletes(registry, maker), Uploads(registry, maker)
+
+    def form(action: Action, handler: Handler) -> Operation:
+        return Operation(action, handler, Admission.IDENTITY)
+
+    return [
+        Route(
+            DELETE,
+            {
+                "GET": form(Action.DELETE_MANIFEST, deletes.look),
+                "POST": form(Action.DELETE_MANIFEST, deletes.delete),
+            },
+            word,
+        ),
+        Route(
+            UPLOADS,
+            {
+                "GET": Operation(Action.LIST_UPLOADS, uploads.show),
+                "POST": form(Action.CANCEL_UPLOAD, uploads.cancel),
+            },
+            word,
+        ),
+        Route(POINT, {"POST": form(Action.PUT_MANIFEST, Points(registry, maker).point)}, word),
+    ]
 
 
 def _values(place: Place) -> Mapping[str, str]:
