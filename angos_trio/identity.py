@@ -189,6 +189,11 @@ async def _learn_nothing(namespaces: Sequence[str], deadline: float) -> None:
     """Where everything is known already."""
 
 
+def _can_anything(action: Action, target: Target) -> bool:
+    """Where no policy says anything."""
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Who asks, with the access rules bound to them.
@@ -196,7 +201,9 @@ class Caller:
     `may(action, target)` decides; `sees(namespace)` says whether a listing shows it. What `sees`
     can only say after having asked others, `learn(namespaces, deadline)` asks before, until the
     deadline of Trio's clock. `sees_all(repository)` is True where `sees` is so for each namespace
-    of a repository, and False also where only a look at each would tell.
+    of a repository, and False also where only a look at each would tell. `could(action, target)`
+    is what the policies alone say, without a webhook: for what a page offers in each of its rows.
+    It lets nobody do anything.
     """
 
     identity: Identity
@@ -204,3 +211,4 @@ class Caller:
     sees: Callable[[str], bool]
     learn: Callable[[Sequence[str], float], Awaitable[None]] = _learn_nothing
     sees_all: Callable[[str], bool] = _sees_each
+    could: Callable[[Action, Target], bool] = _can_anything

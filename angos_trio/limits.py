@@ -46,9 +46,6 @@ QUERY_FIELDS_MAX: Final = 256
 """Fields of a query string."""
 FILE_READ_BYTES: Final = 256 * 1024
 """Read of a file at once where the server cannot send it itself."""
-FORM_BYTES_MAX: Final = 128 * 1024
-"""A form of a page: 250 digests that are chosen, or a token of a provider."""
-FORM_FIELDS_MAX: Final = 1024
 LOGIN_CHARACTERS_MAX: Final = 255
 """Of a user's or a provider's name in a form."""
 THEME_FORM_BYTES_MAX: Final = 8 * 1024
@@ -400,6 +397,16 @@ DELETE_REFERENCES_MAX: Final = 1000
 """tags and digests that one request may delete,"""
 DELETE_BODY_BYTES_MAX: Final = 1024 * 1024
 """which takes a body of this size."""
+DELETIONS_LOGGED_MAX: Final = 100
+"""of which the audit log names so many."""
+FORM_BYTES_MAX: Final = 256 * 1024
+"""A form of a page: a provider's token, or as many references as may be deleted at once,"""
+FORM_FIELDS_MAX: Final = 1024
+"""each a field, and some more."""
+UPLOADS_CANCELLED_MAX: Final = 250
+"""Uploads that one form cancels;"""
+UPLOADS_EXAMINED_MAX: Final = 1000
+"""of so many that are looked at, a page shows those that the caller may see."""
 REVISIONS_AT_ONCE: Final = 200
 """Manifests, or"""
 TAGS_AT_ONCE: Final = 500

@@ -9,26 +9,24 @@ from typing import Any, TypedDict
 
 from angos_trio.api.browsing import iso, manifest_fields, pulled_fields, related_fields
 from angos_trio.api.context import Runtime
+from angos_trio.browse.deleting import (
+    Chosen,
+    Deletion,
+    ImpactChangedError,
+    delete_chosen,
+    sort_out,
+)
 from angos_trio.browse.detail import Detail, Layer, Part, describe_manifest
 from angos_trio.browse.impact import Impact, impact_of
-from angos_trio.browse.revisions import require_namespace
+from angos_trio.browse.tag_history import history_of
 from angos_trio.http.call import Call
 from angos_trio.http.document import read_document
 from angos_trio.http.reply import Reply, json_reply
-from angos_trio.identity import Action, Decision, Target
-from angos_trio.limits import (
-    DELETE_BODY_BYTES_MAX,
-    DELETE_REFERENCES_MAX,
-    TAG_HISTORY_ENTRIES_MAX,
-)
+from angos_trio.identity import Action
+from angos_trio.limits import DELETE_BODY_BYTES_MAX, DELETE_REFERENCES_MAX
 from angos_trio.oci.codes import Code, OciError
-from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import Reference, Tag, parse_reference_to_read, parse_reference_to_write
 from angos_trio.oci.roles import names_of
-from angos_trio.registry.delete import delete_manifest
-from angos_trio.storage.metadata import tags
-
-_FIRST = 2**63 - 1
 
 
 class _Wanted(TypedDict, total=False):
@@ -51,56 +49,34 @@ class Details:
 
     async def impact(self, call: Call) -> Reply:
         """GET: what deleting each `ref` would do, as far as the caller may delete it."""
-        references = _references(call.query.all("ref"))
-        allowed, denied = await self._allowed(call, references)
-        found = await impact_of(self._registry, call.name, allowed)
-        return json_reply(200, {**_impact(found), "denied": denied})
+        chosen = await self._chosen(call, _references(call.query.all("ref")))
+        found = await impact_of(self._registry, call.name, chosen.allowed)
+        return json_reply(200, {**_impact(found), "denied": chosen.denied})
 
     async def delete(self, call: Call) -> Reply:
         """POST: delete tags and digests, if what goes is still what the token was given for."""
         wanted = await read_document(call, _Wanted, DELETE_BODY_BYTES_MAX)
-        references = _references(wanted.get("references", []))
-        allowed, denied = await self._allowed(call, references)
-        found = await impact_of(self._registry, call.name, allowed)
-        if wanted.get("token") != found.token:
+        chosen = await self._chosen(call, _references(wanted.get("references", [])))
+        deletion = Deletion(call.name, chosen, wanted.get("token"), call.request_id)
+        try:
+            outcome = await delete_chosen(self._registry, call.caller, deletion)
+        except ImpactChangedError as changed:
             raise OciError(
                 Code.DENIED,
                 status=409,
                 message="what would go is not what the token was given for",
-                detail=_impact(found),
-            )
-        deleted = []
-        failed = [{"reference": each, "code": Code.DENIED, "message": "denied"} for each in denied]
-        for reference in allowed:
-            try:
-                await delete_manifest(self._registry, call.caller, call.name, reference)
-                deleted.append(str(reference))
-            except OciError as error:
-                failed.append(
-                    {"reference": str(reference), "code": error.code, "message": error.message}
-                )
-        return json_reply(200, {"deleted": deleted, "failed": failed})
+                detail=_impact(changed.impact),
+            ) from None
+        failed = [asdict(each) for each in outcome.failed]
+        return json_reply(200, {"deleted": outcome.deleted, "failed": failed})
 
-    async def _allowed(
-        self, call: Call, references: Sequence[Reference]
-    ) -> tuple[list[Reference], list[str]]:
+    async def _chosen(self, call: Call, references: Sequence[Reference]) -> Chosen:
         """Those that the caller may delete, and the others. Raises as the gate does for who may
         delete none of them."""
-        allowed: list[Reference] = []
-        denied: list[str] = []
-        decision = Decision(False, "no reference")
-        for reference in references:
-            named: dict[str, str | list[str]] = {"reference": str(reference)}
-            if isinstance(reference, Digest):
-                named["digest"] = str(reference)
-            decision = await call.caller.may(Action.DELETE_MANIFEST, Target(call.name, named))
-            if decision.allowed:
-                allowed.append(reference)
-            else:
-                denied.append(str(reference))
-        if not allowed:
-            raise call.refuse(Action.DELETE_MANIFEST, decision)
-        return allowed, denied
+        chosen = await sort_out(call.caller, call.name, references)
+        if not chosen.allowed:
+            raise call.refuse(Action.DELETE_MANIFEST, chosen.refusal)
+        return chosen
 
     async def tag_history(self, call: Call) -> Reply:
         """GET: what `tag` pointed to, the latest first."""
@@ -108,10 +84,7 @@ class Details:
         if text is None:
             raise OciError(Code.TAG_INVALID, message="no tag is named", detail="tag")
         tag = Tag(text)
-        namespace = await require_namespace(self._registry, call.name)
-        changes = await self._registry.storage.read(
-            lambda rows: tags.history(rows, namespace.number, tag, _FIRST, TAG_HISTORY_ENTRIES_MAX)
-        )
+        changes = await history_of(self._registry, call.name, tag)
         entries = [
             {
                 "digest": change.digest,
@@ -137,7 +110,9 @@ def _references(texts: Sequence[str]) -> list[Reference]:
 
 
 def _impact(found: Impact) -> dict[str, Any]:
-    return {**asdict(found), "token": found.token}
+    shown = asdict(found)
+    del shown["pointed"]
+    return {**shown, "token": found.token}
 
 
 def _manifest(detail: Detail, impact: Impact) -> dict[str, Any]:

@@ -26,7 +26,7 @@ class Impact:
     """What goes and what stays. `unknown` are references that name nothing, `blocked` tags that may
     not go, `tags` those that go, `manifests` what is deleted by its digest; `untagged` are left
     without a tag and stay, `parts` and `referrers` are collected later, `needed_by` are indexes
-    that stay and list something that goes.
+    that stay and list something that goes; `pointed` is what each of `tags` points to.
 
     `freed_bytes` are those of blobs and manifests that nothing else keeps, anywhere. `is_whole` is
     False where there is more than was looked at: then it is a lower bound.
@@ -42,12 +42,14 @@ class Impact:
     needed_by: tuple[str, ...] = ()
     freed_bytes: int = 0
     is_whole: bool = True
+    pointed: tuple[str, ...] = ()
 
     @property
     def token(self) -> str:
         """Text that is the same as long as the same would go."""
         parts = (self.tags, self.manifests, self.untagged, self.parts, self.referrers)
-        text = "\n".join(" ".join(part) for part in (*parts, self.blocked, self.needed_by))
+        more = (self.blocked, self.needed_by, self.pointed)
+        text = "\n".join(" ".join(part) for part in (*parts, *more))
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
@@ -98,8 +100,9 @@ class _Look:
             for parent in self._parents(digest)
             if parent not in self.gone
         }
+        going = tuple(dict.fromkeys(self.tags))
         return Impact(
-            tags=tuple(dict.fromkeys(self.tags)),
+            tags=going,
             manifests=self._gone_as("deleted"),
             unknown=tuple(self.unknown),
             blocked=tuple(dict.fromkeys(self.blocked)),
@@ -109,6 +112,7 @@ class _Look:
             needed_by=tuple(sorted(needed)),
             freed_bytes=impact.freed_bytes(self.rows, self.namespace, list(self.gone)),
             is_whole=self.is_whole,
+            pointed=tuple(tags.find(self.rows, self.namespace, Tag(tag)) or "" for tag in going),
         )
 
     def _gone_as(self, what: str) -> tuple[str, ...]:

@@ -143,7 +143,11 @@ class Gate:
         async def learn(namespaces: Sequence[str], deadline: float) -> None:
             await access.learn(identity, namespaces, approach, deadline)
 
-        return Caller(identity, may, sees, learn, partial(access.sees_all, identity))
+        def could(action: Action, target: Target) -> bool:
+            return access.decide(identity, action, target).allowed
+
+        sees_all = partial(access.sees_all, identity)
+        return Caller(identity, may, sees, learn, sees_all, could)
 
     async def _caller(self, operation: Operation, asked: _Asked) -> Caller | None:
         """Who calls; None where that is of no account and something wrong was shown."""

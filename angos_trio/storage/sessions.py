@@ -37,6 +37,7 @@ from angos_trio.storage.metadata import uploads
 from angos_trio.storage.session_record import UploadSession, finishing_line
 from angos_trio.storage.shared import Shared
 from angos_trio.storage.spares import Spares
+from angos_trio.storage.transactions import Rows
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -126,6 +127,16 @@ class Sessions:
         """Sessions of a namespace in the order of their ids, strictly after a text, and for how
         many seconds nothing came to each."""
         find = partial(uploads.of_namespace, namespace=namespace, after=after, limit=limit)
+        return await self._idle(find)
+
+    async def oldest(self, after: tuple[int, str], limit: int) -> list[tuple[UploadSession, float]]:
+        """The same of all namespaces, the oldest first, behind a time in epoch seconds and an
+        id."""
+        return await self._idle(partial(uploads.oldest, after=after, limit=limit))
+
+    async def _idle(
+        self, find: Callable[[Rows], list[uploads.Ongoing]]
+    ) -> list[tuple[UploadSession, float]]:
         now = self._now()
         found = await self._shared.run(find)
         return [(each.session, max(0.0, now - each.active_at)) for each in found]

@@ -5,21 +5,25 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from angos_trio.browse import repositories
 from angos_trio.browse.detail import Detail, Layer, Part, describe_manifest
 from angos_trio.browse.impact import Impact, impact_of
+from angos_trio.browse.tag_history import current_of
 from angos_trio.http.call import Call
 from angos_trio.http.reply import Reply
+from angos_trio.oci.codes import OciError
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.image_config import ImageConfig
-from angos_trio.oci.names import Tag, parse_reference_to_read
+from angos_trio.oci.names import Reference, Tag, parse_reference_to_read
 from angos_trio.registry.context import Registry
 from angos_trio.web.around import show_page
 from angos_trio.web.frame import Site, crumbs_to
+from angos_trio.web.offers import deletable_of
 from angos_trio.web.places import manifest_path_of, path_of
 from angos_trio.web.recipes import Recipe, pull_recipes
+from angos_trio.web.tag_history import history_for
 from angos_trio.web.words import counted, short, size
 
 BAR_UNITS: Final = 1000
@@ -85,7 +89,34 @@ class Manifests:
             "facts": [] if detail.image is None else config_facts(detail.image),
             "recipes": self._recipes(call, detail),
         }
+        values |= await self._offers(call, detail, is_kept=bool(impact.blocked))
         return await show_page(self._site, call, "manifest.html", values)
+
+    async def _offers(self, call: Call, detail: Detail, *, is_kept: bool) -> dict[str, Any]:
+        """What can be done with the tag and the manifest, and what the tag was before.
+        `is_kept`: an immutable tag keeps the manifest."""
+        tag, digest = detail.tag, Digest(detail.row.digest)
+        rule = self._registry.tag_rules.rule_for(call.name)
+        chosen: list[Reference] = [*([] if tag is None else [tag]), *([] if is_kept else [digest])]
+        return {
+            "deletable": await deletable_of(call, chosen, rule),
+            "history": None
+            if tag is None
+            else await history_for(self._registry, call, tag, digest),
+            "notices": await self._notices(call),
+        }
+
+    async def _notices(self, call: Call) -> list[str]:
+        """That a tag was deleted, for who comes from there; only if it is true."""
+        try:
+            tag = Tag(next(iter(call.query.all("deleted")), ""))
+        except OciError:
+            return []
+        if await current_of(self._registry, call.name, tag) is not None:
+            return []
+        return [
+            f"The tag {tag} is deleted. This is what it pointed to: it can be pulled by digest."
+        ]
 
     def _recipes(self, call: Call, detail: Detail) -> list[Recipe]:
         address = self._site.address_of(call.request)

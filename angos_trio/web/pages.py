@@ -17,7 +17,8 @@ from angos_trio.http.reply import Reply
 from angos_trio.identity import Action, Target
 from angos_trio.limits import FILTER_CHARACTERS_MAX
 from angos_trio.oci.codes import Code, OciError
-from angos_trio.oci.names import RepositoryName
+from angos_trio.oci.digest import Digest
+from angos_trio.oci.names import RepositoryName, Tag
 from angos_trio.registry.context import Registry
 from angos_trio.storage.metadata import listings
 from angos_trio.storage.metadata.listings import NamespaceRow, RevisionRow
@@ -25,6 +26,7 @@ from angos_trio.web.around import show_page
 from angos_trio.web.asking import Asked, Choices, Link, asked_of
 from angos_trio.web.frame import Site, crumbs_to
 from angos_trio.web.lists import Counts, ListView, list_view
+from angos_trio.web.offers import deletable_of
 from angos_trio.web.places import path_of
 from angos_trio.web.recipes import IMAGES, Recipe, pull_command, recipes_for, stanza_for
 from angos_trio.web.strip import strip_of
@@ -180,6 +182,8 @@ class Pages:
             "has_more_below": has_more,
             "below_href": link.having(view="below"),
             "uploads": await self._uploads(call),
+            "can_cancel": await self._may(call, Action.CANCEL_UPLOAD),
+            "sees_all_uploads": call.caller.could(Action.LIST_UPLOADS, Target()),
             "notices": asked.notices,
         }
         return await self._show(call, "namespace.html", values)
@@ -201,7 +205,10 @@ class Pages:
             return "" if address is None else pull_command(address, call.name, tag, manifest.role)
 
         counts = Counts(found.total, found.matching, "tag")
+        rule = self._registry.tag_rules.rule_for(call.name)
         return {
+            "deletable": await deletable_of(call, [Tag(t.row.name) for t in page.tags], rule),
+            "matching": found.matching,
             "list": list_view(asked, _TAG_COLUMNS, counts, page.next_after),
             "rows": page.tags,
             "pull": pull,
@@ -219,6 +226,11 @@ class Pages:
             "list": view,
             "rows": found.roots,
             "pulled": found.pulled,
+            "deletable": await deletable_of(
+                call,
+                [Digest(digest) for digest in found.pulled],
+                self._registry.tag_rules.rule_for(call.name),
+            ),
             "toggle": lambda branch: asked.link.toggling("open", branch.row.digest),
         }
 

@@ -13,7 +13,9 @@ from angos_trio.oci.codes import Code, OciError
 from angos_trio.registry.context import Registry
 from angos_trio.web import errors, headers, login
 from angos_trio.web.assets import FOLDER, assets
-from angos_trio.web.forms import Posted, posted
+from angos_trio.web.deletes import PATH as DELETE
+from angos_trio.web.deletes import Deletes
+from angos_trio.web.forms import FormHandler, Posted, posted
 from angos_trio.web.frame import Site
 from angos_trio.web.house_routes import house_routes
 from angos_trio.web.manifests import Manifests
@@ -21,6 +23,10 @@ from angos_trio.web.me import Me
 from angos_trio.web.pages import Pages as Handlers
 from angos_trio.web.places import BROWSE, Place, View, resolve
 from angos_trio.web.settings import choose
+from angos_trio.web.tag_history import PATH as POINT
+from angos_trio.web.tag_history import Points
+from angos_trio.web.uploads import PATH as UPLOADS
+from angos_trio.web.uploads import Uploads
 
 
 def build_pages(registry: Registry, site: Site) -> tuple[list[Route], Pages]:
@@ -62,6 +68,7 @@ def build_pages(registry: Registry, site: Site) -> tuple[list[Route], Pages]:
         page("/_ui/theme", Operation(Action.UI_ASSET, choose, Admission.PUBLIC), "POST"),
         *house_routes(registry, site, word),
         Route(f"{FOLDER}/{{file}}", {"GET": Operation(Action.UI_ASSET, _asset, Admission.PUBLIC)}),
+        *_doing(registry, site),
     ]
     return fixed, Pages(tuple(by_view.values()), find)
 
@@ -80,6 +87,30 @@ def _logout_of(site: Site, entrance: login.Login) -> Mapping[str, Operation]:
         "GET": Operation(Action.UI_ASSET, entrance.signed_out, Admission.PUBLIC),
         "POST": posted(site, form),
     }
+
+
+def _doing(registry: Registry, site: Site) -> list[Route]:
+    """What people do on pages. Forms name what they are about in their bodies, so their handlers
+    ask the policies about each."""
+    word = partial(errors.word, site)
+    deletes, uploads = Deletes(registry, site), Uploads(registry, site)
+
+    def form(action: Action, handler: FormHandler) -> Operation:
+        return posted(site, Posted(action, handler, Admission.IDENTITY))
+
+    look = Operation(Action.DELETE_MANIFEST, deletes.look, Admission.IDENTITY)
+    return [
+        Route(DELETE, {"GET": look, "POST": form(Action.DELETE_MANIFEST, deletes.delete)}, word),
+        Route(
+            UPLOADS,
+            {
+                "GET": Operation(Action.LIST_UPLOADS, uploads.show),
+                "POST": form(Action.CANCEL_UPLOAD, uploads.cancel),
+            },
+            word,
+        ),
+        Route(POINT, {"POST": form(Action.PUT_MANIFEST, Points(registry, site).point)}, word),
+    ]
 
 
 def _values(place: Place) -> Mapping[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.browser.browsing import WIDE, Look
+from tests.browser.browsing import WIDE, Look, Watched
 from tests.browser.looks import LOOKS, PHONE, expect_fit, overflow
 from tests.web.content import Filler
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,13 +14,12 @@ from angos_trio.auth.browser_sessions import BrowserSessions
 from angos_trio.auth.passwords import hash_password
 from tests.api.client import Client
 from tests.api.serving import ServedRegistry, serving
-from tests.browser.browsing import LAB, Watched, watched
-from tests.browser.test_pages import CONTRAST, LOOKS
+from tests.browser.browsing import LAB, Look, Watched, watched
+from tests.browser.looks import LOOKS, expect_fit
 from tests.factories import make_image
 from tests.server.secured import Secured
 
 pytestmark = pytest.mark.slow
-Look = Callable[..., AbstractContextManager[Watched]]
 PASSWORD = "correct horse"
 POLICY = {"access_policy": {"default": "deny", "rules": ["identity.username == 'alice'"]}}
 PLACE = "/demo/app?sort=name&q=v"
@@ -45,7 +43,7 @@ def served(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 def look(browser: Any, served: ServedRegistry) -> Look:
     """Opens a page, by the registry's own address unless another is given."""
 
-    def opened(url: str | None = None, **options: Any) -> AbstractContextManager[Watched]:
+    def opened(url: str | None = None, **options: Any) -> Any:
         return watched(browser, url or served.url, **options)
 
     return opened
@@ -190,7 +188,4 @@ def test_pages_of_signing_in_fit_and_can_be_read(look: Look, kind: str) -> None:
 
 def _check(seen: Watched, kind: str, name: str) -> None:
     seen.picture(f"{name}-{kind}")
-    width = "document.documentElement.scrollWidth - innerWidth"
-    assert seen.page.evaluate(width) <= 0, name
-    if kind in ("light", "dark"):
-        assert seen.page.evaluate(CONTRAST) == [], name
+    expect_fit(seen, kind, name)

@@ -10,7 +10,7 @@ import pytest
 
 from tests.api.serving import serving
 from tests.browser.browsing import LAB, WIDE, Look, watched
-from tests.browser.looks import LOOKS, expect_fit
+from tests.browser.looks import LOOKS, expect_fit, overflow
 from tests.web.content import Filler
 
 pytestmark = pytest.mark.slow

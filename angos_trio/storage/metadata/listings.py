@@ -265,6 +265,19 @@ def count_tags(rows: Rows, namespace: int, contains: str, *, hides_fallback: boo
     return int(found.fetchone()[0])
 
 
+def tag_names(
+    rows: Rows, namespace: int, contains: str, limit: int, *, hides_fallback: bool
+) -> list[str]:
+    """The first tags that `count_tags` counts, in the order in which people order names."""
+    where = f"AND NOT {_FALLBACK} " if hides_fallback else ""
+    found = rows.execute(
+        f"SELECT name FROM tags WHERE namespace = ? AND instr(lower(name), ?) > 0 {where}"
+        "ORDER BY sort_key, name LIMIT ?",
+        (namespace, contains, limit),
+    )
+    return [row[0] for row in found]
+
+
 def count_fallback_tags(rows: Rows, namespace: int) -> int:
     """How many tags of a namespace are named after a digest."""
     found = rows.execute(

@@ -100,6 +100,16 @@ def of_namespace(rows: Rows, namespace: str, after: str, limit: int) -> list[Ong
     return [Ongoing(_session(row), row[6]) for row in found]
 
 
+def oldest(rows: Rows, after: tuple[int, str], limit: int) -> list[Ongoing]:
+    """Sessions of all namespaces, the oldest first, behind a time in epoch seconds and an id."""
+    found = rows.execute(
+        f"SELECT {_COLUMNS}, active_at FROM uploads WHERE (started_at, id) > (?, ?) "
+        "ORDER BY started_at, id LIMIT ?",
+        (*after, limit),
+    )
+    return [Ongoing(_session(row), row[6]) for row in found]
+
+
 def namespaces(rows: Rows, active_after: float) -> list[str]:
     """The namespaces that take an upload to which something came since."""
     found = rows.execute(

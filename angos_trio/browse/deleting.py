@@ -1,0 +1,175 @@
+"""Deleting what somebody chose: who may delete what, and each one by itself.
+
+What goes must be what they looked at: the token of that look says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from angos_trio.browse.impact import Impact, impact_of
+from angos_trio.identity import Action, Caller, Decision, Target
+from angos_trio.limits import DELETIONS_LOGGED_MAX
+from angos_trio.oci.codes import Code, OciError
+from angos_trio.oci.digest import Digest
+from angos_trio.oci.names import Reference, RepositoryName, Tag
+from angos_trio.registry.context import Registry
+from angos_trio.registry.delete import delete_manifest
+from angos_trio.storage.metadata import listings, namespaces
+from angos_trio.storage.metadata.listings import NamespaceRow, RevisionRow
+from angos_trio.storage.transactions import Rows
+from angos_trio.telemetry.log import logger
+
+_audit = logger("audit")
+_DENIED: Final = Code.DENIED
+_NOTHING: Final = Decision(False, "no reference")
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What somebody wants to delete: what they may, and what not; `refusal` is the last decision
+    against them."""
+
+    allowed: tuple[Reference, ...]
+    denied: tuple[Reference, ...] = ()
+    refusal: Decision = _NOTHING
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One that was not deleted, and why."""
+
+    reference: str
+    code: Code
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of each that was chosen."""
+
+    deleted: tuple[str, ...]
+    failed: tuple[Failure, ...]
+
+
+class ImpactChangedError(Exception):
+    """What would go is not what the token was given for, but this."""
+
+    def __init__(self, impact: Impact) -> None:
+        super().__init__("what would go has changed")
+        self.impact = impact
+
+
+def target_of(name: RepositoryName, reference: Reference) -> Target:
+    """What policies are asked about, as for a DELETE of the manifest."""
+    named: dict[str, str | list[str]] = {"reference": str(reference)}
+    if isinstance(reference, Digest):
+        named["digest"] = str(reference)
+    return Target(name, named)
+
+
+async def sort_out(caller: Caller, name: RepositoryName, references: Sequence[Reference]) -> Chosen:
+    """Which of these the caller may delete; nothing is looked up."""
+    allowed: list[Reference] = []
+    denied: list[Reference] = []
+    refusal = _NOTHING
+    for reference in references:
+        decision = await caller.may(Action.DELETE_MANIFEST, target_of(name, reference))
+        if decision.allowed:
+            allowed.append(reference)
+        else:
+            refusal = decision
+            denied.append(reference)
+    return Chosen(tuple(allowed), tuple(denied), refusal)
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """A wish to delete: `token` is that of the impact which was looked at, `request_id` is for the
+    audit log."""
+
+    name: RepositoryName
+    chosen: Chosen
+    token: str | None
+    request_id: str
+
+
+async def delete_chosen(registry: Registry, caller: Caller, deletion: Deletion) -> Outcome:
+    """Delete one after the other; one that fails ends no other.
+
+    Raises ImpactChangedError, and NAME_UNKNOWN (404); then nothing is deleted.
+    """
+    name, chosen = deletion.name, deletion.chosen
+    found = await impact_of(registry, name, chosen.allowed)
+    if deletion.token != found.token:
+        raise ImpactChangedError(found)
+    deleted: list[str] = []
+    failed = [Failure(str(each), _DENIED, "denied") for each in chosen.denied]
+    try:
+        for reference in chosen.allowed:
+            try:
+                await delete_manifest(registry, caller, name, reference)
+                deleted.append(str(reference))
+            except OciError as error:
+                failed.append(Failure(str(reference), error.code, error.message))
+    finally:  # also for a client that leaves half way
+        _audit.info(
+            "manifests.deleted",
+            request_id=deletion.request_id,
+            namespace=name,
+            address=caller.identity.address,
+            identity=caller.identity.owner,
+            token=found.token,
+            deleted=deleted[:DELETIONS_LOGGED_MAX],
+            deleted_count=len(deleted),
+            failed_count=len(failed),
+        )
+    return Outcome(tuple(deleted), tuple(failed))
+
+
+async def rows_of(
+    registry: Registry, name: RepositoryName, digests: Sequence[str]
+) -> dict[str, RevisionRow]:
+    """What is known of some manifests, as far as they are still there."""
+
+    def query(rows: Rows) -> dict[str, RevisionRow]:
+        namespace = namespaces.find(rows, name)
+        if namespace is None:
+            return {}
+        found = ((each, listings.find_revision(rows, namespace, each)) for each in digests)
+        return {digest: row for digest, row in found if row is not None}
+
+    return await registry.storage.read(query)
+
+
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """The first tags that match a filter, in the order in which people order names; how many match,
+    and how many tags there are at all."""
+
+    tags: tuple[Tag, ...]
+    matching: int
+    total: int
+
+
+async def match_tags(
+    registry: Registry, name: RepositoryName, contains: str, limit: int, *, hides_fallback: bool
+) -> Matched:
+    """The tags of a namespace that have a text in them, as a list with this filter counts them."""
+
+    def query(rows: Rows) -> Matched:
+        row: NamespaceRow | None = listings.find_namespace(rows, name)
+        if row is None:
+            return Matched((), 0, 0)
+        look = partial(listings.tag_names, rows, row.number, contains.lower())
+        count = partial(listings.count_tags, rows, row.number, contains.lower())
+        return Matched(
+            tuple(Tag(each) for each in look(limit, hides_fallback=hides_fallback)),
+            count(hides_fallback=hides_fallback),
+            row.tag_count,
+        )
+
+    return await registry.storage.read(query)

@@ -1,0 +1,286 @@
+// Deleting without leaving the page. What would go is asked of the server, by the address that is
+// a page without a script: a tag that takes nothing with it is confirmed in its row, everything
+// else in a dialog with what that page says.
+
+const LIMIT_MS = 60000;
+const said = document.getElementById("said");
+let armed = null;
+
+function say(text) {
+  said.textContent = "";
+  // A region that says the same again is heard only if it was empty in between.
+  setTimeout(() => {
+    said.textContent = text;
+  }, 50);
+}
+
+function ask(method, address, body, answered, failed) {
+  const request = new XMLHttpRequest();
+  request.responseType = "document";
+  request.timeout = LIMIT_MS;
+  request.open(method, address);
+  request.addEventListener("load", () => (request.response ? answered(request) : failed()));
+  for (const kind of ["error", "timeout"]) request.addEventListener(kind, failed);
+  request.send(body);
+}
+
+function bodyOf(form, submitter) {
+  const body = new URLSearchParams(new FormData(form));
+  if (submitter && submitter.name) body.set(submitter.name, submitter.value);
+  return body;
+}
+
+function button(text, className) {
+  const made = document.createElement("button");
+  made.type = "button";
+  made.className = className;
+  made.textContent = text;
+  return made;
+}
+
+// One tag, in its own row: the focus is on what does nothing.
+
+function disarm(focuses) {
+  if (!armed) return;
+  const { opener, box } = armed;
+  armed = null;
+  box.parentElement.classList.remove("armed");
+  box.remove();
+  opener.hidden = false;
+  if (focuses) opener.focus();
+}
+
+function arm(opener, form) {
+  disarm(false);
+  const box = document.createElement("span");
+  const confirm = button("Delete", "button danger");
+  const cancel = button("Cancel", "button");
+  const name = opener.getAttribute("aria-label");
+  box.className = "arms";
+  box.setAttribute("role", "group");
+  box.setAttribute("aria-label", `${name}?`);
+  confirm.setAttribute("aria-label", `Confirm: ${name}`);
+  box.append(confirm, cancel);
+  opener.hidden = true;
+  opener.after(box);
+  box.parentElement.classList.add("armed");
+  armed = { opener, box };
+  confirm.addEventListener("click", () => {
+    confirm.disabled = true;
+    send(form, opener, null);
+  });
+  cancel.addEventListener("click", () => disarm(true));
+  box.addEventListener("focusout", (event) => {
+    if (event.relatedTarget && !box.contains(event.relatedTarget)) disarm(false);
+  });
+  cancel.focus();
+  say(`${name}? Confirm or cancel.`);
+}
+
+document.addEventListener("pointerdown", (event) => {
+  if (armed && !armed.box.contains(event.target)) disarm(false);
+});
+document.addEventListener("keydown", (event) => {
+  if (armed && event.key === "Escape") disarm(true);
+});
+
+// Everything else, in a dialog.
+
+function open(content, opener) {
+  const dialog = document.createElement("dialog");
+  dialog.dataset.deletes = "";
+  document.body.append(dialog);
+  dialog.addEventListener("close", () => {
+    dialog.remove();
+    if (opener.isConnected) opener.focus();
+    else document.getElementById("main").focus();
+  });
+  dialog.addEventListener("click", (event) => {
+    if (event.target === dialog || event.target.closest("[data-cancel]")) {
+      event.preventDefault();
+      dialog.close();
+    }
+  });
+  dialog.addEventListener("submit", (event) => {
+    if (!document.querySelector("[data-region]")) return;
+    const form = event.target;
+    if (form.getAttribute("action") !== "/_ui/delete") return;
+    event.preventDefault();
+    for (const each of form.querySelectorAll("button")) each.disabled = true;
+    send(form, opener, dialog);
+  });
+  fill(dialog, content);
+  dialog.showModal();
+  focusIn(dialog);
+}
+
+function fill(dialog, content) {
+  const title = document.createElement("h2");
+  const head = content.querySelector("h1");
+  title.id = "dialog-title";
+  title.append(...head.childNodes);
+  head.replaceWith(title);
+  dialog.setAttribute("aria-labelledby", title.id);
+  dialog.replaceChildren(content);
+}
+
+function focusIn(dialog) {
+  const place = dialog.querySelector("[name=typed]") || dialog.querySelector("[data-cancel]");
+  if (place) place.focus();
+}
+
+function look(opener, address) {
+  opener.setAttribute("aria-busy", "true");
+  const leave = () => location.assign(address);
+  ask("GET", address, null, (request) => {
+    opener.removeAttribute("aria-busy");
+    const content = request.response.querySelector("[data-confirm]");
+    if (!content) {
+      leave();
+      return;
+    }
+    const form = content.querySelector("form");
+    if (form && content.hasAttribute("data-simple") && opener.matches(".trash")) arm(opener, form);
+    else open(content, opener);
+  }, leave);
+}
+
+function insideOf(page) {
+  const part = document.createElement("div");
+  part.className = "confirm";
+  part.append(...page.querySelector("main").childNodes);
+  return part;
+}
+
+function send(form, opener, dialog) {
+  const place = placeOf(opener);
+  ask("POST", form.getAttribute("action"), bodyOf(form), (request) => {
+    const page = request.response;
+    const outcome = page.querySelector("[data-outcome]");
+    const content = outcome || page.querySelector("[data-confirm]") || insideOf(page);
+    const isDone = outcome && outcome.dataset.failed === "0";
+    disarm(false);
+    if (outcome) {
+      say(outcome.dataset.outcome);
+      refresh(place);
+    }
+    if (isDone) {
+      if (dialog) dialog.close();
+    } else if (dialog) {
+      fill(dialog, content);
+      focusIn(dialog);
+    } else {
+      open(content, opener);
+    }
+  }, () => {
+    disarm(true);
+    say("The registry did not answer. Look at the list again before you repeat it.");
+    if (dialog) dialog.close();
+  });
+}
+
+// A button in each row that can go. A hundred of them would make a page a tenth larger, and without
+// a script there are boxes, and the page of the manifest.
+
+function put(cell, name, reference, label) {
+  if (!cell || cell.querySelector(".trash")) return;
+  const link = document.createElement("a");
+  link.className = "trash";
+  link.href = `/_ui/delete?${new URLSearchParams({ ns: name, ref: reference })}`;
+  link.setAttribute("aria-label", `Delete ${label}`);
+  link.title = link.getAttribute("aria-label");
+  cell.prepend(link);
+}
+
+function offer(within) {
+  for (const box of within.querySelectorAll("[data-chosen] [name=ref]:not([disabled])")) {
+    put(box.closest("tr").querySelector(".c-do"), box.form.elements.ns.value, box.value, box.value);
+  }
+  for (const cell of within.querySelectorAll("[data-trash]")) {
+    const digest = cell.closest("tr").querySelector("th").title;
+    const label = `manifest ${digest.split(":")[1].slice(0, 12)}`;
+    put(cell, cell.closest("table").dataset.of, digest, label);
+  }
+}
+
+offer(document);
+document.addEventListener("region", (event) => offer(event.target));
+
+// The list as it is now; the focus goes to the row that took the place of the one that went.
+
+function placeOf(opener) {
+  const row = opener.closest("tbody tr");
+  return row ? [...row.parentElement.children].indexOf(row) : -1;
+}
+
+function refresh(place) {
+  const region = document.querySelector("[data-region]");
+  if (!region) return;
+  ask("GET", location.href, null, (request) => {
+    const page = request.response;
+    const found = page.querySelector("[data-region]");
+    if (!found) {
+      location.reload();
+      return;
+    }
+    region.replaceChildren(...found.childNodes);
+    region.dispatchEvent(new Event("region", { bubbles: true }));
+    for (const name of ["[data-count]", "main .said"]) {
+      const [shown, told] = [document.querySelector(name), page.querySelector(name)];
+      if (shown && told) shown.textContent = told.textContent;
+    }
+    const rows = region.querySelectorAll("tbody tr");
+    const next = rows[Math.min(place, rows.length - 1)];
+    const link = place >= 0 && next && next.querySelector(".trash, a");
+    if (!document.querySelector("dialog[open]")) (link || document.getElementById("main")).focus();
+  }, () => location.reload());
+}
+
+document.addEventListener("click", (event) => {
+  const opener = event.target.closest("a.trash, a[data-delete]");
+  const isPlain = event.button === 0 && !event.ctrlKey && !event.metaKey && !event.shiftKey;
+  if (!opener || !isPlain) return;
+  event.preventDefault();
+  if (!opener.getAttribute("aria-busy")) look(opener, opener.href);
+});
+
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (form.matches("form.chosen[data-chosen]")) {
+    event.preventDefault();
+    const body = bodyOf(form, event.submitter);
+    if (body.has("all")) body.delete("ref");
+    else for (const name of ["q", "seen", "show"]) body.delete(name);
+    look(event.submitter, `${form.getAttribute("action")}?${body}`);
+  } else if (form.matches("form[data-cancels]")) {
+    event.preventDefault();
+    cancel(form, event.submitter);
+  }
+});
+
+// Uploads: what was cancelled goes from the list at once.
+
+function cancel(form, submitter) {
+  const leave = () => form.submit();
+  submitter.disabled = true;
+  ask("POST", form.getAttribute("action"), bodyOf(form), (request) => {
+    const outcome = request.response.querySelector("[data-outcome]");
+    if (!outcome) {
+      leave();
+      return;
+    }
+    say(outcome.dataset.outcome);
+    const names = new Set(bodyOf(form).getAll("upload"));
+    const gone = [...document.querySelectorAll("[name=upload]")].filter((e) => names.has(e.value));
+    if (outcome.dataset.failed !== "0") {
+      open(outcome, submitter);
+      submitter.disabled = false;
+      return;
+    }
+    const table = form.closest("section.uploads") || form;
+    for (const each of gone) each.closest("tr").remove();
+    if (!table.querySelector("tbody tr")) table.remove();
+    else form.dispatchEvent(new Event("region", { bubbles: true }));
+    document.getElementById("main").focus();
+  }, leave);
+}
