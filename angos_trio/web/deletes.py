@@ -230,7 +230,7 @@ class Deletes:
             there = manifest_path_of(wanted.name, look.impact.pointed[0])
             location = Link(there).having(deleted=deleted[0])
             return Reply(303, {"Location": location, **headers.PAGE})
-        what = _of(deleted[0]) if len(deleted) == 1 else counted(len(deleted), "item")
+        what = _of(deleted[0]) if len(deleted) == 1 else _count_of(deleted)
         heading = f"{what} deleted" if deleted else "Nothing was deleted"
         values = {
             "title": f"{heading} · {wanted.name}",
@@ -354,6 +354,12 @@ def _lost(rows: dict[str, RevisionRow], digests: Sequence[str]) -> tuple[str, ..
 
 def _of(reference: str) -> str:
     return short(reference) if ":" in reference else reference
+
+
+def _count_of(references: Sequence[str]) -> str:
+    digests = sum(":" in each for each in references)
+    noun = "tag" if not digests else "manifest" if digests == len(references) else "item"
+    return counted(len(references), noun)
 
 
 def _crumbs(wanted: Wanted) -> list[tuple[str, str]]:

@@ -99,7 +99,7 @@ class Manifests:
         rule = self._registry.tag_rules.rule_for(call.name)
         chosen: list[Reference] = [*([] if tag is None else [tag]), *([] if is_kept else [digest])]
         return {
-            "deletable": await deletable_of(call, chosen, rule),
+            "deletable": await deletable_of(call.caller, call.name, chosen, rule),
             "history": None
             if tag is None
             else await history_for(self._registry, call, tag, digest),

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from angos_trio.browse.deleting import target_of
-from angos_trio.http.call import Call
-from angos_trio.identity import Action
-from angos_trio.oci.names import Reference, Tag
+from angos_trio.identity import Action, Caller
+from angos_trio.oci.names import Reference, RepositoryName, Tag
 from angos_trio.policy.immutability import TagRule
 
 
-async def deletable_of(call: Call, references: Iterable[Reference], rule: TagRule) -> set[str]:
-    """Which of the tags and digests of a page its caller may delete.
+async def deletable_of(
+    caller: Caller, name: RepositoryName, references: Iterable[Reference], rule: TagRule
+) -> set[str]:
+    """Which of the tags and digests of a page the caller may delete.
 
     A webhook is asked about the first of them only: a hundred questions would make a page wait.
     What it refuses of the others is refused when it is tried.
     """
-    name, caller = call.name, call.caller
     found = [
         each
         for each in references

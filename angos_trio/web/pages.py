@@ -207,7 +207,9 @@ class Pages:
         counts = Counts(found.total, found.matching, "tag")
         rule = self._registry.tag_rules.rule_for(call.name)
         return {
-            "deletable": await deletable_of(call, [Tag(t.row.name) for t in page.tags], rule),
+            "deletable": await deletable_of(
+                call.caller, call.name, [Tag(tag.row.name) for tag in page.tags], rule
+            ),
             "matching": found.matching,
             "list": list_view(asked, _TAG_COLUMNS, counts, page.next_after),
             "rows": page.tags,
@@ -227,7 +229,8 @@ class Pages:
             "rows": found.roots,
             "pulled": found.pulled,
             "deletable": await deletable_of(
-                call,
+                call.caller,
+                call.name,
                 [Digest(digest) for digest in found.pulled],
                 self._registry.tag_rules.rule_for(call.name),
             ),

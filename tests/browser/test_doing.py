@@ -213,7 +213,7 @@ def test_without_scripts_tags_are_deleted_and_uploads_cancelled(look: Look, fill
         seen.page.get_by_label("Select v2").check()
         seen.page.get_by_role("button", name="Delete selected…").click()
         seen.page.get_by_role("button", name="Delete 2 tags").click()
-        assert seen.page.locator("h1").inner_text() == "2 items deleted"
+        assert seen.page.locator("h1").inner_text() == "2 tags deleted"
         seen.picture("deleted-without-scripts")
         seen.page.get_by_role("link", name=f"Back to {name}").click()
         seen.page.get_by_role("button", name="Cancel").click()

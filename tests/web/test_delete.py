@@ -86,7 +86,7 @@ def test_last_tag_of_a_manifest_is_said_with_what_it_keeps(filler: Filler) -> No
     said = told(page)
     assert index.digest[7:19] in said["Loses its last tag"]
     assert "until somebody deletes it" in said["Loses its last tag"]
-    assert said["Platforms that no tag reaches"].split() == [
+    assert said["Platforms reached by digest only"].split() == [
         *("amd64", "arm64", "arm/v7", "s390x", "ppc64le")
     ]
     assert "data-simple" not in page.one("div", class_="confirm").attributes
@@ -184,7 +184,7 @@ def test_all_that_match_are_found_again_by_the_server(filler: Filler) -> None:
     refused = page_of(confirm(filler, page), 400)
     assert f"type {name} to confirm" in refused.one("p", class_="danger").text
     outcome = page_of(confirm(filler, refused, typed=name))
-    assert outcome.one("h1").text == "100 items deleted"
+    assert outcome.one("h1").text == "100 tags deleted"
     assert len(filler.tags(name)) == 150
 
 
@@ -216,7 +216,7 @@ def test_more_than_can_go_at_once_goes_step_by_step(filler: Filler) -> None:
     page = look(filler, name, all="1")
     assert "30 more tags that match" in told(page)["Not now"]
     outcome = page_of(confirm(filler, page, typed=name))
-    assert outcome.one("h1").text == "1,000 items deleted"
+    assert outcome.one("h1").text == "1,000 tags deleted"
     rest = page_of(filler.get(next(href for href in outcome.hrefs if href.startswith(DELETE))))
     assert rest.one("h1").text == "Delete 30 tags?"
     page_of(confirm(filler, rest, typed=name))

@@ -73,6 +73,24 @@ def test_pointing_back_is_told_as_a_push_is(filler: Filler) -> None:
     assert (told["data"]["digest"], told["data"]["previous"]) == (before.digest, now.digest)
 
 
+def test_digest_is_the_same_again_whatever_its_algorithm(filler: Filler) -> None:
+    name = make_name()
+    config = filler.push_blob(name)
+    before = make_image(make_descriptor(config)).in_sha512()
+    filler.stored(name, before, tags=["v1"])
+    moved(filler, name)
+
+    part = history(filler, name, "v1")
+    forms = [form for form in part.all("form") if before.digest[7:19] in part.text]
+    sent = [
+        {each.attributes["name"]: each.attributes["value"] for each in form.all("input")}
+        for form in forms
+    ]
+    (chosen,) = [each for each in sent if each["digest"] == before.digest]
+    assert filler.post(POINT, data=chosen).status_code == 303
+    assert digest_of(filler, name, "v1") == before.digest
+
+
 def test_manifest_that_is_gone_is_not_offered_and_refused(filler: Filler) -> None:
     name = make_name()
     before, now = moved(filler, name)
