@@ -43,6 +43,11 @@ class WantedActivity:
         )
 
 
+async def newest_event(registry: Registry) -> int:
+    """The id of the last event; 0 before the first. Raises UNAVAILABLE (503)."""
+    return await registry.storage.read_point(events.newest)
+
+
 async def list_activity(
     registry: Registry, caller: Caller, wanted: WantedActivity
 ) -> tuple[list[Stored], int | None]:

@@ -11,9 +11,10 @@ from angos_trio import __version__
 from angos_trio.http.call import Request
 from angos_trio.http.reply import Reply
 from angos_trio.identity import Identity
-from angos_trio.web import rendering, words
+from angos_trio.web import freshness, rendering, words
 from angos_trio.web.places import path_of
 from angos_trio.web.recipes import Address
+from angos_trio.web.words import Now
 
 THEMES: Final = ("light", "dark")
 COOKIE: Final = "theme"
@@ -99,10 +100,15 @@ def own_path(text: str) -> str:
 def show(
     site: Site, request: Request, template: str, values: Mapping[str, object], status: int = 200
 ) -> Reply:
-    """A page. `values` are those of the template; a frame among them is used."""
-    around = {"notices": (), "crumbs": (), "now": site.now(), **values}
+    """A page. `values` are those of the template; a frame among them is used. A `mark` among them
+    is all that the page is made from, and gives it an entity tag."""
+    now = Now(site.now())
+    around = {"notices": (), "crumbs": (), "live": None, "now": now, **values}
     around.setdefault("frame", frame_of(site, request))
-    return rendering.page(template, around, status=status, url=site.url_of(request))
+    reply = rendering.page(template, around, status=status, url=site.url_of(request))
+    if mark := around.get("mark"):
+        reply.headers["ETag"] = freshness.tag_of(str(mark), now)
+    return reply
 
 
 def crumbs_to(name: str, owner: str) -> list[tuple[str, str]]:

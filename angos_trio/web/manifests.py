@@ -17,6 +17,7 @@ from angos_trio.oci.image_config import ImageConfig
 from angos_trio.oci.names import Tag, parse_reference_to_read
 from angos_trio.registry.context import Registry
 from angos_trio.web.frame import Site, crumbs_to, frame_of, show
+from angos_trio.web.live import live_of
 from angos_trio.web.places import manifest_path_of, path_of
 from angos_trio.web.recipes import Recipe, pull_recipes
 from angos_trio.web.words import counted, short, size
@@ -83,6 +84,7 @@ class Manifests:
             "about": _about(detail.parts),
             "facts": [] if detail.image is None else config_facts(detail.image),
             "recipes": self._recipes(call, detail),
+            "live": live_of(call, tag=detail.tag or "", of=row.digest),
         }
         frame = frame_of(self._site, call.request, call.caller.identity)
         return show(self._site, call.request, "manifest.html", {**values, "frame": frame})
