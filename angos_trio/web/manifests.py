@@ -5,17 +5,23 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from angos_trio.browse import repositories
+from angos_trio.browse.attached import list_attached, tagged_after
 from angos_trio.browse.detail import Detail, Layer, Part, describe_manifest
 from angos_trio.browse.impact import Impact, impact_of
 from angos_trio.http.call import Call
 from angos_trio.http.reply import Reply
+from angos_trio.limits import FILTER_CHARACTERS_MAX, RELATED_MAX
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.image_config import ImageConfig
 from angos_trio.oci.names import Tag, parse_reference_to_read
 from angos_trio.registry.context import Registry
+from angos_trio.registry.pull import find_manifest, read_body
+from angos_trio.storage.metadata.listings import RevisionRow
+from angos_trio.web import tabs
+from angos_trio.web.asking import Link, choose
 from angos_trio.web.frame import Site, crumbs_to, frame_of, show
 from angos_trio.web.live import live_of
 from angos_trio.web.places import manifest_path_of, path_of
@@ -60,6 +66,10 @@ class Manifests:
         """GET: what a tag or a digest names."""
         reference = parse_reference_to_read(call.values["reference"])
         detail = await describe_manifest(self._registry, call.caller, call.name, reference)
+        tab, notices = choose(call.query, "tab", tabs.TABS)
+        if tab == tabs.JSON and tabs.BYTES in call.query.all("show"):
+            body = await self._body(call, detail)
+            return tabs.download(call.name, detail.row.digest, body)
         impact = await impact_of(self._registry, call.name, [detail.row.digest])
         row, name = detail.row, call.name
         owner = repositories.owner_of(self._registry, name)
@@ -85,9 +95,57 @@ class Manifests:
             "facts": [] if detail.image is None else config_facts(detail.image),
             "recipes": self._recipes(call, detail),
             "live": live_of(call, tag=detail.tag or "", of=row.digest),
+            "notices": notices,
+            **await self._tab(call, detail, tab),
         }
         frame = frame_of(self._site, call.request, call.caller.identity)
         return show(self._site, call.request, "manifest.html", {**values, "frame": frame})
+
+    async def _tab(self, call: Call, detail: Detail, tab: str) -> dict[str, Any]:
+        """What a tab shows, and the way to the others."""
+        here = manifest_path_of(call.name, detail.tag or detail.row.digest)
+        link = Link(here, () if tab == tabs.LAYERS else (("tab", tab),))
+        tagged = await tagged_after(self._registry, call.name, detail.row.digest)
+        count = tabs.attached_count([*detail.related.referrers, *tagged], detail.parts, RELATED_MAX)
+        names = {
+            tabs.LAYERS: "Parts" if detail.row.kind == "index" else "Layers",
+            tabs.CONFIG: "Config",
+            tabs.ATTACHED: f"Attached {count}".strip(),
+            tabs.JSON: "JSON",
+        }
+        links = [
+            (text, link.having(tab="" if each == tabs.LAYERS else each), each == tab)
+            for each, text in names.items()
+        ]
+        values: dict[str, Any] = {"tab": tab, "tabs": links}
+        if tab == tabs.CONFIG:
+            values["annotations"] = tabs.annotations_of(detail.annotations)
+        if tab == tabs.ATTACHED:
+            values |= await self._attached(call, detail, tagged, link)
+        if tab == tabs.JSON:
+            values["shown_json"] = tabs.json_view(await self._body(call, detail))
+            values["bytes_href"] = link.having(show=tabs.BYTES)
+        return values
+
+    async def _attached(
+        self, call: Call, detail: Detail, tagged: list[RevisionRow], link: Link
+    ) -> dict[str, Any]:
+        after = next(iter(reversed(call.query.all("after"))), "")[:FILTER_CHARACTERS_MAX]
+        page = await list_attached(
+            self._registry, call.name, detail.row.digest, after, tabs.ATTACHED_AT_ONCE
+        )
+        return {
+            "groups": tabs.groups_of(page.rows, ())
+            if after
+            else tabs.groups_of([*tagged, *page.rows], detail.parts),
+            "attached_first": link.having() if after else "",
+            "attached_next": link.having(after=page.next_after) if page.next_after else "",
+        }
+
+    async def _body(self, call: Call, detail: Detail) -> bytes:
+        """The bytes as they were pushed. It is no pull."""
+        found = await find_manifest(self._registry, call.name, detail.row.digest)
+        return await read_body(self._registry, found)
 
     def _recipes(self, call: Call, detail: Detail) -> list[Recipe]:
         address = self._site.address_of(call.request)

@@ -117,6 +117,18 @@ def visible(text: str, longest: int = TEXT_CHARACTERS_MAX) -> str:
     return shown if len(shown) <= longest else f"{shown[:longest]}…"
 
 
+def spelled_lines(text: str) -> str:
+    """Text of several lines, with what cannot be seen spelled out, the ends of lines excepted."""
+    if text.isascii() and "\x7f" not in text:
+        return text
+    return "".join(
+        _spelled(character)
+        if character != "\n" and unicodedata.category(character) in _HIDDEN
+        else character
+        for character in text
+    )
+
+
 def _spelled(character: str) -> str:
     code = ord(character)
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
