@@ -202,7 +202,8 @@ class Pages:
         self, call: Call, row: NamespaceRow, below: Sequence[Namespace], has_more: bool
     ) -> str:
         """All that the page of a namespace is made from, as text: what is stored, who asks for
-        what, and the program with its configuration."""
+        what, and the program with its configuration. What a page comes to depend on besides, such
+        as a right, belongs here too: otherwise a browser keeps what is not true any more."""
         request = call.request
         of_stored = (row, await pulls_mark(self._registry, call.name), below, has_more)
         cookies = request.headers.get("Cookie", "")
