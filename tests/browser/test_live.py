@@ -463,3 +463,14 @@ def test_rows_never_move_under_the_focus(look: Look, filler: Filler) -> None:
         assert seen.page.evaluate("document.activeElement.textContent") == "v1"
         seen.page.get_by_role("link", name="Tags").focus()
         seen.until(has_row("v3"))
+
+
+def test_tree_shows_a_pushed_manifest(look: Look, filler: Filler) -> None:
+    with look(viewport=WIDE) as seen:
+        open_live(seen, f"/{NAME}?view=tree")
+        seen.page.locator("table.tree tbody tr").first.hover()
+        image = filler.image(NAME)
+        seen.until(f"{NEWS} === '1 new push Show'")
+        seen.page.get_by_role("link", name="Show").click()
+        seen.until(f"document.querySelector('th[title=\"{image.digest}\"]') !== null")
+        assert seen.page.locator("tr[data-new]").count() == 1

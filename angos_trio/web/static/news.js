@@ -19,6 +19,8 @@ const main = document.getElementById("main");
 const bar = document.getElementById("news");
 
 const pushes = new Map();
+// Deletes that the answer which is shown may be older than.
+let deletes = [];
 let allowance = AT_ONCE_MAX;
 let allowedAt = performance.now();
 // The newest event that the page shows what came of.
@@ -205,6 +207,7 @@ function bringRows(region, fresh) {
   if (isAsBefore) {
     patch(region, fresh);
     append(region, freshRows.slice(keys.length));
+    markOlder();
     if (region.hasAttribute("data-plain")) told();
     else offerPushes();
   } else if (region.hasAttribute("data-plain") && isFree(region, true)) {
@@ -222,6 +225,7 @@ function showRows(region, fresh) {
   for (const row of rowsOf(region)) {
     row.toggleAttribute("data-new", !known.has(keyOf(row)) || isPushed(row));
   }
+  markOlder();
   told();
 }
 
@@ -230,9 +234,11 @@ function isPushed(row) {
   return [...pushes.values()].some((push) => head && head.textContent === push.shown);
 }
 
-// Rows behind the last one move nothing.
-function append(region, rows) {
+// Rows behind the last one move nothing. One that is struck through is there already.
+function append(region, found) {
   const body = region.querySelector("tbody");
+  const known = new Set(rowsOf(region).map(keyOf));
+  const rows = found.filter((row) => !known.has(keyOf(row)));
   if (!rows.length || !body || region.querySelectorAll("[data-gone]").length > GONE_MAX) return;
   for (const row of rows) row.toggleAttribute("data-new", pushes.size > 0);
   body.append(...rows);
@@ -258,6 +264,17 @@ function patch(place, fresh) {
 // -- rows that are gone
 
 function strike(kind, name, message) {
+  if (deletes.length < PUSHES_MAX) deletes.push([kind, name, message]);
+  mark(kind, name, message);
+}
+
+// Rows of an answer that was made before what was told meanwhile.
+function markOlder() {
+  deletes = deletes.filter(([, , message]) => message.seq > shownUpTo);
+  for (const each of deletes) mark(...each);
+}
+
+function mark(kind, name, message) {
   const table = main.querySelector(`[data-region] table.${kind}`);
   for (const row of table ? rowsOf(table) : []) {
     const head = row.querySelector("th");
