@@ -465,6 +465,30 @@ def test_rows_never_move_under_the_focus(look: Look, filler: Filler) -> None:
         seen.until(has_row("v3"))
 
 
+def test_answer_from_before_a_delete_does_not_bring_the_row_back(
+    look: Look, filler: Filler
+) -> None:
+    """A page that was asked for before something happened may come after it was told."""
+    with look(viewport=WIDE) as seen:
+        open_live(seen, f"/{NAME}")
+        is_held = True
+
+        def hold_once(route: Any) -> None:
+            nonlocal is_held
+            answer = route.fetch()
+            if is_held:
+                is_held = False
+                filler.delete(f"/v2/{NAME}/manifests/v1")
+                seen.page.wait_for_timeout(600)
+            route.fulfill(response=answer)
+
+        seen.page.route(f"**/{NAME}", hold_once)
+        filler.image(NAME, "v3")
+        seen.until(has_row("v3"))
+        seen.until("document.querySelectorAll('tr[data-gone]').length === 1")
+        seen.until("document.querySelector('[data-count]').textContent === '2 tags'")
+
+
 def test_tree_shows_a_pushed_manifest(look: Look, filler: Filler) -> None:
     with look(viewport=WIDE) as seen:
         open_live(seen, f"/{NAME}?view=tree")
