@@ -48,8 +48,6 @@ FILE_READ_BYTES: Final = 256 * 1024
 """Read of a file at once where the server cannot send it itself."""
 LOGIN_CHARACTERS_MAX: Final = 255
 """Of a user's or a provider's name in a form."""
-THEME_FORM_BYTES_MAX: Final = 8 * 1024
-"""The form that chooses the theme of pages."""
 PAGE_ENTRIES_DEFAULT: Final = 1000
 """A page of tags or of the catalog without `n`."""
 PAGE_ENTRIES_MAX: Final = 10_000
@@ -389,10 +387,6 @@ STORAGE_USE_REST: Final = 20
 """and for so many times what it took."""
 IMAGES_WITH_MAX: Final = 100
 """Images with a blob in them that such a look counts."""
-SHARES_MAX: Final = 24
-"""Repositories whose share the page of storage draws."""
-LATEST_EVENTS: Final = 5
-"""What happened last, on the front page."""
 DELETE_REFERENCES_MAX: Final = 1000
 """tags and digests that one request may delete,"""
 DELETE_BODY_BYTES_MAX: Final = 1024 * 1024

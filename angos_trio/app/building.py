@@ -110,6 +110,7 @@ def build_application(
             name=ui.name,
             url_of=gate.url_of,
             needs_login=not gate.access.loopback_only,
+            has_webhooks=gate.access.has_webhooks,
             now=registry.now,
             form_key=registry.storage.shared.secret,
             sign_in=runtime.sign_in,

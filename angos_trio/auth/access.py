@@ -63,6 +63,11 @@ class Access:
     _identities: dict[object, Facts] = field(default_factory=dict, compare=False)
     _seen: dict[object, dict[str, bool]] = field(default_factory=dict, init=False, compare=False)
 
+    @property
+    def has_webhooks(self) -> bool:
+        """Whether anything is decided by more than the policies."""
+        return self.webhook is not None or bool(self.webhooks)
+
     async def authorize(
         self, identity: Identity, action: Action, target: Target, approach: Approach
     ) -> Decision:
@@ -91,7 +96,7 @@ class Access:
     ) -> None:
         """Ask webhooks what `visible` will need, some at a time, until the deadline of Trio's
         clock."""
-        if self.webhook is None and not self.webhooks:
+        if not self.has_webhooks:
             return
         questions = [
             (authorizer, _visibility(identity, name, approach))

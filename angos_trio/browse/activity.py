@@ -49,6 +49,11 @@ class WantedActivity:
         )
 
 
+async def newest_event(registry: Registry) -> int:
+    """The id of the last event; 0 before the first. Raises UNAVAILABLE (503)."""
+    return await registry.storage.read_point(events.newest)
+
+
 def tell(caller: Caller, event: Stored) -> dict[str, Any]:
     """An event as JSON has it, as far as the caller may know of it."""
     return {

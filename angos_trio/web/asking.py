@@ -118,6 +118,13 @@ def asked_of(path: str, query: Query, choices: Choices) -> Asked:
     )
 
 
+def choose(query: Query, name: str, known: Sequence[str]) -> tuple[str, list[str]]:
+    """The value of one parameter, the first of those that are known where nothing that can be is
+    asked for; and what is to be said about that."""
+    reader = _Reader(query)
+    return reader.one(name, known) or known[0], reader.notices
+
+
 class _Reader:
     """Takes values one by one; notes what was taken, and what was not and why."""
 

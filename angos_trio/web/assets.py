@@ -1,9 +1,13 @@
-"""Files that never change: each has the hash of its content in its name."""
+"""Files that never change: each has the hash of its content in its name.
+
+What a script imports is named so too, so that its own name changes with it.
+"""
 
 from __future__ import annotations
 
 import functools
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -16,6 +20,8 @@ _TYPES: Final = {
     "svg": "image/svg+xml",
 }
 _HASH_DIGITS: Final = 12
+_IMPORT: Final = re.compile(rb'(?<= from "\./)[a-z]+\.js(?=";\n)')
+"""What a script takes from another one, by the name of its file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +47,21 @@ class Assets:
 @functools.cache
 def assets() -> Assets:
     """Read once, also out of a zip file."""
-    by_name, names = {}, {}
-    for file in resources.files("angos_trio.web").joinpath("static").iterdir():
-        stem, _, ending = file.name.rpartition(".")
+    folder = resources.files("angos_trio.web").joinpath("static")
+    left = {file.name: file.read_bytes() for file in folder.iterdir()}
+    by_name: dict[str, Asset] = {}
+    names: dict[str, str] = {}
+    while left:
+        # One that takes nothing from what has no name yet; scripts do not import in a circle.
+        file = next(name for name, content in left.items() if _needs(content) <= names.keys())
+        stem, _, ending = file.rpartition(".")
+        content = _IMPORT.sub(lambda found: names[found[0].decode()].encode(), left.pop(file))
         if ending in _TYPES:
-            content = file.read_bytes()
             name = f"{stem}-{hashlib.sha256(content).hexdigest()[:_HASH_DIGITS]}.{ending}"
-            by_name[name], names[file.name] = Asset(content, _TYPES[ending]), name
+            by_name[name], names[file] = Asset(content, _TYPES[ending]), name
     return Assets(by_name, names)
+
+
+def _needs(content: bytes) -> set[str]:
+    """The files that a script imports."""
+    return {found.decode() for found in _IMPORT.findall(content)}

@@ -15,11 +15,12 @@ from angos_trio.http.call import Request
 from angos_trio.http.cookies import Cookie, secret_in
 from angos_trio.http.reply import Reply
 from angos_trio.identity import Identity
-from angos_trio.web import rendering, words
+from angos_trio.web import freshness, rendering, words
 from angos_trio.web.form_tokens import Stamp
 from angos_trio.web.house import House
 from angos_trio.web.places import path_of
 from angos_trio.web.recipes import Address
+from angos_trio.web.words import Now
 
 THEMES: Final = ("light", "dark")
 COOKIE: Final = "theme"
@@ -38,6 +39,8 @@ class Site:
     name: str
     url_of: Callable[[Request], str | None]
     needs_login: bool = False
+    has_webhooks: bool = False
+    """What callers may do is not decided by the policies alone."""
     now: Callable[[], int] = lambda: 0
     """Epoch seconds."""
     form_key: bytes = b""
@@ -176,10 +179,14 @@ def own_path(text: str) -> str:
 def show(
     site: Site, request: Request, template: str, values: Mapping[str, object], status: int = 200
 ) -> Reply:
-    """A page. `values` are those of the template; a frame among them is used."""
-    around = {"notices": (), "crumbs": (), "now": site.now(), **values}
+    """A page. `values` are those of the template; a frame among them is used. A `mark` among them
+    is all that the page is made from, and gives it an entity tag."""
+    now = Now(site.now())
+    around = {"notices": (), "crumbs": (), "live": None, "now": now, **values}
     frame = around.setdefault("frame", frame_of(site, request))
     reply = rendering.page(template, around, status=status, url=site.url_of(request))
+    if mark := around.get("mark"):
+        reply.headers["ETag"] = freshness.tag_of(str(mark), now)
     if isinstance(frame, Frame):
         reply.cookies += frame.stamp.cookies()
     return reply

@@ -24,7 +24,8 @@ class Column:
 @dataclass(frozen=True, slots=True)
 class ListView:
     """What the templates need of a list. `total` is without the filter, `kept` is what the form of
-    the filter sends on."""
+    the filter sends on. `is_plain`: the first page in the order that nobody asked for, where what
+    is new may appear by itself."""
 
     path: str
     contains: str
@@ -35,6 +36,7 @@ class ListView:
     first: str
     next: str
     cleared: str
+    is_plain: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,8 @@ def list_view(
         first=asked.link.having(after="") if asked.after else "",
         next=asked.link.having(after=next_after) if next_after is not None else "",
         cleared=asked.link.having(q="", after=""),
+        is_plain=not asked.after
+        and not {"sort", "order"} & {name for name, _ in asked.link.parameters},
     )
 
 

@@ -8,18 +8,25 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from angos_trio.browse import repositories
+from angos_trio.browse.attached import list_attached, tagged_after
 from angos_trio.browse.detail import Detail, Layer, Part, describe_manifest
 from angos_trio.browse.impact import Impact, impact_of
 from angos_trio.browse.tag_history import current_of
 from angos_trio.http.call import Call
 from angos_trio.http.reply import Reply
+from angos_trio.limits import FILTER_CHARACTERS_MAX, RELATED_MAX
 from angos_trio.oci.codes import OciError
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.image_config import ImageConfig
 from angos_trio.oci.names import Reference, Tag, parse_reference_to_read
 from angos_trio.registry.context import Registry
+from angos_trio.registry.pull import find_manifest, read_body
+from angos_trio.storage.metadata.listings import RevisionRow
+from angos_trio.web import tabs
 from angos_trio.web.around import show_page
+from angos_trio.web.asking import Link, choose
 from angos_trio.web.frame import Site, crumbs_to
+from angos_trio.web.live import live_of
 from angos_trio.web.offers import deletable_of
 from angos_trio.web.places import manifest_path_of, path_of
 from angos_trio.web.recipes import Recipe, pull_recipes
@@ -64,6 +71,10 @@ class Manifests:
         """GET: what a tag or a digest names."""
         reference = parse_reference_to_read(call.values["reference"])
         detail = await describe_manifest(self._registry, call.caller, call.name, reference)
+        tab, notices = choose(call.query, "tab", tabs.TABS)
+        if tab == tabs.JSON and tabs.BYTES in call.query.all("show"):
+            body = await self._body(call, detail)
+            return tabs.download(call.name, detail.row.digest, body)
         impact = await impact_of(self._registry, call.name, [detail.row.digest])
         row, name = detail.row, call.name
         owner = repositories.owner_of(self._registry, name)
@@ -88,6 +99,9 @@ class Manifests:
             "about": _about(detail.parts),
             "facts": [] if detail.image is None else config_facts(detail.image),
             "recipes": self._recipes(call, detail),
+            "live": live_of(call, tag=detail.tag or "", of=row.digest),
+            "notices": [*notices, *await self._notices(call)],
+            **await self._tab(call, detail, tab),
         }
         values |= await self._offers(call, detail, is_kept=bool(impact.blocked))
         return await show_page(self._site, call, "manifest.html", values)
@@ -103,7 +117,6 @@ class Manifests:
             "history": None
             if tag is None
             else await history_for(self._registry, call, tag, digest),
-            "notices": await self._notices(call),
         }
 
     async def _notices(self, call: Call) -> list[str]:
@@ -117,6 +130,52 @@ class Manifests:
         return [
             f"The tag {tag} is deleted. This is what it pointed to: it can be pulled by digest."
         ]
+
+    async def _tab(self, call: Call, detail: Detail, tab: str) -> dict[str, Any]:
+        """What a tab shows, and the way to the others."""
+        here = manifest_path_of(call.name, detail.tag or detail.row.digest)
+        link = Link(here, () if tab == tabs.LAYERS else (("tab", tab),))
+        tagged = await tagged_after(self._registry, call.name, detail.row.digest)
+        count = tabs.attached_count([*detail.related.referrers, *tagged], detail.parts, RELATED_MAX)
+        names = {
+            tabs.LAYERS: "Parts" if detail.row.kind == "index" else "Layers",
+            tabs.CONFIG: "Config",
+            tabs.ATTACHED: f"Attached {count}".strip(),
+            tabs.JSON: "JSON",
+        }
+        links = [
+            (text, link.having(tab="" if each == tabs.LAYERS else each), each == tab)
+            for each, text in names.items()
+        ]
+        values: dict[str, Any] = {"tab": tab, "tabs": links}
+        if tab == tabs.CONFIG:
+            values["annotations"] = tabs.annotations_of(detail.annotations)
+        if tab == tabs.ATTACHED:
+            values |= await self._attached(call, detail, tagged, link)
+        if tab == tabs.JSON:
+            values["shown_json"] = tabs.json_view(await self._body(call, detail))
+            values["bytes_href"] = link.having(show=tabs.BYTES)
+        return values
+
+    async def _attached(
+        self, call: Call, detail: Detail, tagged: list[RevisionRow], link: Link
+    ) -> dict[str, Any]:
+        after = next(iter(reversed(call.query.all("after"))), "")[:FILTER_CHARACTERS_MAX]
+        page = await list_attached(
+            self._registry, call.name, detail.row.digest, after, tabs.ATTACHED_AT_ONCE
+        )
+        return {
+            "groups": tabs.groups_of(page.rows, ())
+            if after
+            else tabs.groups_of([*tagged, *page.rows], detail.parts),
+            "attached_first": link.having() if after else "",
+            "attached_next": link.having(after=page.next_after) if page.next_after else "",
+        }
+
+    async def _body(self, call: Call, detail: Detail) -> bytes:
+        """The bytes as they were pushed. It is no pull."""
+        found = await find_manifest(self._registry, call.name, detail.row.digest)
+        return await read_body(self._registry, found)
 
     def _recipes(self, call: Call, detail: Detail) -> list[Recipe]:
         address = self._site.address_of(call.request)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
 
 from angos_trio.browse import overview, repositories, tag_list, tree
 from angos_trio.browse.overview import NAMESPACE_ORDERS, REPOSITORY_ORDERS, Below
+from angos_trio.browse.pulled import pulls_mark
 from angos_trio.browse.repositories import Namespace, Repository
 from angos_trio.browse.selection import Wanted
 from angos_trio.browse.tag_list import TagPage, WantedTags
@@ -25,7 +27,10 @@ from angos_trio.storage.metadata.listings import NamespaceRow, RevisionRow
 from angos_trio.web.around import show_page
 from angos_trio.web.asking import Asked, Choices, Link, asked_of
 from angos_trio.web.frame import Site, crumbs_to
+from angos_trio.web.freshness import current_tag
+from angos_trio.web.headers import page_headers
 from angos_trio.web.lists import Counts, ListView, list_view
+from angos_trio.web.live import CURSOR, live_of
 from angos_trio.web.offers import deletable_of
 from angos_trio.web.places import path_of
 from angos_trio.web.recipes import IMAGES, Recipe, pull_command, recipes_for, stanza_for
@@ -63,6 +68,8 @@ class Pages:
     def __init__(self, registry: Registry, site: Site) -> None:
         self._registry = registry
         self._site = site
+        # These handlers are made anew with each configuration: rights and rules are as they are.
+        self._made = secrets.token_hex(8)
 
     async def home(self, call: Call) -> Reply:
         """GET: repositories."""
@@ -155,15 +162,23 @@ class Pages:
         read = self._tree if asked.view == "tree" else self._tag_rows
         if asked.view == "tree":
             await self._require(call, Action.LIST_REVISIONS)
+        uploads = await self._uploads(call)
+        below, has_more = await overview.first_below(
+            self._registry, call.caller, call.name, BELOW_MAX
+        )
+        # The bytes of an upload change without a change of the namespace, and so does what a
+        # webhook says.
+        is_steady = not uploads and not self._site.has_webhooks
+        mark = await self._mark(call, row, below, has_more) if is_steady else ""
+        tag = current_tag(call.header("If-None-Match"), mark, self._site.now())
+        if mark and tag:
+            return Reply(304, {"ETag": tag, **page_headers(self._site.url_of(call.request))})
         try:
             values = await read(call, row, asked)
         except OciError as error:
             asked = _first_page(asked, error)
             values = await read(call, row, asked)
         owner = repositories.owner_of(self._registry, call.name)
-        below, has_more = await overview.first_below(
-            self._registry, call.caller, call.name, BELOW_MAX
-        )
         link = Link(path_of(call.name))
         is_own = owner == call.name
         values |= {
@@ -181,12 +196,27 @@ class Pages:
             "below": [] if is_own else below,
             "has_more_below": has_more,
             "below_href": link.having(view="below"),
-            "uploads": await self._uploads(call),
+            "uploads": uploads,
             "can_cancel": await self._may(call, Action.CANCEL_UPLOAD),
             "sees_all_uploads": call.caller.could(Action.LIST_UPLOADS, Target()),
             "notices": asked.notices,
+            "mark": mark,
         }
         return await self._show(call, "namespace.html", values)
+
+    async def _mark(
+        self, call: Call, row: NamespaceRow, below: Sequence[Namespace], has_more: bool
+    ) -> str:
+        """All that the page of a namespace is made from, as text: what is stored, who asks for
+        what, and the program with its configuration. What a page comes to depend on besides, such
+        as a right, belongs here too: otherwise a browser keeps what is not true any more."""
+        request = call.request
+        of_stored = (row, await pulls_mark(self._registry, call.name), below, has_more)
+        cookies = request.headers.get("Cookie", "")
+        of_request = (request.scope["raw_path"], request.query_string, cookies)
+        identity = call.caller.identity
+        of_caller = (identity, self._site.url_of(request))
+        return repr((of_stored, of_request, of_caller, call.values.get(CURSOR) == "", self._made))
 
     async def _tag_rows(self, call: Call, row: NamespaceRow, asked: Asked) -> dict[str, Any]:
         wanted = WantedTags(
@@ -263,7 +293,8 @@ class Pages:
         return recipes_for(address, name, needs_login=self._site.needs_login, is_whole=False)
 
     async def _show(self, call: Call, template: str, values: dict[str, Any]) -> Reply:
-        return await show_page(self._site, call, template, values)
+        live = live_of(call, is_deep=template != "namespace.html")
+        return await show_page(self._site, call, template, {**values, "live": live})
 
 
 def _view_of(call: Call) -> str:

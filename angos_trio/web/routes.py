@@ -18,6 +18,7 @@ from angos_trio.web.deletes import Deletes
 from angos_trio.web.forms import FormHandler, Posted, posted
 from angos_trio.web.frame import Site
 from angos_trio.web.house_routes import house_routes
+from angos_trio.web.live import Handler, following
 from angos_trio.web.manifests import Manifests
 from angos_trio.web.me import Me
 from angos_trio.web.pages import Pages as Handlers
@@ -35,16 +36,17 @@ def build_pages(registry: Registry, site: Site) -> tuple[list[Route], Pages]:
     entrance = login.Login(site)
     manifests = Manifests(registry, site)
 
+    def live(action: Action, handler: Handler) -> Operation:
+        return Operation(action, following(registry, handler))
+
     def page(template: str, operation: Operation, method: str = "GET") -> Route:
         return Route(template, {method: operation}, word)
 
-    home = Operation(Action.LIST_REPOSITORIES, handlers.home)
+    home = live(Action.LIST_REPOSITORIES, handlers.home)
     by_view: Mapping[View, Route] = {
-        View.REPOSITORY: page(
-            "/{repository}", Operation(Action.LIST_NAMESPACES, handlers.repository)
-        ),
-        View.NAMESPACE: page("/{name}", Operation(Action.LIST_TAGS, handlers.namespace)),
-        View.MANIFEST: page("/{name}:{reference}", Operation(Action.GET_MANIFEST, manifests.show)),
+        View.REPOSITORY: page("/{repository}", live(Action.LIST_NAMESPACES, handlers.repository)),
+        View.NAMESPACE: page("/{name}", live(Action.LIST_TAGS, handlers.namespace)),
+        View.MANIFEST: page("/{name}:{reference}", live(Action.GET_MANIFEST, manifests.show)),
         View.MOVED: page("/{name}/", Operation(Action.UI_ASSET, _moved, Admission.PUBLIC)),
         View.UNKNOWN: page("/{unknown}", Operation(Action.UI_ASSET, _nothing, Admission.PUBLIC)),
     }

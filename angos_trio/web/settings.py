@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 from angos_trio.http.body import BodyTooLargeError
 from angos_trio.http.call import Call
 from angos_trio.http.reply import Reply
-from angos_trio.limits import THEME_FORM_BYTES_MAX
+from angos_trio.limits import FORM_BYTES_MAX
 from angos_trio.web import headers
 from angos_trio.web.frame import COOKIE, THEMES, own_path
 
@@ -30,7 +30,7 @@ async def choose(call: Call) -> Reply:
     same.
     """
     try:
-        body = await call.read_body(THEME_FORM_BYTES_MAX)
+        body = await call.read_body(FORM_BYTES_MAX)
         form = dict(parse_qsl(body.decode(), max_num_fields=8))
     except (ValueError, BodyTooLargeError):
         form = {}

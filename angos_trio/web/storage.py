@@ -12,7 +12,7 @@ from angos_trio.browse.storage_use import StorageUse
 from angos_trio.http.call import Call
 from angos_trio.http.reply import Reply
 from angos_trio.identity import Action
-from angos_trio.limits import IMAGES_WITH_MAX, SHARES_MAX
+from angos_trio.limits import IMAGES_WITH_MAX
 from angos_trio.maintenance.collect import terms_of
 from angos_trio.maintenance.preview import Preview
 from angos_trio.registry.context import Registry
@@ -24,6 +24,9 @@ from angos_trio.web.words import counted, number, ratio, size
 
 UNITS: Final = 1000
 """The width of a bar, in the units of its drawing."""
+
+SHARES_MAX: Final = 24
+"""Repositories whose share is drawn."""
 
 
 @dataclass(frozen=True, slots=True)

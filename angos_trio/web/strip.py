@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import trio
 
 from angos_trio.browse.activity import WantedActivity, list_activity
 from angos_trio.http.call import Call
 from angos_trio.identity import Action
-from angos_trio.limits import LATEST_EVENTS
 from angos_trio.registry.context import Registry
 from angos_trio.web.activity import Happened, happened
 from angos_trio.web.around import may
 from angos_trio.web.frame import Site
 from angos_trio.web.words import number, ratio, size
+
+LATEST_EVENTS: Final = 5
+"""What happened last."""
 
 
 @dataclass(frozen=True, slots=True)

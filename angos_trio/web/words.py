@@ -56,10 +56,35 @@ class Moment:
     text: str
 
 
+class Now(int):
+    """The time of a page in epoch seconds. `until` is the first second at which something that the
+    page says of times would be said otherwise."""
+
+    until: int = 2**40
+
+    def note(self, at: int) -> None:
+        """Something is said of this time."""
+        self.until = min(self.until, at + _next_step(self - at))
+
+
+def _next_step(secs: int) -> int:
+    """After how many seconds another text stands for what is so many seconds ago now."""
+    if secs < -60:
+        return -60
+    if secs < 5:
+        return 5
+    for below, unit_secs, _ in _STEPS:
+        if secs < below:
+            return min(below, (secs // unit_secs + 1) * unit_secs)
+    return (secs // _YEAR_SECS + 1) * _YEAR_SECS
+
+
 def moment(at: int | None, now: int) -> Moment | None:
     """A time in epoch seconds; None where it is not known, or is none that has a date."""
     if at is None:
         return None
+    if isinstance(now, Now):
+        now.note(at)
     try:
         when = datetime.fromtimestamp(at, UTC)
     except (ValueError, OverflowError, OSError):
@@ -99,6 +124,18 @@ def visible(text: str, longest: int = TEXT_CHARACTERS_MAX) -> str:
         for character in text[: longest + 1]
     )
     return shown if len(shown) <= longest else f"{shown[:longest]}…"
+
+
+def spelled_lines(text: str) -> str:
+    """Text of several lines, with what cannot be seen spelled out, the ends of lines excepted."""
+    if text.isascii() and "\x7f" not in text:
+        return text
+    return "".join(
+        _spelled(character)
+        if character != "\n" and unicodedata.category(character) in _HIDDEN
+        else character
+        for character in text
+    )
 
 
 def _spelled(character: str) -> str:

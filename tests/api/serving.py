@@ -181,12 +181,18 @@ def serving(
     **tables: Any,
 ) -> Iterator[ServedRegistry]:
     """A registry below `root` for the length of a `with` block; `tables` as for `make_config`, and
-    `stall_secs` and `drain_secs` as for a server."""
+    `stall_secs`, `drain_secs` and `port` as for a server."""
     stall_secs, drain_secs = tables.pop("stall_secs", 30.0), tables.pop("drain_secs", 2.0)
+    port = tables.pop("port", 0)
     opened = _Opened(make_plan(root, **tables), sends_files=sends_files, secured=secured)
     application = opened.application()
     with in_process(
-        application, stall_secs=stall_secs, drain_secs=drain_secs, clock=clock, secured=secured
+        application,
+        stall_secs=stall_secs,
+        drain_secs=drain_secs,
+        clock=clock,
+        secured=secured,
+        port=port,
     ) as server:
         yield opened.served_by(server)
 

@@ -36,6 +36,7 @@ class Watched:
     url: str
     wrong: list[str] = field(default_factory=list)
     expected_status: set[int] = field(default_factory=set)
+    expected_texts: set[str] = field(default_factory=set)
 
     def open(self, path: str) -> Any:
         """Go to a path; returns the answer."""
@@ -59,6 +60,7 @@ class Watched:
         """A line of the console."""
         is_expected = any(text in message.text for text in _EXPECTED)
         failed = [f"status of {status}" for status in self.expected_status]
+        failed += self.expected_texts
         is_expected = is_expected or any(text in message.text for text in failed)
         if message.type in ("error", "warning") and not is_expected:
             self.wrong.append(f"console: {message.text}")
@@ -105,4 +107,6 @@ def watched(browser: Any, url: str, **options: Any) -> Iterator[Watched]:
         yield seen
         assert seen.wrong == []
     finally:
+        # What is still being asked for when the page is closed is nobody's business.
+        context.unroute_all(behavior="ignoreErrors")
         context.close()

@@ -21,7 +21,7 @@ MINUTES_MAX: Final = 15
 def main() -> int:
     """Returns the status of the tests, none of which may be left out."""
     try:
-        install_debian(["chromium", *([] if FONTS.exists() else ["fonts-dejavu-core"])])
+        install_debian(["chromium", "skopeo", *([] if FONTS.exists() else ["fonts-dejavu-core"])])
         install_npm(AXE)
     except Failure as failure:
         print(failure, file=sys.stderr)

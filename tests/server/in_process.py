@@ -38,8 +38,10 @@ class InProcessServer:
         receive_buffer_bytes: int | None = None,
         socket_path: Path | None = None,
         secured: Secured | None = None,
+        port: int = 0,
     ) -> None:
         self.secured = secured
+        self._port = port
         self._application = application
         self._options = options
         self._socket_path = socket_path
@@ -87,7 +89,7 @@ class InProcessServer:
     def _listen(self) -> list[socket.socket]:
         path = self._socket_path
         if path is None:
-            return listen(HOST, 0)
+            return listen(HOST, self._port)
         folder = os.open(path.parent, os.O_RDONLY)
         try:
             return [listen_for_operator(path, folder)]
@@ -175,22 +177,25 @@ def _count_tasks() -> int:
 def in_process(
     application: AsgiApp | AbstractAsyncContextManager[AsgiApp],
     *,
-    stall_secs: float = 30.0,
-    drain_secs: float = 2.0,
     clock: trio.abc.Clock | None = None,
     receive_buffer_bytes: int | None = None,
     secured: Secured | None = None,
+    port: int = 0,
+    **times: float,
 ) -> Iterator[InProcessServer]:
-    """A server on a loopback port for the length of a `with` block.
+    """A server on a loopback port for the length of a `with` block; on a free one, unless one is
+    given.
 
     `application` is an ASGI callable, or what opens one in the server's loop and closes it there.
+    `times`: `stall_secs` and `drain_secs`.
     """
     tls = None if secured is None else secured.options
     server = InProcessServer(
         _opened(application),
-        ServeOptions(stall_secs=stall_secs, drain_secs=drain_secs, tls=tls),
+        ServeOptions(**{"stall_secs": 30.0, "drain_secs": 2.0, **times}, tls=tls),
         receive_buffer_bytes=receive_buffer_bytes,
         secured=secured,
+        port=port,
     )
     server.start(clock)
     try:

@@ -144,6 +144,18 @@ def referrers_of(rows: Rows, namespace: int, digest: str, limit: int) -> list[st
     return [row[0] for row in found]
 
 
+def attached_to(
+    rows: Rows, namespace: int, digest: str, after: str, limit: int
+) -> list[RevisionRow]:
+    """Manifests whose subject this is, in digest order, strictly behind a text."""
+    found = rows.execute(
+        f"SELECT {_REVISION} FROM manifests m WHERE m.namespace = ? AND m.subject = ? "
+        "AND m.digest > ? ORDER BY m.digest LIMIT ?",
+        (namespace, digest, after, limit),
+    )
+    return [_revision(row) for row in found]
+
+
 def tags_of(rows: Rows, namespace: int, digest: str, limit: int) -> list[str]:
     """The first tags that point to a manifest, in byte order."""
     found = rows.execute(

@@ -1,12 +1,11 @@
-// The list follows the filter while it is typed. The server makes whole pages only: the same
-// address is asked for, and the list is taken out of the answer. What is parsed so runs no script.
+// The list follows the filter while it is typed: the same address is asked for, and the list is
+// taken out of the answer.
+
+import { ask, say, take } from "./region.js";
 
 const PAUSE_MS = 120;
 const DIM_MS = 150;
-const LIMIT_MS = 15000;
-
-const input = document.querySelector("[data-filter]");
-const region = document.querySelector("[data-region]");
+let pause = 0;
 
 function addressOf(form) {
   const query = new URLSearchParams(new FormData(form));
@@ -15,60 +14,50 @@ function addressOf(form) {
   return form.getAttribute("action") + (text ? `?${text}` : "");
 }
 
-function follow(form) {
-  let running = null;
-  let pause = 0;
-
-  function show(page, address) {
-    const found = page && page.querySelector("[data-region]");
-    const count = page && page.querySelector("[data-count]");
-    if (!found) {
-      location.assign(address);
-      return;
-    }
-    region.replaceChildren(...found.childNodes);
-    region.dispatchEvent(new Event("region", { bubbles: true }));
-    const shown = document.querySelector("[data-count]");
-    if (count && shown) {
-      shown.textContent = count.textContent;
-      document.getElementById("said").textContent = count.textContent;
-    }
-    history.replaceState(history.state, "", address);
+function show(region, page, address) {
+  const found = page && page.querySelector("[data-region]");
+  if (!found) {
+    location.assign(address);
+    return;
   }
-
-  function ask() {
-    const address = addressOf(form);
-    if (running) running.abort();
-    const request = new XMLHttpRequest();
-    running = request;
-    const dim = setTimeout(() => region.setAttribute("aria-busy", "true"), DIM_MS);
-    request.responseType = "document";
-    request.timeout = LIMIT_MS;
-    request.open("GET", address);
-    request.addEventListener("loadend", () => {
-      clearTimeout(dim);
-      if (running !== request) return;
-      running = null;
-      region.removeAttribute("aria-busy");
-    });
-    request.addEventListener("load", () => {
-      if (running === request) show(request.status === 200 ? request.response : null, address);
-    });
-    for (const failed of ["error", "timeout"]) {
-      request.addEventListener(failed, () => location.assign(address));
-    }
-    request.send();
+  take(region, found);
+  region.toggleAttribute("data-plain", found.hasAttribute("data-plain"));
+  const [shown, count] = [document, page].map((from) => from.querySelector("[data-count]"));
+  if (count && shown) {
+    shown.textContent = count.textContent;
+    say(count.textContent);
   }
-
-  input.addEventListener("input", () => {
-    clearTimeout(pause);
-    pause = setTimeout(ask, PAUSE_MS);
-  });
-  form.addEventListener("submit", (event) => {
-    event.preventDefault();
-    clearTimeout(pause);
-    ask();
-  });
+  history.replaceState(history.state, "", address);
 }
 
-if (input && region) follow(input.form);
+async function follow(form) {
+  const region = document.querySelector("[data-region]");
+  const address = addressOf(form);
+  const dim = setTimeout(() => region.setAttribute("aria-busy", "true"), DIM_MS);
+  const answer = await ask(address);
+  clearTimeout(dim);
+  region.removeAttribute("aria-busy");
+  if (!answer) return;
+  show(region, answer.status === 200 ? answer.page : null, address);
+}
+
+function formOf(event) {
+  const form = event.target.closest("form");
+  if (!form || !form.querySelector("[data-filter]")) return null;
+  return document.querySelector("[data-region]") ? form : null;
+}
+
+// Heard on the whole page: a filter that came later, with the first row, is one too.
+document.addEventListener("input", (event) => {
+  const form = event.target.matches("[data-filter]") && formOf(event);
+  if (!form) return;
+  clearTimeout(pause);
+  pause = setTimeout(() => follow(form), PAUSE_MS);
+});
+document.addEventListener("submit", (event) => {
+  const form = formOf(event);
+  if (!form) return;
+  event.preventDefault();
+  clearTimeout(pause);
+  follow(form);
+});

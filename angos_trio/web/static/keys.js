@@ -4,7 +4,8 @@
 
 const WAIT_MS = 1500;
 
-const field = document.querySelector("[data-filter]") || document.querySelector("[data-find]");
+// Looked for each time: a list that is taken from a newer page has a field of its own.
+const field = () => document.querySelector("[data-filter]") || document.querySelector("[data-find]");
 const isOn = document.documentElement.dataset.keys !== "off";
 let goes = 0;
 
@@ -16,10 +17,11 @@ function go(letter) {
 }
 
 function handle(event) {
-  if (event.key === "/" && field) {
+  const wanted = field();
+  if (event.key === "/" && wanted) {
     event.preventDefault();
-    field.focus();
-    field.select();
+    wanted.focus();
+    wanted.select();
   } else if (event.key === "?") {
     location.assign("/_ui/help#keys");
   } else if (event.key === "g") {
