@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check format coverage conformance conformance-v1.1.1 crash damage family browser e2e memory soak rude logins bench bench-scale zb nightly \
+.PHONY: help run test check format coverage openapi conformance conformance-v1.1.1 crash damage family browser e2e memory soak rude logins bench bench-scale zb nightly \
 	lock clean
 
 help: ## print these commands
@@ -45,6 +45,9 @@ coverage: $(READY) ## branch coverage of the fast tests; oci/ must be at 100 %
 	$(PY) -m coverage run -m pytest -q -m "not slow"
 	$(PY) -m coverage report
 	$(PY) -m coverage report --include='angos_trio/oci/*' --fail-under=100
+
+openapi: $(READY) ## write docs/openapi.json anew from the routes and docs/api.md
+	$(PY) -m tests.openapi.document
 
 conformance: $(READY) ## the official conformance program, everything switched on (needs Go)
 	$(PY) -m tests.conformance.run
