@@ -71,6 +71,9 @@ _WORDED: Final[Mapping[str, Mapping[str, Schema]]] = {
 _OPTIONAL: Final = "optional-"
 SWITCHING: Final = 101
 _WIDTH: Final = 100
+_WHERE_OFF: Final = (
+    "`NAME_UNKNOWN`: There is no such name; or, in JSON, the web interface is switched off."
+)
 _CHANGES: Final = "`UNAVAILABLE`: The change cannot be committed."
 Texts = dict[int, list[str]]
 
@@ -181,6 +184,8 @@ def _components() -> Schema:
         for kind, content in _WORDED.items()
         for status, texts in errors()[""].items()
     }
+    off = Answer(_WHERE_OFF, {**_WORDED[PAGE], **_WORDED[""]})
+    shared[f"{PAGE}404"] = _refusal(off, 404)
     bare = {str(status): {"description": about} for status, about in _BARE.items()}
     required = {
         name: {"description": about, "required": True, "schema": kind}
@@ -312,7 +317,7 @@ def _of_every_route(place: Place) -> Iterator[int]:
         400: has_values or not is_open,
         401: admission in (Admission.POLICY, Admission.IDENTITY),
         403: is_changing or not is_open,
-        404: has_values or place.is_operators,
+        404: has_values or place.is_operators or place.is_page,
         405: is_changing and not is_open,
         429: admission in (Admission.POLICY, Admission.IDENTITY),
         503: not is_open,

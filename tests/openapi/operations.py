@@ -317,7 +317,7 @@ HOUSEKEEPING: Final[Operations] = {
             200: json_answer(
                 "So.",
                 record(
-                    scrub_interval_secs=COUNT,
+                    scrub_interval_secs=or_null(COUNT),
                     scheduled_ended_at=or_null(COUNT),
                     run=or_null(schema("Run")),
                 ),
