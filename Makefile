@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check format coverage conformance conformance-v1.1.1 crash damage family browser e2e memory soak rude logins bench bench-scale zb nightly \
+.PHONY: help run test check format coverage openapi api conformance conformance-v1.1.1 crash damage family browser e2e memory soak rude logins bench bench-scale zb nightly \
 	lock clean
 
 help: ## print these commands
@@ -45,6 +45,13 @@ coverage: $(READY) ## branch coverage of the fast tests; oci/ must be at 100 %
 	$(PY) -m coverage run -m pytest -q -m "not slow"
 	$(PY) -m coverage report
 	$(PY) -m coverage report --include='angos_trio/oci/*' --fail-under=100
+
+openapi: $(READY) ## write docs/openapi.json anew from the routes and docs/api.md
+	$(PY) -m tests.openapi.document
+
+api: $(READY) ## schemathesis over every operation of docs/openapi.json (QUICK=1) (SEED=… replays)
+	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[openapi]'
+	$(PY) -m tests.openapi.run $(if $(QUICK),--quick) $(if $(SEED),--seed $(SEED))
 
 conformance: $(READY) ## the official conformance program, everything switched on (needs Go)
 	$(PY) -m tests.conformance.run
@@ -90,14 +97,14 @@ bench-scale: $(READY) ## a million tags and blobs; collection beside pulls, and 
 zb: $(READY) ## zot's load generator, unchanged, without an error (Go)
 	$(PY) -m tests.bench.zb $(if $(ZOT),--source $(ZOT))
 
-nightly: test coverage conformance damage browser e2e memory soak rude logins family bench bench-scale ## everything, with ten times the kills
+nightly: test coverage conformance api damage browser e2e memory soak rude logins family bench bench-scale ## everything, with ten times the kills
 	$(MAKE) crash KILLS=1000
 	$(MAKE) conformance crash e2e memory soak rude WORKERS=4
 
 lock: ## write constraints.txt anew from the newest versions that pyproject.toml allows
 	rm -rf .cache/lock
 	$(PYTHON) -m venv .cache/lock
-	.cache/lock/bin/pip install --quiet -e '.[dev,browser]'
+	.cache/lock/bin/pip install --quiet -e '.[dev,browser,openapi]'
 	{ echo '# Made by `make lock`: the versions that development and CI use.'; \
 	  .cache/lock/bin/pip freeze --exclude-editable; } > .cache/lock/constraints.txt
 	mv .cache/lock/constraints.txt constraints.txt

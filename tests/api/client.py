@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 
 from tests.factories import Content, Document, make_blob
+from tests.openapi.declared import undeclared
 
 TIMEOUT_SECS = 10.0
 ANY_DETAIL = object()
@@ -16,10 +17,16 @@ ANY_DETAIL = object()
 
 
 class Client(httpx.Client):
-    """Speaks to one registry."""
+    """Speaks to one registry. Every status must be one that the description of the API has."""
 
     def __init__(self, url: str, verify: ssl.SSLContext | bool = True) -> None:
-        super().__init__(base_url=url, timeout=TIMEOUT_SECS, trust_env=False, verify=verify)
+        super().__init__(
+            base_url=url,
+            timeout=TIMEOUT_SECS,
+            trust_env=False,
+            verify=verify,
+            event_hooks={"response": [_expect_declared]},
+        )
 
     def push_blob(self, name: str, content: Content | None = None) -> Content:
         """Push a blob in one request; without content a blob of its own."""
@@ -73,6 +80,13 @@ class Client(httpx.Client):
         assert answer.status_code == 200, answer.text
         tags: list[str] = answer.json()["tags"]
         return tags
+
+
+def _expect_declared(answer: httpx.Response) -> None:
+    request = answer.request
+    path = request.url.raw_path.partition(b"?")[0]
+    problem = undeclared(request.method, path, answer.status_code)
+    assert problem is None, problem
 
 
 def next_page(answer: httpx.Response) -> str | None:

@@ -285,6 +285,27 @@ def test_delete_of_nothing_or_too_much_is_400(client: Client, body: object) -> N
     expect_error(client.get(f"/v2/_ext/{make_name()}/_impact?ref=v1"), 404, "NAME_UNKNOWN")
 
 
+@pytest.mark.parametrize(
+    ("reference", "status", "code"),
+    [
+        ("md5:00", 415, "UNSUPPORTED"),
+        ("sha256:0", 400, "DIGEST_INVALID"),
+        (":", 400, "DIGEST_INVALID"),
+    ],
+)
+def test_digest_that_cannot_be_is_refused_wherever_it_stands(
+    client: Client, reference: str, status: int, code: str
+) -> None:
+    client.stored("digests", make_image(), "v1")
+
+    for answer in (
+        client.get(f"/v2/_ext/digests/_manifest/{reference}"),
+        client.get(f"/v2/_ext/digests/_impact?ref=v1&ref={reference}"),
+        delete(client, "digests", "", "v1", reference),
+    ):
+        expect_error(answer, status, code)
+
+
 def test_tag_history_has_the_latest_first_and_what_is_still_here(client: Client) -> None:
     name = make_name()
     images = [make_image(), make_image()]
