@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
+from urllib.parse import urlencode
 
 import httpx
 
@@ -202,6 +204,43 @@ def _new_key(known: Known) -> Some:
     return [Given(**_json({"name": f"made-{known.turn()}", **wanted}))]
 
 
+def _sent(known: Known, path: str, fields: Mapping[str, Any]) -> Given:
+    """A form as a browser sends it: with the token of one of our pages, and the cookie of that."""
+    client = known.filler
+    origin = {"Origin": str(client.base_url).rstrip("/")}
+    # It is answered with a page that has both.
+    answer = client.post(path, data={"x": "y"}, headers=origin)
+    (token,) = set(re.findall(r'name="form_token" value="([^"]+)"', answer.text)) or {""}
+    cookies = "; ".join(f"{name}={value}" for name, value in client.cookies.items())
+    body = urlencode({**fields, "form_token": token}, doseq=True).encode()
+    return Given(headers={"Cookie": cookies, **origin}, body=body, media_type=FORM)
+
+
+def _sends(path: str, **fields: Any) -> Callable[[Known], Some]:
+    return lambda known: [_sent(known, path, fields)]
+
+
+def _look_at_delete(known: Known) -> Some:
+    return [Given(query={"ns": "single", "ref": ["known", known.manifest.digest]})]
+
+
+def _delete_on_page(known: Known) -> Some:
+    known.image()
+    page = known.filler.get("/_ui/delete", params={"ns": FILES, "ref": "gone"}).text
+    (token,) = re.findall(r'name="token" value="([^"]+)"', page)
+    return [_sent(known, "/_ui/delete", {"ns": FILES, "ref": "gone", "token": token})]
+
+
+def _cancel(known: Known) -> Some:
+    return [_sent(known, "/_ui/uploads", {"upload": f"{FILES}/{known.session()}"})]
+
+
+def _point(known: Known) -> Some:
+    before, now = (known.filler.image(FILES, "moved", kib=size) for size in (1, 2))
+    fields = {"ns": FILES, "tag": "moved", "digest": before.digest, "current": now.digest}
+    return [_sent(known, "/_ui/point", fields)]
+
+
 def _events(known: Known) -> Some:
     return [Given(query={"after": "0", "follow": "false"}), Given(query={"follow": "true"})]
 
@@ -234,6 +273,17 @@ GIVEN: Final[Mapping[str, Callable[[Known], Some]]] = {
     "POST /v2/_ext/_keys": _new_key,
     "DELETE /v2/_ext/_keys/{id}": lambda known: [Given({"id": known.key()})],
     "PUT /v2/_ext/_read_only": lambda known: [Given(**_json({"read_only": False}))],
+    "GET /_ui/find": _find,
+    "GET /_ui/delete": _look_at_delete,
+    "POST /_ui/delete": _delete_on_page,
+    "POST /_ui/uploads": _cancel,
+    "POST /_ui/point": _point,
+    "POST /_ui/login": _sends("/_ui/login", user=USER, password=PASSWORD),
+    "POST /_ui/logout": _sends("/_ui/logout"),
+    **{
+        f"POST /_ui/health/{kind}": _sends(f"/_ui/health/{kind}", mode="dry")
+        for kind in ("gc", "scrub", "prune")
+    },
     "GET /_ui/static/{file}": lambda known: [Given({"file": each}) for each in assets().by_name],
     "GET /{name}": lambda known: [*_repository(known), *_by_name(known)],
     "GET /{name}:{reference}": _get_manifest,

@@ -137,7 +137,7 @@ PAGES: Final[Mapping[str, Described]] = {
     "GET /_ui/activity": page("What was changed in the last 30 days.", *_FILTER),
     "GET /_ui/activity.ndjson": Described(
         "The same filter as lines of JSON.",
-        {200: Answer("A line for each; and one that says where there are more.", {LINES: STRING})},
+        {200: Answer("A line for each; and one about more.", {LINES: {"type": "object"}})},
         _FILTER,
     ),
     "GET /_ui/storage": page("What the disk holds."),

@@ -38,7 +38,7 @@ from tests.web.content import Filler
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW")
 ORDER: Final = {"GET": 0, "HEAD": 1, "POST": 2, "PATCH": 3, "PUT": 4, "DELETE": 5}
 """What is there is looked at before anything is changed."""
-WITHOUT_TOKENS: Final = frozenset({"GET /token", "HEAD /token", "POST /token"})
+WITHOUT_TOKENS: Final = frozenset({"GET /token", "HEAD /token", "POST /token", "POST /_ui/login"})
 """What is not there where nobody can say who they are."""
 _CONFIGURATION: Final = """
 [server]
