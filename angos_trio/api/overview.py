@@ -89,7 +89,7 @@ class Overview:
         return json_reply(200, {"activity": [tell(call.caller, each) for each in found]}, headers)
 
     async def storage(self, call: Call) -> Reply:
-        """GET: sums over the whole registry, not older than half a minute."""
+        """GET: sums over the whole registry, half a minute old or a little more."""
         use = await self._storage.look(self._registry, call.caller)
         storage = self._registry.storage
         space = await trio.to_thread.run_sync(storage.space)
