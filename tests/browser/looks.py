@@ -52,7 +52,8 @@ def expect_fit(seen: Watched, kind: str, name: str) -> None:
     if kind in ("light", "dark"):
         assert heights(seen) <= {40, 40.5, 41}, name
         assert seen.page.evaluate(CONTRAST) == [], name
-        assert violations(seen) == [], name
+        found = violations(seen)
+        assert found == [], f"{name}: {found}"
 
 
 def overflow(seen: Watched) -> int:

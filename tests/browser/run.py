@@ -15,6 +15,8 @@ from tests.e2e.tools import install_debian, install_npm
 
 FONTS: Final = Path("/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf")
 """Without any font a browser shows boxes."""
+TWO: Final = ("-n", "2", "--dist", "loadfile")
+"""Browsers at once."""
 MINUTES_MAX: Final = 15
 
 
@@ -26,7 +28,7 @@ def main() -> int:
     except Failure as failure:
         print(failure, file=sys.stderr)
         return 1
-    command = [sys.executable, "-m", "pytest", "-q", "--show-capture=no", "tests/browser"]
+    command = [sys.executable, "-m", "pytest", "-q", "--show-capture=no", *TWO, "tests/browser"]
     environment = {**os.environ, "CI": "1"}
     done = subprocess.run(command, cwd=REPOSITORY, env=environment, timeout=MINUTES_MAX * 60)
     print(f"pictures are in {PICTURES.relative_to(REPOSITORY)}")

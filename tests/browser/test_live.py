@@ -230,7 +230,7 @@ def test_right_that_ends_leads_to_the_sign_in(browser: Any, tmp_path: Path) -> N
         filler.image("team/app", "v2")
 
         seen.until("document.getElementById('live').dataset.state === 'off'")
-        link = seen.page.get_by_role("link", name="Sign in")
+        link = seen.page.locator("#news").get_by_role("link", name="Sign in")
         assert link.get_attribute("href") == "/_ui/login?next=%2Fteam%2Fapp%3Fn%3D25"
         assert seen.page.evaluate(NAMES) == ["v1"]
         seen.picture("live-ended-dark")

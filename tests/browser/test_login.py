@@ -108,6 +108,7 @@ def test_filter_after_the_end_of_a_session_leads_to_the_forms_and_back(
         seen.expected_status = {401}
         seen.open("/demo/app")
         sign_in(seen)
+        seen.until("document.getElementById('live').dataset.state === 'live'")
         end(served, seen)
         seen.page.fill("[data-filter]", "v1")
         seen.page.wait_for_selector(FORM)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.api.serving import serving
-from tests.browser.browsing import LAB, WIDE, Look, watched
+from tests.browser.browsing import LAB, WIDE, Look, Watched, watched
 from tests.browser.looks import LOOKS, expect_fit, overflow
 from tests.web.content import Filler
 
@@ -163,18 +163,48 @@ def test_focus_is_seen_wherever_it_goes(look: Look) -> None:
             seen.page.keyboard.press("Tab")
 
 
-def test_ten_thousand_tags_are_quick(look: Look, filler: Filler) -> None:
-    """The bounds are three times what the interface promises: others work on the machine too."""
+PAINT_MS_MAX, KEYSTROKE_MS_MAX = 300.0, 150.0
+BARE_PAINT_MS = 60.0
+"""What a page with one line of text takes to be painted, on a machine that has nothing else to do:
+on one that is busy everything takes longer by the same factor."""
+TRIES = 5
+"""The best counts: whoever else works on the machine comes and goes."""
+
+
+def test_ten_thousand_tags_are_quick(browser: Any, filler: Filler) -> None:
     filler.tag_often("big/ten-thousand", 10_000)
-    paints = "performance.getEntriesByName('first-contentful-paint')"
-    with look(viewport=WIDE) as seen:
+    # Whoever looks at what a page asks for takes its cache from the browser: nobody does here.
+    with browser.new_context(viewport=WIDE) as context:
+        seen = Watched(context.new_page(), str(filler.base_url).rstrip("/"))
         seen.open("/big/ten-thousand")
         assert seen.page.evaluate("document.querySelectorAll('*').length") < 2_500
-        seen.open("/big/ten-thousand")  # once more: style and scripts are kept
-        seen.until(f"{paints}.length > 0")
-        assert seen.page.evaluate(f"{paints}[0].startTime") < 900
-        seen.page.get_by_label("Filter tags").fill("v1.99.9")
-        begun_at = time.perf_counter()
-        seen.until("document.querySelector('[data-count]').textContent.startsWith('11 ')")
-        assert time.perf_counter() - begun_at < 0.450
+        busy = max(1.0, painted_ms(seen, "/_ui/config") / BARE_PAINT_MS)
+        paint = painted_ms(seen, "/big/ten-thousand")
+        strokes = [keystroke_ms(seen, f"v1.99.{number}") for number in range(1, TRIES + 1)]
+        print(f"paint {paint:.0f} ms, keystroke {min(strokes):.0f} ms, busy {busy:.1f}")
+        assert paint < PAINT_MS_MAX * busy
+        assert min(strokes) < KEYSTROKE_MS_MAX * busy
         seen.picture("ten-thousand-light")
+
+
+def painted_ms(seen: Watched, path: str) -> float:
+    """Until something is seen of a page whose style and scripts the browser has."""
+    paints = "performance.getEntriesByName('first-contentful-paint')"
+    took = []
+    for _ in range(TRIES):
+        seen.open(path)
+        seen.until(f"{paints}.length > 0")
+        took.append(float(seen.page.evaluate(f"{paints}[0].startTime")))
+    return min(took)
+
+
+def keystroke_ms(seen: Watched, text: str) -> float:
+    """From the last key to the rows that it leaves, and back to all of them."""
+    field, count = seen.page.get_by_label("Filter tags"), "document.querySelector('[data-count]')"
+    field.fill(text)
+    begun_at = time.perf_counter()
+    seen.until(f"!{count}.textContent.startsWith('10,000')")
+    took = (time.perf_counter() - begun_at) * 1000
+    field.fill("")
+    seen.until(f"{count}.textContent.startsWith('10,000')")
+    return took

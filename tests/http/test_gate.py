@@ -69,6 +69,9 @@ class Asked:
     def visible(self, identity: Identity, namespace: str, approach: Approach) -> bool:
         return self.allowed
 
+    def sees_all(self, identity: Identity, repository: str) -> bool:
+        return self.allowed
+
     async def learn(
         self, identity: Identity, namespaces: Sequence[str], approach: Approach, deadline: float
     ) -> None:

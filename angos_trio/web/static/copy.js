@@ -33,7 +33,8 @@ async function copy(text) {
 }
 
 function textOf(place) {
-  if (place.dataset.pull) return place.closest("[data-pull-of]").dataset.pullOf + place.dataset.pull;
+  const row = "pull" in place.dataset && place.closest("tr");
+  if (row) return row.closest("[data-pull-of]").dataset.pullOf + row.querySelector("th a").textContent;
   return place.dataset.copy || place.querySelector("code").textContent;
 }
 

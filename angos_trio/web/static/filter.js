@@ -3,7 +3,7 @@
 
 import { ask, say, take } from "./region.js";
 
-const PAUSE_MS = 120;
+const PAUSE_MS = 50;
 const DIM_MS = 150;
 let pause = 0;
 
