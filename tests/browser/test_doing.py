@@ -197,7 +197,9 @@ def test_tag_is_pointed_back(look: Look, filler: Filler) -> None:
     filler.image(name, "v1", kib=3)
     with look(viewport=WIDE) as seen:
         seen.open(f"/{name}:v1")
-        seen.page.get_by_role("button", name=f"Point v1 back to {before.digest[7:19]}").click()
+        seen.page.get_by_role(
+            "button", name=f"Point back here: v1 to {before.digest[7:19]}"
+        ).click()
         seen.until(f"{ROWS.replace('tbody', '.history tbody')} === 3")
     found = filler.get(f"/v2/{name}/manifests/v1").headers["Docker-Content-Digest"]
     assert found == before.digest
