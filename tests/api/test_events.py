@@ -429,6 +429,7 @@ def test_reader_that_takes_nothing_is_cut_off(tmp_path: Path, is_socket: bool) -
                 Frames(wire, f"{EVENTS}?after=0")
             else:
                 wire.request("GET", f"{EVENTS}?after=0&follow=true")
+                assert wire.head()[0] == 200  # before that the server is idle as well
             served.server.expect_idle()
             assert wire.is_reset()
 

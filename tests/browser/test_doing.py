@@ -6,14 +6,12 @@ import pytest
 
 from tests.api.client import expect_error
 from tests.browser.browsing import WIDE, Look, Watched
-from tests.browser.looks import LOOKS, expect_fit
+from tests.browser.looks import LOOKS, expect_fit, heights
 from tests.factories import make_name
 from tests.web.content import SIGNATURE, Filler
 
 pytestmark = pytest.mark.slow
 
-OVERFLOW = "document.documentElement.scrollWidth - innerWidth"
-HEIGHTS = "[...document.querySelectorAll('tbody tr')].map((r) => r.getBoundingClientRect().height)"
 ROWS = "document.querySelectorAll('tbody tr').length"
 SAID = "document.getElementById('said').textContent"
 FOCUS = "document.activeElement.getAttribute('aria-label') || document.activeElement.textContent"
@@ -61,7 +59,7 @@ def test_tag_is_armed_and_disarmed_in_its_row_and_goes_when_confirmed(
         trash(seen, "v1")
         seen.until(f"{arms} === 1")
         assert seen.page.evaluate(FOCUS) == "Cancel"
-        assert set(seen.page.evaluate(HEIGHTS)) == {40}
+        assert heights(seen) == {40}
         seen.picture("armed-light")
         seen.page.keyboard.press("Escape")
         assert seen.page.evaluate(arms) == 0
