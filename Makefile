@@ -26,7 +26,7 @@ run: $(READY) ## start a registry on http://127.0.0.1:8000 that stores in ./ango
 	$(VENV)/bin/angos-trio serve --listen $(LISTEN) --data-dir $(DATA_DIR)
 
 test: $(READY) ## run all tests but the browser's, slow ones too (one: make test T=tests/oci/test_digest.py)
-	$(PY) -m pytest $(or $(T),--ignore=tests/browser -q -n 2 --dist loadfile)
+	$(PY) -m pytest $(or $(T),--ignore=tests/browser -q -n 2 --dist loadfile --max-worker-restart=0)
 
 lint: $(READY) ## format, lint, types, style
 	$(PY) -m ruff format --check $(SOURCES)
@@ -35,7 +35,7 @@ lint: $(READY) ## format, lint, types, style
 	$(PY) -m pytest -q tests/style
 
 check: lint ## lint, and the fast tests: about a minute
-	$(PY) -m pytest -q -m "not slow" --ignore=tests/style -n 2 --dist loadfile
+	$(PY) -m pytest -q -m "not slow" --ignore=tests/style -n 2 --dist loadfile --max-worker-restart=0
 
 format: $(READY) ## write the sources as `make check` wants them
 	$(PY) -m ruff check --fix-only $(SOURCES)

@@ -15,8 +15,8 @@ from tests.e2e.tools import install_debian, install_npm
 
 FONTS: Final = Path("/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf")
 """Without any font a browser shows boxes."""
-TWO: Final = ("-n", "2", "--dist", "loadfile")
-"""Browsers at once."""
+TWO: Final = ("-n", "2", "--dist", "loadfile", "--max-worker-restart=0")
+"""Browsers at once; when the tests of one crash, the run is over, and does not wait for them."""
 MINUTES_MAX: Final = 15
 
 
