@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
 import trio
 
-from angos_trio.identity import Caller
+from angos_trio.identity import Action, Caller, Target
 from angos_trio.limits import FOUND_EXAMINED_MAX, FOUND_MAX, WEBHOOK_QUESTIONS_SECS_MAX
 from angos_trio.oci.codes import OciError
 from angos_trio.oci.digest import ALGORITHMS, Digest
@@ -113,7 +114,8 @@ async def find(registry: Registry, caller: Caller, text: str) -> Found:
         blobs = await storage.read(
             partial(finding.blobs_beginning, beginning=sought.digest, limit=limit)
         )
-        seen = await _seen(caller, [row[0] for row in (*manifests, *blobs)])
+        held = await _seen(caller, [row[0] for row in (*manifests, *blobs)])
+        seen = await _allowed(caller, Action.LIST_REVISIONS, sorted(held))
         return Found(
             manifests=[row for row in manifests if row[0] in seen][:FOUND_MAX],
             blobs=[row for row in blobs if row[0] in seen][:FOUND_MAX],
@@ -127,7 +129,8 @@ async def find(registry: Registry, caller: Caller, text: str) -> Found:
     namespaces = [name for name in names if name in seen][:FOUND_MAX]
     if sought.tag is None:
         return Found(namespaces)
-    return Found(tags=await _tags(registry, namespaces, sought.tag))
+    listed = await _allowed(caller, Action.LIST_TAGS, namespaces)
+    return Found(tags=await _tags(registry, [n for n in namespaces if n in listed], sought.tag))
 
 
 async def _tags(
@@ -141,6 +144,17 @@ async def _tags(
         if len(found) >= FOUND_MAX:
             break
     return found
+
+
+async def _allowed(caller: Caller, action: Action, names: Sequence[str]) -> set[str]:
+    """Those whose lists the caller may have: to see a namespace it is enough to pull from it. What
+    a webhook has not decided in time is left out."""
+    allowed = set()
+    with trio.move_on_after(WEBHOOK_QUESTIONS_SECS_MAX):
+        for name in names:
+            if (await caller.may(action, Target(name))).allowed:
+                allowed.add(name)
+    return allowed
 
 
 async def _seen(caller: Caller, names: list[str]) -> set[str]:

@@ -64,10 +64,11 @@ class StorageLooks:
                 last = self._last
                 if last is None or self._is_stale(registry, last):
                     last = await self._look_anew(registry)
-        names = [name for name, _ in last.namespaces] + [each.repository for each in last.shares]
+        names = [name for name, _ in last.namespaces]
         await caller.learn(names, trio.current_time() + WEBHOOK_QUESTIONS_SECS_MAX)
         seen = [row for row in last.namespaces if caller.sees(row[0])]
-        shares = [each for each in last.shares if caller.sees(each.repository)]
+        # A share is a sum over all that is in a repository.
+        shares = [each for each in last.shares if caller.sees_all(each.repository)]
         return replace(last, namespaces=seen[:LARGEST_MAX], shares=shares)
 
     def _is_stale(self, registry: Registry, last: StorageUse) -> bool:

@@ -13,6 +13,7 @@ from angos_trio import __version__
 from angos_trio.auth.browser_sessions import SignIn
 from angos_trio.http.call import Request
 from angos_trio.http.cookies import Cookie, secret_in
+from angos_trio.http.front import SAFE_METHODS
 from angos_trio.http.reply import Reply
 from angos_trio.identity import Identity
 from angos_trio.web import freshness, rendering, words
@@ -90,7 +91,6 @@ class Frame:
     stamp: Stamp
     who: str = ""
     method: str = ""
-    is_home: bool = False
     has_session: bool = False
     """The browser signed in here, or says so where nobody looked at it."""
     offers_sign_in: bool = False
@@ -120,12 +120,11 @@ def frame_of(site: Site, request: Request, identity: Identity | None = None) -> 
         version=__version__,
         host="" if address is None else address.host,
         theme=theme if theme in THEMES else "",
-        next=_here(request),
+        next=_here(request) if request.method in SAFE_METHODS else back_of(site, request),
         back=back_of(site, request),
         stamp=Stamp.of(site.form_key, request, url),
         who=words.visible(identity.subject, 80) if identity is not None and known else "",
         method=method_of(identity) if identity is not None and known else "",
-        is_home=path == b"/",
         has_session=has_session and "Authorization" not in request.headers,
         offers_sign_in=is_stranger and has_forms and not path.startswith(b"/_ui/log"),
         here=path.decode("latin-1"),

@@ -100,7 +100,7 @@ class Manifests:
             "facts": [] if detail.image is None else config_facts(detail.image),
             "recipes": self._recipes(call, detail),
             "live": live_of(call, tag=detail.tag or "", of=row.digest),
-            "notices": [*notices, *await self._notices(call)],
+            "notices": [*notices, *await self._notices(call, row.digest)],
             **await self._tab(call, detail, tab),
         }
         values |= await self._offers(call, detail, is_kept=bool(impact.blocked))
@@ -119,13 +119,16 @@ class Manifests:
             else await history_for(self._registry, call, tag, digest),
         }
 
-    async def _notices(self, call: Call) -> list[str]:
-        """That a tag was deleted, for who comes from there; only if it is true."""
+    async def _notices(self, call: Call, digest: str) -> list[str]:
+        """That a tag was deleted which pointed here; for who comes from there and may know it."""
         try:
             tag = Tag(next(iter(call.query.all("deleted")), ""))
         except OciError:
             return []
         if await current_of(self._registry, call.name, tag) is not None:
+            return []
+        history = await history_for(self._registry, call, tag, "")
+        if history is None or digest not in {change.digest for change in history.changes}:
             return []
         return [
             f"The tag {tag} is deleted. This is what it pointed to: it can be pulled by digest."

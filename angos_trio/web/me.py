@@ -16,10 +16,11 @@ from angos_trio.browse.rights import CAN, rights_of
 from angos_trio.browse.selection import Wanted
 from angos_trio.http.call import Call
 from angos_trio.http.reply import Reply
-from angos_trio.identity import Caller, Certificate, Identity
+from angos_trio.identity import Action, Caller, Certificate, Identity, Target
 from angos_trio.limits import WEBHOOK_QUESTIONS_SECS_MAX
 from angos_trio.registry.context import Registry
-from angos_trio.web.frame import Site, frame_of, method_of, show
+from angos_trio.web.around import show_page
+from angos_trio.web.frame import Site, method_of
 from angos_trio.web.places import path_of
 from angos_trio.web.recipes import Address, Recipe
 from angos_trio.web.words import counted
@@ -50,13 +51,11 @@ class Me:
     async def show(self, call: Call) -> Reply:
         """GET: who is looking."""
         identity = call.caller.identity
-        frame = frame_of(self._site, call.request, identity)
         rights, is_whole = await self._rights(call.caller)
         address = self._site.address_of(call.request)
         certificate = identity.certificate
         values = {
             "title": "Who you are",
-            "frame": frame,
             "is_known": bool(identity.subject),
             "sentence": sentence_of(identity),
             "facts": facts_of(identity),
@@ -70,11 +69,13 @@ class Me:
             "notices": () if is_whole else ("There are more repositories than are shown here.",),
             "crumbs": [("Repositories", "/"), ("Who you are", "")],
         }
-        return show(self._site, call.request, "me.html", values)
+        return await show_page(self._site, call, "me.html", values)
 
     async def _rights(self, caller: Caller) -> tuple[dict[str, Mapping[str, bool]], bool]:
         """What they may do to each repository that they see, and whether these are all. A webhook
         that is slow to answer leaves the others out."""
+        if not (await caller.may(Action.LIST_REPOSITORIES, Target())).allowed:
+            return {}, True
         wanted = Wanted(REPOSITORIES_MAX, "", "", "name", is_descending=False)
         page, total = await page_of_repositories(self._registry, caller, wanted)
         rights: dict[str, Mapping[str, bool]] = {}

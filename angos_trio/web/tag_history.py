@@ -74,6 +74,11 @@ class Points:
         if (current or "") != form.one("current"):
             moved = "it was moved since you looked" if current else "it was deleted meanwhile"
             return await self._refuse(call, wanted, f"{moved}.", 409)
+        if self._registry.tag_rules.rule_for(wanted.name).protects(wanted.tag) and current:
+            return await self._refuse(call, wanted, f"{_WORDS[Code.TAG_IMMUTABLE]}.", 409)
+        changes = await history_of(self._registry, wanted.name, wanted.tag)
+        if wanted.digest not in {change.digest for change in changes}:
+            return await self._refuse(call, wanted, "the tag never pointed there.", 409)
         try:
             await point(self._registry, call.caller, wanted)
         except OciError as error:

@@ -144,3 +144,19 @@ def test_what_the_caller_does_not_see_is_neither_found_nor_gone_to(tmp_path: Pat
 )
 def test_only_what_names_a_host_is_exact(text: str, pasted: Pasted | None) -> None:
     assert parse_pasted(text) == pasted
+
+
+def test_who_may_pull_and_not_list_finds_the_name_alone(tmp_path: Path) -> None:
+    rules = ["!(request.action in ['list-tags', 'list-revisions'])"]
+    policy = {"access_policy": {"default": "deny", "rules": rules}}
+    with serving(tmp_path, global_=policy) as served, Filler(served.url) as filler:
+        image = filler.image("team/app", "secret-tag")
+
+        for text in ("team/app:", "team/app:sec", image.digest[:20], "team/app"):
+            answer = filler.get("/_ui/find", params={"q": text, "jump": "no"})
+            page = page_of(answer)
+            assert "secret-tag" not in page.one("main").text
+            assert image.digest not in answer.text
+            found = filler.get("/v2/_ext/_find", params={"q": text}).json()
+            assert (found["tags"], found["manifests"], found["blobs"]) == ([], [], [])
+        assert "/team/app" in page.hrefs

@@ -13,6 +13,7 @@ from angos_trio.web.storage import UNITS, bars_of
 from tests.api.client import Client
 from tests.api.serving import serving
 from tests.factories import make_blob, make_descriptor, make_image
+from tests.web.content import Filler
 from tests.web.pages import Element, page_of
 
 PAGE = "/_ui/storage"
@@ -118,12 +119,13 @@ def test_names_and_plans_are_for_those_who_may_see_them(tmp_path: Path) -> None:
     with serving(tmp_path) as served, served.client() as client:
         push(client, "secret/app", ("a", 9))
         push(client, "open", ("b", 8))
-    rules = [
-        "request.action == 'get-storage'",
-        "request.action == 'list-tags' && request.namespace.startsWith('open')",
-    ]
+    rules = ["request.action in ['get-storage', 'list-tags']"]
     policy = {"access_policy": {"default": "deny", "rules": rules}}
-    with serving(tmp_path, global_=policy) as served, served.client() as client:
+    own = {"secret": {"access_policy": {"default": "deny"}}}
+    with (
+        serving(tmp_path, global_=policy, repository=own) as served,
+        served.client() as client,
+    ):
         answer = client.get(PAGE)
         page = page_of(answer)
 
@@ -147,3 +149,14 @@ def test_bar_of_the_widest_stays_within_the_drawing() -> None:
         (bar,) = bars_of([Share("a", 1000, own)])
         assert bar.own_units + bar.shared_units <= UNITS
         assert (bar.own_units > 0, bar.shared_units > 0) == (own > 0, own < 1000)
+
+
+def test_share_of_a_repository_is_for_who_sees_all_of_it(tmp_path: Path) -> None:
+    rules = ["!has(request.namespace) || request.namespace != 'team/hidden'"]
+    policy = {"access_policy": {"default": "deny", "rules": rules}}
+    with serving(tmp_path, global_=policy) as served, Filler(served.url) as filler:
+        filler.image("team/app", "v1")
+        page = page_of(filler.get("/_ui/storage"))
+
+    assert page.all("table", class_="shares") == []
+    assert "/team/app" in page.hrefs

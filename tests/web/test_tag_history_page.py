@@ -135,7 +135,7 @@ def test_manifest_of_another_namespace_is_none_of_this_one(filler: Filler) -> No
     elsewhere, _ = moved(filler, other)
 
     sent = form_of(history(filler, name, "v1")) | {"digest": elsewhere.digest}
-    page_of(send(filler, POINT, data=sent), 404)
+    page_of(send(filler, POINT, data=sent), 409)
 
 
 @pytest.mark.parametrize(
@@ -186,3 +186,13 @@ def test_history_and_the_way_back_are_for_who_may(tmp_path: Path) -> None:
         page_of(send(client, POINT, data=sent), 401)
         client.auth = httpx.BasicAuth("owner", PASSWORD)
         assert digest_of(client, "team/app", "v1") == now.digest
+
+
+def test_tag_is_pointed_to_nothing_that_it_never_was(filler: Filler) -> None:
+    name = make_name()
+    now, other = filler.image(name, "v1"), filler.image(name, "other", kib=2)
+    sent = {"ns": name, "tag": "v1", "digest": other.digest, "current": now.digest}
+
+    refused = page_of(send(filler, POINT, data=sent), 409)
+    assert "The tag never pointed there" in refused.text
+    assert digest_of(filler, name, "v1") == now.digest

@@ -44,7 +44,7 @@ function disarm(focuses) {
   if (!armed) return;
   const { opener, box } = armed;
   armed = null;
-  box.parentElement.classList.remove("armed");
+  box.parentElement?.classList.remove("armed");
   box.remove();
   opener.hidden = false;
   if (focuses) opener.focus();

@@ -28,6 +28,9 @@ function show(region, page, address) {
     say(count.textContent);
   }
   history.replaceState(history.state, "", address);
+  for (const back of document.querySelectorAll("header [name=next], footer [name=next]")) {
+    back.value = address;
+  }
 }
 
 async function follow(form) {

@@ -35,5 +35,6 @@ function handle(event) {
 
 document.addEventListener("keydown", (event) => {
   if (!isOn || event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+  if (document.querySelector("dialog[open]")) return;
   if (!event.target.closest("input, textarea, select, [contenteditable]")) handle(event);
 });

@@ -183,7 +183,7 @@ function isFree(place, minds) {
     (minds && place.matches(":hover")) ||
     (document.activeElement !== place && place.contains(document.activeElement)) ||
     (!selection.isCollapsed && selection.containsNode(place, true)) ||
-    place.querySelector("input:checked, dialog[open], [data-armed]")
+    place.querySelector("input:checked, dialog[open], .arms")
   );
 }
 
@@ -254,7 +254,7 @@ function patch(place, fresh) {
     if (Number(row.dataset.gone) <= shownUpTo) unstrike(row);
     for (const [at, cell] of [...row.cells].entries()) {
       const now = other.cells[at];
-      if (!now || cell.tagName === "TH" || cell.textContent === now.textContent) continue;
+      if (!now || cell.matches("th, .armed") || cell.textContent === now.textContent) continue;
       cell.replaceChildren(...now.childNodes);
       cell.title = now.title;
     }

@@ -14,7 +14,6 @@ const opened = { server: Number(main.dataset.now), here: Date.now() / 1000 };
 
 // The same words as the server's.
 function ago(secs) {
-  if (secs < -60) return "in the future";
   if (secs < 5) return "just now";
   const [, unit, name] = STEPS.find(([below]) => secs < below);
   const count = Math.floor(secs / unit);
@@ -23,8 +22,13 @@ function ago(secs) {
 
 function go() {
   if (document.hidden) return;
-  const now = opened.server + Math.max(0, Date.now() / 1000 - opened.here);
-  for (const time of main.querySelectorAll("time[datetime]")) {
+  const times = [...main.querySelectorAll("time[datetime]")];
+  // A page that the browser had kept is older than what came to it since.
+  const newest = Math.max(0, ...times.map((time) => Date.parse(time.dateTime) / 1000 || 0));
+  const passed = Math.max(0, Date.now() / 1000 - opened.here);
+  opened.server = Math.max(opened.server, newest - passed);
+  const now = opened.server + passed;
+  for (const time of times) {
     if (!time.textContent.match(/ ago$|^just now$/)) continue;
     const text = ago(Math.floor(now - Date.parse(time.dateTime) / 1000));
     if (text !== time.textContent) time.textContent = text;
