@@ -20,7 +20,7 @@ __all__ = ["fresh_root", "scratch"]
 OFF = "changes are taken\n"
 WORKERS = 3
 ROUNDS = 12
-SECS_MAX = 20.0
+SECS_MAX = 60.0
 
 
 @pytest.fixture
