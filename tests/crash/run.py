@@ -200,6 +200,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", default="")
     parser.add_argument(
+        "--every", type=int, default=1, metavar="N", help="each N-th fault of a client's day"
+    )
+    parser.add_argument(
         "--only", choices=("kills", "steps", "starts", "collecting"), help="only this part"
     )
     chosen = parser.parse_args(arguments)
@@ -207,7 +210,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"seed {seed}", flush=True)
     parts: dict[str, Callable[[Path], Outcome]] = {
         "kills": lambda scratch: kill_again_and_again(seed, chosen.kills, scratch),
-        "steps": lambda scratch: inject_everywhere(seed, scratch),
+        "steps": lambda scratch: inject_everywhere(seed, scratch, chosen.every),
         "starts": lambda scratch: fail_every_start(seed, scratch),
         "collecting": fail_every_collection,
     }
