@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
 
@@ -22,6 +21,7 @@ from angos_trio.browse.selection import NAME
 from angos_trio.browse.selection import Wanted as Selected
 from angos_trio.browse.tag_list import ListedTag, WantedTags
 from angos_trio.browse.uploads import Upload, list_uploads
+from angos_trio.clock import iso
 from angos_trio.http.call import Call, Query
 from angos_trio.http.reply import ListReply, Reply, json_reply
 from angos_trio.limits import (
@@ -333,11 +333,3 @@ def _upload(upload: Upload) -> dict[str, Any]:
         "actor": upload.owner,
         "idle_secs": upload.idle_secs,
     }
-
-
-def iso(at: int) -> str | None:
-    """A time in epoch seconds as people and other programs read it (RFC 3339)."""
-    try:
-        return datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")
-    except (ValueError, OverflowError, OSError):
-        return None

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from angos_trio.auth.browser_sessions import SignIn
+from angos_trio.browse.storage_use import StorageUse
 from angos_trio.events.feed import Feed
 from angos_trio.identity import Identity
 from angos_trio.maintenance.tasks import Tasks
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import Reference, RepositoryName
 from angos_trio.registry.context import Registry
+from angos_trio.registry.rested import Rested
 from angos_trio.telemetry.health import Readiness
 from angos_trio.telemetry.metrics import Metrics
 
@@ -36,5 +38,7 @@ class Runtime:
     feed: Feed
     token_for: Callable[[Identity], tuple[str, int] | None] = _give_none
     note_pull: Callable[[RepositoryName, Reference, Digest], None] = note_nothing
+    looks: Rested[StorageUse] = field(default_factory=Rested)
+    """At what the disk holds, for the API and for pages."""
     sign_in: SignIn | None = None
     """What lets people sign in on a page; None: nothing does."""

@@ -7,18 +7,18 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, TypedDict
 
-from angos_trio.api.browsing import iso, manifest_fields, pulled_fields, related_fields
+from angos_trio.api.browsing import manifest_fields, pulled_fields, related_fields
 from angos_trio.api.context import Runtime
 from angos_trio.browse.deleting import (
     Chosen,
     Deletion,
-    ImpactChangedError,
     delete_chosen,
     sort_out,
 )
 from angos_trio.browse.detail import Detail, Layer, Part, describe_manifest
 from angos_trio.browse.impact import Impact, impact_of
 from angos_trio.browse.tag_history import history_of
+from angos_trio.clock import iso
 from angos_trio.http.call import Call
 from angos_trio.http.document import read_document
 from angos_trio.http.reply import Reply, json_reply
@@ -57,16 +57,16 @@ class Details:
         """POST: delete tags and digests, if what goes is still what the token was given for."""
         wanted = await read_document(call, _Wanted, DELETE_BODY_BYTES_MAX)
         chosen = await self._chosen(call, _references(wanted.get("references", [])))
-        deletion = Deletion(call.name, chosen, wanted.get("token"), call.request_id)
-        try:
-            outcome = await delete_chosen(self._registry, call.caller, deletion)
-        except ImpactChangedError as changed:
+        found = await impact_of(self._registry, call.name, chosen.allowed)
+        if wanted.get("token") != found.token:
             raise OciError(
                 Code.DENIED,
                 status=409,
                 message="what would go is not what the token was given for",
-                detail=_impact(changed.impact),
-            ) from None
+                detail=_impact(found),
+            )
+        deletion = Deletion(call.name, chosen, found, call.request_id)
+        outcome = await delete_chosen(self._registry, call.caller, deletion)
         failed = [asdict(each) for each in outcome.failed]
         return json_reply(200, {"deleted": outcome.deleted, "failed": failed})
 

@@ -13,7 +13,7 @@ from angos_trio.api.context import Runtime
 from angos_trio.browse.activity import LATEST, WantedActivity, list_activity, tell
 from angos_trio.browse.finding import find
 from angos_trio.browse.rights import rights_of
-from angos_trio.browse.storage_use import StorageLooks
+from angos_trio.browse.storage_use import look_at_storage
 from angos_trio.http.call import Call
 from angos_trio.http.reply import Reply, json_reply
 from angos_trio.identity import Certificate, Identity
@@ -34,7 +34,7 @@ class Overview:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._registry = runtime.registry
-        self._storage = StorageLooks()
+        self._looks = runtime.looks
 
     async def find(self, call: Call) -> Reply:
         """GET: what there is by a part of a name."""
@@ -90,7 +90,7 @@ class Overview:
 
     async def storage(self, call: Call) -> Reply:
         """GET: sums over the whole registry, half a minute old or a little more."""
-        use = await self._storage.look(self._registry, call.caller)
+        use = await look_at_storage(self._registry, call.caller, self._looks)
         storage = self._registry.storage
         space = await trio.to_thread.run_sync(storage.space)
         database = await trio.to_thread.run_sync(storage.database_bytes)

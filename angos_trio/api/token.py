@@ -6,12 +6,12 @@ from __future__ import annotations
 import base64
 import time
 from typing import Final
-from urllib.parse import parse_qsl
 
 from angos_trio.api.context import Runtime
 from angos_trio.auth.tokens import is_registry_token
 from angos_trio.clock import epoch_seconds
 from angos_trio.http.call import Call
+from angos_trio.http.fields import parse_fields
 from angos_trio.http.reply import Reply, json_reply
 from angos_trio.identity import Identity
 from angos_trio.limits import QUERY_FIELDS_MAX, TOKEN_REQUEST_BYTES_MAX
@@ -71,7 +71,7 @@ class Tokens:
 def _parse_form(body: bytes) -> dict[str, str]:
     """The first value of each field. Raises UNSUPPORTED (400) for what is no form."""
     try:
-        pairs = parse_qsl(body.decode("ascii"), errors="strict", max_num_fields=QUERY_FIELDS_MAX)
+        fields = parse_fields(body, QUERY_FIELDS_MAX)
     except ValueError:
         raise OciError(Code.UNSUPPORTED, status=400, message="the form cannot be read") from None
-    return dict(reversed(pairs))
+    return {name: values[0] for name, values in fields.items()}

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
 import trio
 
+from angos_trio.clock import iso
 from angos_trio.events.telling import data_for, is_for, names_of
 from angos_trio.identity import Caller
 from angos_trio.limits import (
@@ -59,19 +59,12 @@ def tell(caller: Caller, event: Stored) -> dict[str, Any]:
     return {
         "id": event.id,
         "at": event.at,
-        "at_iso": _iso(event.at),
+        "at_iso": iso(event.at),
         "kind": event.kind,
         "namespace": event.namespace or None,
         "actor": event.actor,
         "data": data_for(caller, event),
     }
-
-
-def _iso(at: int) -> str | None:
-    try:
-        return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%SZ}"
-    except (ValueError, OverflowError, OSError):
-        return None
 
 
 async def list_activity(

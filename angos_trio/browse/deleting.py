@@ -1,6 +1,6 @@
 """Deleting what somebody chose: who may delete what, and each one by itself.
 
-What goes must be what they looked at: the token of that look says so.
+What goes must be what they looked at: whoever calls compares the token of that look.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from angos_trio.browse.impact import Impact, impact_of
+from angos_trio.browse.impact import Impact
 from angos_trio.identity import Action, Caller, Decision, Target
 from angos_trio.limits import DELETIONS_LOGGED_MAX
 from angos_trio.oci.codes import Code, OciError
@@ -24,7 +24,6 @@ from angos_trio.storage.transactions import Rows
 from angos_trio.telemetry.log import logger
 
 _audit = logger("audit")
-_DENIED: Final = Code.DENIED
 _NOTHING: Final = Decision(False, "no reference")
 
 
@@ -55,14 +54,6 @@ class Outcome:
     failed: tuple[Failure, ...]
 
 
-class ImpactChangedError(Exception):
-    """What would go is not what the token was given for, but this."""
-
-    def __init__(self, impact: Impact) -> None:
-        super().__init__("what would go has changed")
-        self.impact = impact
-
-
 def target_of(name: RepositoryName, reference: Reference) -> Target:
     """What policies are asked about, as for a DELETE of the manifest."""
     named: dict[str, str | list[str]] = {"reference": str(reference)}
@@ -88,26 +79,20 @@ async def sort_out(caller: Caller, name: RepositoryName, references: Sequence[Re
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """A wish to delete: `token` is that of the impact which was looked at, `request_id` is for the
-    audit log."""
+    """A wish to delete what somebody looked at: `impact` goes. `request_id` is for the audit
+    log."""
 
     name: RepositoryName
     chosen: Chosen
-    token: str | None
+    impact: Impact
     request_id: str
 
 
 async def delete_chosen(registry: Registry, caller: Caller, deletion: Deletion) -> Outcome:
-    """Delete one after the other; one that fails ends no other.
-
-    Raises ImpactChangedError, and NAME_UNKNOWN (404); then nothing is deleted.
-    """
+    """Delete one after the other; one that fails ends no other."""
     name, chosen = deletion.name, deletion.chosen
-    found = await impact_of(registry, name, chosen.allowed)
-    if deletion.token != found.token:
-        raise ImpactChangedError(found)
     deleted: list[str] = []
-    failed = [Failure(str(each), _DENIED, "denied") for each in chosen.denied]
+    failed = [Failure(str(each), code=Code.DENIED, message="denied") for each in chosen.denied]
     try:
         for reference in chosen.allowed:
             try:
@@ -122,7 +107,7 @@ async def delete_chosen(registry: Registry, caller: Caller, deletion: Deletion) 
             namespace=name,
             address=caller.identity.address,
             identity=caller.identity.owner,
-            token=found.token,
+            token=deletion.impact.token,
             deleted=deleted[:DELETIONS_LOGGED_MAX],
             deleted_count=len(deleted),
             failed_count=len(failed),

@@ -91,7 +91,7 @@ async def find_pasted(registry: Registry, caller: Caller, text: str) -> Pasted |
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What was found, at most so many of each; `is_whole` is False where there may be more."""
+    """What was found, at most so many of each."""
 
     namespaces: list[str] = field(default_factory=list)
     tags: list[tuple[str, str, str]] = field(default_factory=list)

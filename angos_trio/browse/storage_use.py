@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import trio
 
+from angos_trio.browse.repositories import deep_names
 from angos_trio.identity import Caller
 from angos_trio.limits import (
     IMAGES_WITH_MAX,
     LARGEST_EXAMINED_MAX,
     LARGEST_MAX,
-    STORAGE_USE_REST,
-    STORAGE_USE_SECS,
     TALLIED_MAX,
     WEBHOOK_QUESTIONS_SECS_MAX,
 )
 from angos_trio.registry.context import Registry
+from angos_trio.registry.rested import Rested
 from angos_trio.storage.metadata import leases, totals
 from angos_trio.storage.metadata.leases import Tally
 from angos_trio.storage.metadata.totals import Share, Totals
@@ -47,41 +46,22 @@ class StorageUse:
         return self.totals.named_bytes / on_disk if on_disk else None
 
 
-@dataclass(slots=True)
-class StorageLooks:
-    """The last look. One is good for half a minute, and for twenty times as long as it took; while
-    somebody looks anew, everybody else has the last one."""
+async def look_at_storage(
+    registry: Registry, caller: Caller, looks: Rested[StorageUse]
+) -> StorageUse:
+    """The last look, or a new one; of its names those that the caller sees."""
+    deep = deep_names(registry)
 
-    _last: StorageUse | None = None
-    _stale_at: float = 0.0
-    _lock: trio.Lock = field(default_factory=trio.Lock)
+    async def take() -> StorageUse:
+        return await registry.storage.read(partial(_look, now=registry.now(), deep=deep))
 
-    async def look(self, registry: Registry, caller: Caller) -> StorageUse:
-        """The last look, or a new one; of its names those that the caller sees."""
-        last = self._last
-        if last is None or (self._is_stale(registry, last) and not self._lock.locked()):
-            async with self._lock:
-                last = self._last
-                if last is None or self._is_stale(registry, last):
-                    last = await self._look_anew(registry)
-        names = [name for name, _ in last.namespaces]
-        await caller.learn(names, trio.current_time() + WEBHOOK_QUESTIONS_SECS_MAX)
-        seen = [row for row in last.namespaces if caller.sees(row[0])]
-        # A share is a sum over all that is in a repository.
-        shares = [each for each in last.shares if caller.sees_all(each.repository)]
-        return replace(last, namespaces=seen[:LARGEST_MAX], shares=shares)
-
-    def _is_stale(self, registry: Registry, last: StorageUse) -> bool:
-        return time.monotonic() >= self._stale_at or registry.now() < last.at
-
-    async def _look_anew(self, registry: Registry) -> StorageUse:
-        deep = [name for name in registry.tag_rules.by_repository if "/" in name]
-        began = time.monotonic()
-        found = await registry.storage.read(partial(_look, now=registry.now(), deep=deep))
-        took = time.monotonic() - began
-        self._stale_at = began + took + max(STORAGE_USE_SECS, STORAGE_USE_REST * took)
-        self._last = found
-        return found
+    last = await looks.look(take)
+    names = [name for name, _ in last.namespaces]
+    await caller.learn(names, trio.current_time() + WEBHOOK_QUESTIONS_SECS_MAX)
+    seen = [row for row in last.namespaces if caller.sees(row[0])]
+    # A share is a sum over all that is in a repository.
+    shares = [each for each in last.shares if caller.sees_all(each.repository)]
+    return replace(last, namespaces=seen[:LARGEST_MAX], shares=shares)
 
 
 def _look(rows: Rows, now: int, deep: Sequence[str]) -> StorageUse:

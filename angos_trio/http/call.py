@@ -6,11 +6,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol, cast
-from urllib.parse import parse_qsl
 
 from quart_trio.wrappers.request import TrioRequest
 
 from angos_trio.http.body import BodyTooLargeError, RequestBody
+from angos_trio.http.fields import parse_fields
 from angos_trio.identity import Action, Caller, Decision, Identity
 from angos_trio.limits import QUERY_FIELDS_MAX
 from angos_trio.oci.codes import Code, OciError
@@ -48,19 +48,11 @@ class Query:
 
     def __init__(self, raw: bytes) -> None:
         try:
-            pairs = parse_qsl(
-                raw.decode("ascii"),
-                keep_blank_values=False,
-                errors="strict",
-                max_num_fields=QUERY_FIELDS_MAX,
-            )
+            self._values = parse_fields(raw, QUERY_FIELDS_MAX)
         except ValueError:
             raise OciError(
                 Code.NAME_INVALID, message="query cannot be decoded", detail=repr(raw)
             ) from None
-        self._values: dict[str, list[str]] = {}
-        for key, value in pairs:
-            self._values.setdefault(key, []).append(value)
 
     def one(self, key: str, code: Code) -> str | None:
         """A value that may be given once; OciError with the code (400) when it is repeated."""

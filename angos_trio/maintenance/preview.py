@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-import trio
-
-from angos_trio.limits import COLLECT_ROWS, PREVIEW_MAX, STORAGE_USE_REST, STORAGE_USE_SECS
+from angos_trio.limits import COLLECT_ROWS, PREVIEW_MAX
 from angos_trio.maintenance.collect import Collected
 from angos_trio.oci.digest import Digest
 from angos_trio.policy.reclaim import Hold, Terms, judge
@@ -27,30 +24,6 @@ class Preview:
 
     collected: Collected = field(default_factory=Collected)
     is_whole: bool = True
-
-
-@dataclass(slots=True)
-class Previews:
-    """The last preview, for pages: good for half a minute and for twenty times as long as it took.
-    While one is made, everybody else has the last one."""
-
-    _last: Preview | None = None
-    _stale_at: float = 0.0
-    _lock: trio.Lock = field(default_factory=trio.Lock)
-
-    async def look(self, storage: Storage, terms: Terms) -> Preview:
-        """What would go now, or would have gone a short while ago."""
-        last = self._last
-        if last is None or (time.monotonic() >= self._stale_at and not self._lock.locked()):
-            async with self._lock:
-                last = self._last
-                if last is None or time.monotonic() >= self._stale_at:
-                    began = time.monotonic()
-                    last = self._last = await preview(storage, terms)
-                    ended = time.monotonic()
-                    rest_secs = max(STORAGE_USE_SECS, STORAGE_USE_REST * (ended - began))
-                    self._stale_at = ended + rest_secs
-        return last
 
 
 async def preview(storage: Storage, terms: Terms) -> Preview:

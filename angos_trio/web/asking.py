@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 
 from angos_trio.http.call import Query
 from angos_trio.limits import FILTER_CHARACTERS_MAX
-from angos_trio.oci.codes import OciError
+from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.digest import Digest
 from angos_trio.web.words import visible
 
@@ -116,6 +116,13 @@ def asked_of(path: str, query: Query, choices: Choices) -> Asked:
         shown=shown,
         notices=reader.notices,
     )
+
+
+def first_page(asked: Asked, error: OciError) -> Asked:
+    """The same without its cursor. Raises the error where that is not to blame for it."""
+    if error.code is not Code.PAGINATION_NUMBER_INVALID or not asked.after:
+        raise error
+    return asked.without_cursor()
 
 
 def choose(query: Query, name: str, known: Sequence[str]) -> tuple[str, list[str]]:

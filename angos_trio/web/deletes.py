@@ -9,7 +9,6 @@ from typing import Final
 from angos_trio.browse.deleting import (
     Chosen,
     Deletion,
-    ImpactChangedError,
     Outcome,
     delete_chosen,
     match_tags,
@@ -34,7 +33,7 @@ from angos_trio.web.asking import Link
 from angos_trio.web.forms import Form
 from angos_trio.web.frame import Site
 from angos_trio.web.places import manifest_path_of, path_of
-from angos_trio.web.words import counted, number, period, short, size
+from angos_trio.web.words import counted, number, short, size, span
 
 PATH: Final = "/_ui/delete"
 TYPED_ITEMS_MAX: Final = 20
@@ -136,12 +135,8 @@ class Deletes:
         if problem is not None:
             status, text = problem
             return await self._confirm(call, replace(look, problem=text), status)
-        deletion = Deletion(wanted.name, chosen, found.token, call.request_id)
-        try:
-            outcome = await delete_chosen(self._registry, call.caller, deletion)
-        except ImpactChangedError as changed:
-            look = _Look(wanted, chosen, changed.impact, _CHANGED)
-            return await self._confirm(call, look, 409)
+        deletion = Deletion(wanted.name, chosen, found, call.request_id)
+        outcome = await delete_chosen(self._registry, call.caller, deletion)
         return await self._tell(call, look, outcome)
 
     async def _chosen(self, call: Call, wanted: Wanted) -> tuple[Wanted, Chosen]:
@@ -197,8 +192,8 @@ class Deletes:
             "denied": look.chosen.denied,
             "others": wanted.others,
             "freed": _freed(found),
-            "after": period(limits.lease_secs),
-            "kept_for": None if limits.untagged_secs is None else period(limits.untagged_secs),
+            "after": span(limits.lease_secs),
+            "kept_for": None if limits.untagged_secs is None else span(limits.untagged_secs),
             "deeper": deeper,
             "fields": wanted.fields(),
             "has_something": bool(found.tags or found.manifests),

@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
-from urllib.parse import parse_qsl
 
 from angos_trio.http.call import Call
+from angos_trio.http.fields import parse_fields
 from angos_trio.http.front import is_own_page
 from angos_trio.http.reply import Reply
 from angos_trio.http.routing import Admission, Handler, Operation
@@ -83,18 +83,9 @@ async def read_form(call: Call) -> Form:
         raise OciError(Code.UNSUPPORTED, status=415, message="this takes a form", detail=kind)
     body = await call.read_body(FORM_BYTES_MAX)
     try:
-        pairs = parse_qsl(
-            body.decode("ascii"),
-            keep_blank_values=True,
-            errors="strict",
-            max_num_fields=FORM_FIELDS_MAX,
-        )
+        return Form(parse_fields(body, FORM_FIELDS_MAX))
     except ValueError:
         raise OciError(Code.UNSUPPORTED, status=400, message="the form cannot be read") from None
-    values: dict[str, list[str]] = {}
-    for name, value in pairs:
-        values.setdefault(name, []).append(value)
-    return Form(values)
 
 
 def has_token(site: Site, call: Call, form: Form) -> bool:

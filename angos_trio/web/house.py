@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from angos_trio.browse.storage_use import StorageLooks
-from angos_trio.maintenance.preview import Previews
+from angos_trio.browse.storage_use import StorageUse
+from angos_trio.maintenance.preview import Preview
 from angos_trio.maintenance.tasks import Tasks
+from angos_trio.registry.rested import Rested
 from angos_trio.telemetry.health import Readiness
 
 
@@ -18,6 +19,6 @@ class House:
 
     readiness: Callable[[], Readiness]
     tasks: Tasks
+    looks: Rested[StorageUse]
     methods: tuple[str, ...] = ()
-    looks: StorageLooks = field(default_factory=StorageLooks)
-    previews: Previews = field(default_factory=Previews)
+    previews: Rested[Preview] = field(default_factory=Rested)

@@ -6,7 +6,6 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Final
 
 import trio
@@ -23,7 +22,7 @@ from angos_trio.web.around import show_page
 from angos_trio.web.frame import Site, method_of
 from angos_trio.web.places import path_of
 from angos_trio.web.recipes import Address, Recipe
-from angos_trio.web.words import counted
+from angos_trio.web.words import counted, moment
 
 REPOSITORIES_MAX: Final = 100
 """Of whose rights the page tells."""
@@ -119,17 +118,15 @@ def claims_of(identity: Identity) -> list[Fact]:
 
 def _claim(name: str, value: object) -> str:
     if name in ("exp", "iat", "nbf") and isinstance(value, int | float):
-        return f"{value:.0f} ({_day_of(int(value))})"
+        return f"{value:.0f} ({_exact(int(value))})"
     if isinstance(value, list):
         return ", ".join(str(each) for each in value)
     return str(value)
 
 
-def _day_of(at: int) -> str:
-    try:
-        return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S} UTC"
-    except (ValueError, OverflowError, OSError):
-        return "no date"
+def _exact(at: int) -> str:
+    when = moment(at, at)
+    return "no date" if when is None else when.exact
 
 
 def certificate_facts(certificate: Certificate) -> list[Fact]:
@@ -147,7 +144,7 @@ def certificate_facts(certificate: Certificate) -> list[Fact]:
 
 def validity_of(certificate: Certificate, now: int) -> str:
     """Until when it counts, and how long that is."""
-    until, left = _day_of(certificate.not_after), certificate.not_after - now
+    until, left = _exact(certificate.not_after), certificate.not_after - now
     return f"{until}, {counted(left // _DAY_SECS, 'day')} left" if left > 0 else f"{until}, over"
 
 

@@ -25,7 +25,7 @@ from angos_trio.registry.context import Registry
 from angos_trio.storage.metadata import listings
 from angos_trio.storage.metadata.listings import NamespaceRow, RevisionRow
 from angos_trio.web.around import show_page
-from angos_trio.web.asking import Asked, Choices, Link, asked_of
+from angos_trio.web.asking import Asked, Choices, Link, asked_of, first_page
 from angos_trio.web.frame import Site, crumbs_to
 from angos_trio.web.freshness import current_tag
 from angos_trio.web.headers import page_headers
@@ -78,7 +78,7 @@ class Pages:
         try:
             page, total = await look(_wanted(asked))
         except OciError as error:
-            asked = _first_page(asked, error)
+            asked = first_page(asked, error)
             page, total = await look(_wanted(asked))
         counts = Counts(total, page.matching, "repository", "repositories")
         view = list_view(asked, _REPOSITORY_COLUMNS, counts, page.next_after)
@@ -125,7 +125,7 @@ class Pages:
         try:
             return await look(_wanted(asked)), asked
         except OciError as error:
-            asked = _first_page(asked, error)
+            asked = first_page(asked, error)
             return await look(_wanted(asked)), asked
 
     async def _below(self, call: Call, below: Below, asked: Asked) -> Reply:
@@ -176,7 +176,7 @@ class Pages:
         try:
             values = await read(call, row, asked)
         except OciError as error:
-            asked = _first_page(asked, error)
+            asked = first_page(asked, error)
             values = await read(call, row, asked)
         owner = repositories.owner_of(self._registry, call.name)
         link = Link(path_of(call.name))
@@ -303,13 +303,6 @@ def _view_of(call: Call) -> str:
 
 def _wanted(asked: Asked) -> Wanted:
     return Wanted(asked.size, asked.after, asked.contains, asked.sort, asked.is_descending)
-
-
-def _first_page(asked: Asked, error: OciError) -> Asked:
-    """The same without its cursor. Raises the error where that is not to blame for it."""
-    if error.code is not Code.PAGINATION_NUMBER_INVALID or not asked.after:
-        raise error
-    return asked.without_cursor()
 
 
 def _sums_of(rows: Sequence[Repository], total: int) -> str:

@@ -23,7 +23,6 @@ from angos_trio.web.manifests import Manifests
 from angos_trio.web.me import Me
 from angos_trio.web.pages import Pages as Handlers
 from angos_trio.web.places import BROWSE, Place, View, resolve
-from angos_trio.web.settings import choose
 from angos_trio.web.tag_history import PATH as POINT
 from angos_trio.web.tag_history import Points
 from angos_trio.web.uploads import PATH as UPLOADS
@@ -39,8 +38,8 @@ def build_pages(registry: Registry, site: Site) -> tuple[list[Route], Pages]:
     def live(action: Action, handler: Handler) -> Operation:
         return Operation(action, following(registry, handler))
 
-    def page(template: str, operation: Operation, method: str = "GET") -> Route:
-        return Route(template, {method: operation}, word)
+    def page(template: str, operation: Operation) -> Route:
+        return Route(template, {"GET": operation}, word)
 
     home = live(Action.LIST_REPOSITORIES, handlers.home)
     by_view: Mapping[View, Route] = {
@@ -67,7 +66,6 @@ def build_pages(registry: Registry, site: Site) -> tuple[list[Route], Pages]:
         Route(login.PATH, _login_of(site, entrance), word),
         Route(login.SIGNED_OUT, _logout_of(site, entrance), word),
         page("/_ui/me", Operation(Action.GET_ME, Me(registry, site).show, Admission.IDENTITY)),
-        page("/_ui/theme", Operation(Action.UI_ASSET, choose, Admission.PUBLIC), "POST"),
         *house_routes(registry, site, word),
         Route(f"{FOLDER}/{{file}}", {"GET": Operation(Action.UI_ASSET, _asset, Admission.PUBLIC)}),
         *_doing(registry, site),

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Final
-from urllib.parse import parse_qsl
 
-from angos_trio.http.body import BodyTooLargeError
 from angos_trio.http.call import Call
 from angos_trio.http.reply import Reply
-from angos_trio.limits import FORM_BYTES_MAX
 from angos_trio.web import headers
+from angos_trio.web.forms import read_form
 from angos_trio.web.frame import COOKIE, THEMES, own_path
 
 _YEAR_SECS: Final = 365 * 86_400
@@ -29,16 +27,11 @@ async def choose(call: Call) -> Reply:
     and a cookie for each visitor would cost more than it saves. Other origins are refused all the
     same.
     """
-    try:
-        body = await call.read_body(FORM_BYTES_MAX)
-        form = dict(parse_qsl(body.decode(), max_num_fields=8))
-    except (ValueError, BodyTooLargeError):
-        form = {}
-    reply = Reply(303, {"Location": own_path(form.get("next", "/")), **headers.PAGE})
+    form = await read_form(call)
+    reply = Reply(303, {"Location": own_path(form.one("next") or "/"), **headers.PAGE})
     for name, kept in CHOICES.items():
-        if name in form:
-            is_kept = form[name] in kept
-            value = f"{form[name]}; Max-Age={_YEAR_SECS}" if is_kept else "; Max-Age=0"
-            reply.headers["Set-Cookie"] = f"{name}={value}; Path=/; SameSite=Lax; HttpOnly"
-            break
+        chosen = form.one(name)
+        if chosen:
+            value = f"{chosen}; Max-Age={_YEAR_SECS}" if chosen in kept else "; Max-Age=0"
+            reply.cookies.append(f"{name}={value}; Path=/; SameSite=Lax; HttpOnly")
     return reply

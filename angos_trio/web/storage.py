@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import trio
 
-from angos_trio.browse.storage_use import StorageUse
+from angos_trio.browse.storage_use import StorageUse, look_at_storage
 from angos_trio.http.call import Call
 from angos_trio.http.reply import Reply
 from angos_trio.identity import Action
 from angos_trio.limits import IMAGES_WITH_MAX
 from angos_trio.maintenance.collect import terms_of
-from angos_trio.maintenance.preview import Preview
+from angos_trio.maintenance.preview import Preview, preview
 from angos_trio.registry.context import Registry
 from angos_trio.storage.metadata.totals import Share
 from angos_trio.storage.store import Space
@@ -59,18 +60,18 @@ class StoragePage:
     async def show(self, call: Call) -> Reply:
         """GET: sums that are half a minute old at most, more where a look at all takes long."""
         registry, home = self._registry, self._site.home
-        use = await home.looks.look(registry, call.caller)
+        use = await look_at_storage(registry, call.caller, home.looks)
         space = await trio.to_thread.run_sync(registry.storage.space)
-        preview = None
+        due = None
         if await may(call, Action.GET_COLLECTION):
-            preview = await home.previews.look(registry.storage, terms_of(registry))
+            due = await home.previews.look(partial(preview, registry.storage, terms_of(registry)))
         uploads = sum((await registry.storage.sessions.counts()).values())
         bars = bars_of(use.shares[:SHARES_MAX])
         values = {
             "title": "Storage",
             "crumbs": [("Repositories", "/"), ("Storage", "")],
             "said": said_of(use, space),
-            "tiles": tiles_of(use, space, preview, uploads),
+            "tiles": tiles_of(use, space, due, uploads),
             "bars": bars,
             "others": len(use.shares) - len(bars),
             "use": use,
@@ -88,7 +89,7 @@ def said_of(use: StorageUse, space: Space) -> str:
     return f"{held}, and {size(space.free_bytes)} free."
 
 
-def tiles_of(use: StorageUse, space: Space, preview: Preview | None, uploads: int) -> list[Tile]:
+def tiles_of(use: StorageUse, space: Space, due: Preview | None, uploads: int) -> list[Tile]:
     """The figures of the page; what would go is left out where nobody may know it."""
     sums, saved = use.totals, use.saved_ratio
     free_tone = "" if space.is_enough else "danger"
@@ -100,9 +101,9 @@ def tiles_of(use: StorageUse, space: Space, preview: Preview | None, uploads: in
             "Free", space.free_bytes, f"{size(space.reserve_bytes)} must stay free", tone=free_tone
         ),
     ]
-    if preview is not None:
-        least = "" if preview.is_whole else "at least "
-        found = preview.collected
+    if due is not None:
+        least = "" if due.is_whole else "at least "
+        found = due.collected
         note = counted(found.blobs, "blob")
         tiles.append(_bytes_tile("Reclaimable now", found.bytes, note, least=least))
     more = "" if use.untagged.is_whole else "+"

@@ -9,6 +9,7 @@ from typing import Final
 import trio
 
 from angos_trio.browse.activity import WantedActivity, list_activity
+from angos_trio.browse.storage_use import look_at_storage
 from angos_trio.http.call import Call
 from angos_trio.identity import Action
 from angos_trio.registry.context import Registry
@@ -34,7 +35,7 @@ async def strip_of(registry: Registry, site: Site, call: Call) -> Strip:
     figures: list[tuple[str, str]] = []
     latest: list[Happened] = []
     if await may(call, Action.GET_STORAGE):
-        use = await site.home.looks.look(registry, call.caller)
+        use = await look_at_storage(registry, call.caller, site.home.looks)
         space = await trio.to_thread.run_sync(registry.storage.space)
         uploads = sum((await registry.storage.sessions.counts()).values())
         saved = use.saved_ratio

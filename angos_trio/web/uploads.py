@@ -17,7 +17,7 @@ from angos_trio.registry.context import Registry
 from angos_trio.registry.push_blob import cancel_upload
 from angos_trio.telemetry.log import logger
 from angos_trio.web.around import show_page
-from angos_trio.web.asking import Asked, Choices, asked_of
+from angos_trio.web.asking import Asked, Choices, asked_of, first_page
 from angos_trio.web.forms import Form
 from angos_trio.web.frame import Site, own_path
 from angos_trio.web.lists import Counts, list_view
@@ -43,9 +43,7 @@ class Uploads:
         try:
             page = await self._page(call, asked)
         except OciError as error:
-            if error.code is not Code.PAGINATION_NUMBER_INVALID or not asked.after:
-                raise
-            asked = asked.without_cursor()
+            asked = first_page(asked, error)
             page = await self._page(call, asked)
         count = len(page.uploads)
         next_after = None if page.next_after is None else cursor_of(*page.next_after)

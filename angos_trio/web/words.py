@@ -103,15 +103,6 @@ def _ago(secs: int) -> str:
     return f"{counted(secs // _YEAR_SECS, 'year')} ago"
 
 
-def period(secs: int) -> str:
-    """A length of time in the largest unit of which it has one and a half or more."""
-    unit_secs, unit = 1, "second"
-    for each_secs, each in ((60, "minute"), (3600, "hour"), (86_400, "day")):
-        if secs >= 1.5 * each_secs:
-            unit_secs, unit = each_secs, each
-    return counted(round(secs / unit_secs), unit)
-
-
 def visible(text: str, longest: int = TEXT_CHARACTERS_MAX) -> str:
     """Text of others on one line: what cannot be seen is spelled out, what is long is cut.
 

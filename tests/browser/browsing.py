@@ -50,6 +50,16 @@ class Watched:
             self.page.wait_for_timeout(POLL_MS)
         raise AssertionError(f"never true: {script}")
 
+    def open_until(self, path: str, selector: str, text: str) -> str:
+        """Open a page again and again until a part of it has a text; returns all that it says."""
+        for _ in range(WAIT_MS // POLL_MS):
+            said = str(self.page.locator(selector).inner_text())
+            if text in said:
+                return said
+            self.page.wait_for_timeout(POLL_MS)
+            self.open(path)
+        raise AssertionError(f"{selector} never said {text!r}: {said}")
+
     def picture(self, name: str) -> None:
         """Keep what is seen."""
         PICTURES.mkdir(parents=True, exist_ok=True)

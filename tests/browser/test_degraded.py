@@ -77,12 +77,7 @@ def test_scrub_that_finds_a_spoilt_blob_says_so(browser: Any, tmp_path: Path) ->
         blob.write_bytes(bytes(blob.stat().st_size))
         seen.open("/_ui/health")
         seen.page.get_by_role("button", name="Run now: scrub").click()
-        outcome = seen.page.locator("[data-run=scrub]")
-        for _ in range(300):
-            if "ended" in outcome.inner_text():
-                break
-            seen.page.wait_for_timeout(100)
-            seen.open("/_ui/health")
-        assert "1 blob corrupt" in outcome.inner_text()
+        outcome = seen.open_until("/_ui/health", "[data-run=scrub]", "ended")
+        assert "1 blob corrupt" in outcome
         seen.picture("scrub-found-light")
         expect_fit(seen, "light", "scrub-found")

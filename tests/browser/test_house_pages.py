@@ -135,12 +135,6 @@ def test_dry_run_is_asked_for_and_told(look: Look, has_scripts: bool) -> None:
     with look(viewport=WIDE, java_script_enabled=has_scripts) as seen:
         seen.open("/_ui/health")
         seen.page.get_by_role("button", name="Dry run of collection").click()
-        outcome = seen.page.locator("[data-run=gc]")
-        for _ in range(100):
-            if "would give back" in outcome.inner_text():
-                break
-            seen.page.wait_for_timeout(100)
-            seen.open("/_ui/health")
-        assert "A dry run" in outcome.inner_text()
-        assert "would give back" in outcome.inner_text()
+        outcome = seen.open_until("/_ui/health", "[data-run=gc]", "would give back")
+        assert "A dry run" in outcome
         seen.picture("house-health-after")

@@ -126,7 +126,7 @@ def test_theme_is_chosen_and_stays(look: Look, has_scripts: bool) -> None:
     ground = "getComputedStyle(document.body).backgroundColor"
     with look(viewport=WIDE, color_scheme="light", java_script_enabled=has_scripts) as seen:
         seen.open("/library?sort=size")
-        with seen.page.expect_response("**/_ui/theme"):
+        with seen.page.expect_response("**/_ui/settings"):
             seen.page.get_by_role("button", name="Dark theme").click()
         seen.page.wait_for_load_state()
         assert seen.page.url.endswith("/library?sort=size")

@@ -206,15 +206,12 @@ PAGES: Final[Mapping[str, Described]] = {
         digest=STRING,
         current=STRING,
     ),
-    **{
-        f"POST /_ui/{what}": Described(
-            f"Keep {about} in a cookie.",
-            {303: Answer("Back to `next`.", headers=("Location", "Set-Cookie?"))},
-            body=Body({FORM: record({**dict.fromkeys(fields, STRING), "next": STRING})}),
-        )
-        for what, about, fields in (
-            ("theme", "a theme", ("theme",)),
-            ("settings", "how times and keys are", ("times", "keys")),
-        )
-    },
+    "POST /_ui/settings": Described(
+        "Keep the theme, how times are told, and whether there are keys, in cookies.",
+        {303: Answer("Back to `next`.", headers=("Location", "Set-Cookie?"))},
+        body=Body(
+            {FORM: record({**dict.fromkeys(("theme", "times", "keys"), STRING), "next": STRING})}
+        ),
+        more=_NO_FORM,
+    ),
 }

@@ -106,7 +106,7 @@ def test_digest_names_its_tags_its_parts_and_its_referrers(filler: Filler) -> No
     assert said["2 tags that go"] == "v1 v2"
     assert said["Goes with it"].count("image") == 5
     assert signature.digest[7:19] in said["Has no subject left"]
-    assert "once it is collected, after 24 hours" in said["Space"]
+    assert "once it is collected, after 1 day" in said["Space"]
     outcome = page_of(confirm(filler, page))
     assert outcome.one("h1").text == f"{index.digest[7:19]} deleted"
     assert not is_there(filler, name, index.digest)

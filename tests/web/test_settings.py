@@ -8,6 +8,8 @@ from tests.api.client import Client
 from tests.web.content import Filler
 from tests.web.pages import Element, page_of
 
+FORM = "application/x-www-form-urlencoded"
+
 
 def chosen(filler: Filler, **form: str) -> Element:
     """The page of a repository for a browser that sent this form."""
@@ -35,9 +37,27 @@ def test_keys_are_off_in_a_browser_that_chose_so(filler: Filler, sent: str, kept
     assert chosen(filler, keys=sent).one("html").attributes.get("data-keys", "") == kept
 
 
-@pytest.mark.parametrize("body", [b"\xff", b"a" * 20_000, b"&".join([b"a=b"] * 50), b"other=1"])
-def test_form_that_says_nothing_changes_nothing(filler: Filler, body: bytes) -> None:
-    answer = filler.post("/_ui/settings", content=body)
+@pytest.mark.parametrize(
+    ("kind", "body", "status"),
+    [
+        (FORM, b"theme=dark&next=\xff", 400),
+        (FORM, b"theme=dark&next=%ff", 400),
+        (FORM, b"theme=dark&next=" + b"a" * 300_000, 413),
+        (FORM, b"theme=dark&" + b"&".join([b"a=b"] * 2_000), 400),
+        ("application/json", b'{"theme": "dark"}', 415),
+    ],
+)
+def test_form_that_cannot_be_read_changes_nothing(
+    filler: Filler, kind: str, body: bytes, status: int
+) -> None:
+    answer = filler.post("/_ui/settings", content=body, headers={"Content-Type": kind})
+
+    assert page_of(answer, status).one("h1").text
+    assert "Set-Cookie" not in answer.headers
+
+
+def test_form_that_chooses_nothing_changes_nothing(filler: Filler) -> None:
+    answer = filler.post("/_ui/settings", data={"other": "1", "theme": ""})
 
     assert (answer.status_code, answer.headers["Location"]) == (303, "/")
     assert "Set-Cookie" not in answer.headers

@@ -1,7 +1,7 @@
 // Buttons that copy. On plain HTTP, away from this host, a browser offers no clipboard: then an
 // older command does it, and where that fails too the text is marked and a person does it.
 
-const said = document.getElementById("said");
+import { say } from "./region.js";
 
 function byCommand(text) {
   const area = document.createElement("textarea");
@@ -47,17 +47,13 @@ async function answer(button) {
   const place = button.parentElement;
   const copied = await copy(textOf(place));
   button.focus();
-  said.textContent = "";
   if (copied) {
     button.dataset.done = "";
     setTimeout(() => delete button.dataset.done, 1600);
   } else {
     mark(place);
   }
-  // A region that says the same again is heard only if it was empty in between.
-  setTimeout(() => {
-    said.textContent = copied ? "Copied" : "Press Ctrl+C to copy";
-  }, 50);
+  say(copied ? "Copied" : "Press Ctrl+C to copy");
 }
 
 function offer(within) {

@@ -2,27 +2,9 @@
 // a page without a script: a tag that takes nothing with it is confirmed in its row, everything
 // else in a dialog with what that page says.
 
-const LIMIT_MS = 60000;
-const said = document.getElementById("said");
+import { say, send, take, tell } from "./region.js";
+
 let armed = null;
-
-function say(text) {
-  said.textContent = "";
-  // A region that says the same again is heard only if it was empty in between.
-  setTimeout(() => {
-    said.textContent = text;
-  }, 50);
-}
-
-function ask(method, address, body, answered, failed) {
-  const request = new XMLHttpRequest();
-  request.responseType = "document";
-  request.timeout = LIMIT_MS;
-  request.open(method, address);
-  request.addEventListener("load", () => (request.response ? answered(request) : failed()));
-  for (const kind of ["error", "timeout"]) request.addEventListener(kind, failed);
-  request.send(body);
-}
 
 function bodyOf(form, submitter) {
   const body = new URLSearchParams(new FormData(form));
@@ -67,7 +49,7 @@ function arm(opener, form) {
   armed = { opener, box };
   confirm.addEventListener("click", () => {
     confirm.disabled = true;
-    send(form, opener, null);
+    remove(form, opener, null);
   });
   cancel.addEventListener("click", () => disarm(true));
   box.addEventListener("focusout", (event) => {
@@ -86,7 +68,7 @@ document.addEventListener("keydown", (event) => {
 
 // Everything else, in a dialog.
 
-function open(content, opener) {
+function show(content, opener) {
   const dialog = document.createElement("dialog");
   dialog.dataset.deletes = "";
   document.body.append(dialog);
@@ -107,7 +89,7 @@ function open(content, opener) {
     if (form.getAttribute("action") !== "/_ui/delete") return;
     event.preventDefault();
     for (const each of form.querySelectorAll("button")) each.disabled = true;
-    send(form, opener, dialog);
+    remove(form, opener, dialog);
   });
   fill(dialog, content);
   dialog.showModal();
@@ -129,20 +111,18 @@ function focusIn(dialog) {
   if (place) place.focus();
 }
 
-function look(opener, address) {
+async function look(opener, address) {
   opener.setAttribute("aria-busy", "true");
-  const leave = () => location.assign(address);
-  ask("GET", address, null, (request) => {
-    opener.removeAttribute("aria-busy");
-    const content = request.response.querySelector("[data-confirm]");
-    if (!content) {
-      leave();
-      return;
-    }
-    const form = content.querySelector("form");
-    if (form && content.hasAttribute("data-simple") && opener.matches(".trash")) arm(opener, form);
-    else open(content, opener);
-  }, leave);
+  const { page } = await send("GET", address);
+  const content = page && page.querySelector("[data-confirm]");
+  if (!content) {
+    location.assign(address);
+    return;
+  }
+  opener.removeAttribute("aria-busy");
+  const form = content.querySelector("form");
+  if (form && content.hasAttribute("data-simple") && opener.matches(".trash")) arm(opener, form);
+  else show(content, opener);
 }
 
 function insideOf(page) {
@@ -152,31 +132,31 @@ function insideOf(page) {
   return part;
 }
 
-function send(form, opener, dialog) {
+async function remove(form, opener, dialog) {
   const place = placeOf(opener);
-  ask("POST", form.getAttribute("action"), bodyOf(form), (request) => {
-    const page = request.response;
-    const outcome = page.querySelector("[data-outcome]");
-    const content = outcome || page.querySelector("[data-confirm]") || insideOf(page);
-    const isDone = outcome && outcome.dataset.failed === "0";
-    disarm(false);
-    if (outcome) {
-      say(outcome.dataset.outcome);
-      refresh(place);
-    }
-    if (isDone) {
-      if (dialog) dialog.close();
-    } else if (dialog) {
-      fill(dialog, content);
-      focusIn(dialog);
-    } else {
-      open(content, opener);
-    }
-  }, () => {
+  const { page } = await send("POST", form.getAttribute("action"), bodyOf(form));
+  if (!page) {
     disarm(true);
     say("The registry did not answer. Look at the list again before you repeat it.");
     if (dialog) dialog.close();
-  });
+    return;
+  }
+  const outcome = page.querySelector("[data-outcome]");
+  const content = outcome || page.querySelector("[data-confirm]") || insideOf(page);
+  const isDone = outcome && outcome.dataset.failed === "0";
+  disarm(false);
+  if (outcome) {
+    say(outcome.dataset.outcome);
+    refresh(place);
+  }
+  if (isDone) {
+    if (dialog) dialog.close();
+  } else if (dialog) {
+    fill(dialog, content);
+    focusIn(dialog);
+  } else {
+    show(content, opener);
+  }
 }
 
 // A button in each row that can go. A hundred of them would make a page a tenth larger, and without
@@ -213,27 +193,24 @@ function placeOf(opener) {
   return row ? [...row.parentElement.children].indexOf(row) : -1;
 }
 
-function refresh(place) {
+async function refresh(place) {
   const region = document.querySelector("[data-region]");
   if (!region) return;
-  ask("GET", location.href, null, (request) => {
-    const page = request.response;
-    const found = page.querySelector("[data-region]");
-    if (!found) {
-      location.reload();
-      return;
-    }
-    region.replaceChildren(...found.childNodes);
-    region.dispatchEvent(new Event("region", { bubbles: true }));
-    for (const name of ["[data-count]", "main .said"]) {
-      const [shown, told] = [document.querySelector(name), page.querySelector(name)];
-      if (shown && told) shown.textContent = told.textContent;
-    }
-    const rows = region.querySelectorAll("tbody tr");
-    const next = rows[Math.min(place, rows.length - 1)];
-    const link = place >= 0 && next && next.querySelector(".trash, a");
-    if (!document.querySelector("dialog[open]")) (link || document.getElementById("main")).focus();
-  }, () => location.reload());
+  const { page } = await send("GET", location.href);
+  const found = page && page.querySelector("[data-region]");
+  if (!found) {
+    location.reload();
+    return;
+  }
+  take(region, found);
+  for (const name of ["[data-count]", "main .said"]) {
+    const [shown, told] = [document.querySelector(name), page.querySelector(name)];
+    if (shown && told) shown.textContent = told.textContent;
+  }
+  const rows = region.querySelectorAll("tbody tr");
+  const next = rows[Math.min(place, rows.length - 1)];
+  const link = place >= 0 && next && next.querySelector(".trash, a");
+  if (!document.querySelector("dialog[open]")) (link || document.getElementById("main")).focus();
 }
 
 document.addEventListener("click", (event) => {
@@ -260,27 +237,25 @@ document.addEventListener("submit", (event) => {
 
 // Uploads: what was cancelled goes from the list at once.
 
-function cancel(form, submitter) {
-  const leave = () => form.submit();
+async function cancel(form, submitter) {
   submitter.disabled = true;
-  ask("POST", form.getAttribute("action"), bodyOf(form), (request) => {
-    const outcome = request.response.querySelector("[data-outcome]");
-    if (!outcome) {
-      leave();
-      return;
-    }
-    say(outcome.dataset.outcome);
-    const names = new Set(bodyOf(form).getAll("upload"));
-    const gone = [...document.querySelectorAll("[name=upload]")].filter((e) => names.has(e.value));
-    if (outcome.dataset.failed !== "0") {
-      open(outcome, submitter);
-      submitter.disabled = false;
-      return;
-    }
-    const table = form.closest("section.uploads") || form;
-    for (const each of gone) each.closest("tr").remove();
-    if (!table.querySelector("tbody tr")) table.remove();
-    else form.dispatchEvent(new Event("region", { bubbles: true }));
-    document.getElementById("main").focus();
-  }, leave);
+  const { page } = await send("POST", form.getAttribute("action"), bodyOf(form));
+  const outcome = page && page.querySelector("[data-outcome]");
+  if (!outcome) {
+    form.submit();
+    return;
+  }
+  say(outcome.dataset.outcome);
+  const names = new Set(bodyOf(form).getAll("upload"));
+  const gone = [...document.querySelectorAll("[name=upload]")].filter((e) => names.has(e.value));
+  if (outcome.dataset.failed !== "0") {
+    show(outcome, submitter);
+    submitter.disabled = false;
+    return;
+  }
+  const table = form.closest("section.uploads") || form;
+  for (const each of gone) each.closest("tr").remove();
+  if (!table.querySelector("tbody tr")) table.remove();
+  else tell(form);
+  document.getElementById("main").focus();
 }

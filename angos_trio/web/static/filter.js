@@ -1,7 +1,7 @@
 // The list follows the filter while it is typed: the same address is asked for, and the list is
 // taken out of the answer.
 
-import { ask, say, take } from "./region.js";
+import { here, say, take } from "./region.js";
 
 const PAUSE_MS = 50;
 const DIM_MS = 150;
@@ -37,7 +37,7 @@ async function follow(form) {
   const region = document.querySelector("[data-region]");
   const address = addressOf(form);
   const dim = setTimeout(() => region.setAttribute("aria-busy", "true"), DIM_MS);
-  const answer = await ask(address);
+  const answer = await here.ask(address);
   clearTimeout(dim);
   region.removeAttribute("aria-busy");
   if (!answer) return;

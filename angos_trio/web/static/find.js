@@ -1,15 +1,16 @@
 // The box that finds offers what there is while something is typed: the page of results is asked
 // for, and what it found becomes the list of the box. One that is chosen is gone to.
 
+import { Asking } from "./region.js";
+
 const PAUSE_MS = 150;
-const LIMIT_MS = 5000;
 const LEAST = 2;
 
 const box = document.querySelector("[data-find]");
 const list = document.getElementById("suggested");
 const places = new Map();
+const asking = new Asking();
 let pause = 0;
-let running = null;
 
 function offer(page) {
   places.clear();
@@ -24,17 +25,10 @@ function offer(page) {
   }
 }
 
-function ask(text) {
-  if (running) running.abort();
-  const request = new XMLHttpRequest();
-  running = request;
-  request.responseType = "document";
-  request.timeout = LIMIT_MS;
-  request.open("GET", `/_ui/find?${new URLSearchParams({ q: text, jump: "no" })}`);
-  request.addEventListener("load", () => {
-    if (running === request && request.status === 200 && request.response) offer(request.response);
-  });
-  request.send();
+async function suggest(text) {
+  const query = new URLSearchParams({ q: text, jump: "no" });
+  const answer = await asking.ask(`/_ui/find?${query}`);
+  if (answer && answer.status === 200 && answer.page) offer(answer.page);
 }
 
 if (box && list) {
@@ -44,6 +38,6 @@ if (box && list) {
     // A browser that fills in what was chosen says so, or says nothing of how it was typed.
     const isChosen = !event.inputType || event.inputType === "insertReplacementText";
     if (isChosen && places.has(text)) location.assign(places.get(text));
-    else if (text.length >= LEAST) pause = setTimeout(() => ask(text), PAUSE_MS);
+    else if (text.length >= LEAST) pause = setTimeout(() => suggest(text), PAUSE_MS);
   });
 }

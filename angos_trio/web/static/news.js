@@ -2,7 +2,7 @@
 // gone is struck through; a new row appears by itself where nobody is at work in the list, and is
 // offered where somebody is. However much happens, the page is asked for once a second on average.
 
-import { ask, isAsking, say, take, tell } from "./region.js";
+import { here, say, take, tell } from "./region.js";
 
 const EACH_MS = 1000;
 const AT_ONCE_MAX = 2;
@@ -110,12 +110,12 @@ function want(inMs, needed = 1) {
 
 async function refresh() {
   dueAt = Infinity;
-  if (document.hidden || isAsking()) {
+  if (document.hidden || here.isBusy) {
     want(EACH_MS);
     return;
   }
   allowance -= 1;
-  const answer = await ask(location.href);
+  const answer = await here.ask(location.href);
   if (!answer || answer.status === 0 || answer.status >= 500) wantLater(LATER_MS);
   else if (answer.status === 401) refuse("Your sign-in has ended.");
   else if (answer.status !== 200) offer(GONE, "Load again");
@@ -358,7 +358,7 @@ bar?.addEventListener("click", async (event) => {
   const isPlain = !event.ctrlKey && !event.metaKey && !event.shiftKey;
   if (!link || !left || link.href !== location.href || !isPlain) return;
   event.preventDefault();
-  const answer = await ask(location.href);
+  const answer = await here.ask(location.href);
   if (!answer || answer.status !== 200) {
     location.reload();
     return;
