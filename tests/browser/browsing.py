@@ -17,6 +17,8 @@ PICTURES = Path(__file__).resolve().parents[2] / ".cache" / "browser"
 LAB = "registry.lab"
 """A name of this host that a browser does not trust as it trusts a loopback address."""
 WIDE = {"width": 1280, "height": 800}
+LIVE = "document.getElementById('live').dataset.state === 'live'"
+"""The page has its socket."""
 WAIT_MS = 10_000
 POLL_MS = 10
 _ARGUMENTS = (
@@ -115,7 +117,7 @@ def watched(browser: Any, url: str, **options: Any) -> Iterator[Watched]:
     page.on("pageerror", lambda error: seen.wrong.append(f"script: {error}"))
     try:
         yield seen
-        assert seen.wrong == []
+        assert not seen.wrong, "\n".join(seen.wrong)
     finally:
         # What is still being asked for when the page is closed is nobody's business.
         context.unroute_all(behavior="ignoreErrors")

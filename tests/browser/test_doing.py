@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.api.client import expect_error
-from tests.browser.browsing import WIDE, Look, Watched
+from tests.browser.browsing import LIVE, WIDE, Look, Watched
 from tests.browser.looks import LOOKS, expect_fit, heights
 from tests.factories import make_name
 from tests.web.content import SIGNATURE, Filler
@@ -53,7 +53,7 @@ def test_push_leaves_what_somebody_is_about_to_delete(look: Look, filler: Filler
     image = filler.image(name, "v1", "v2")
     with look(viewport=WIDE) as seen:
         seen.open(f"/{name}")
-        seen.until("document.getElementById('live').dataset.state === 'live'")
+        seen.until(LIVE)
         trash(seen, "v1")
         seen.until("document.querySelectorAll('.arms').length === 1")
         filler.named(name, image, ["v3"])

@@ -18,7 +18,7 @@ import pytest
 
 from angos_trio.auth.passwords import hash_password
 from tests.api.serving import ServedRegistry, serving
-from tests.browser.browsing import Watched, watched
+from tests.browser.browsing import LIVE, Watched, watched
 from tests.factories import make_blob, make_descriptor, make_image
 from tests.skips import leave_out
 from tests.web.content import IMAGE_CONFIG, Filler
@@ -46,7 +46,6 @@ WATCH_ROWS = """() => {
   new MutationObserver(look).observe(document.body, { childList: true, subtree: true });
   look();
 }"""
-LIVE = "document.getElementById('live').dataset.state === 'live'"
 NAMES = "[...document.querySelectorAll('[data-region] tbody th a')].map((a) => a.textContent)"
 NEWS = "document.getElementById('news').textContent"
 

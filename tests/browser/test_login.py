@@ -14,7 +14,7 @@ from angos_trio.auth.browser_sessions import BrowserSessions
 from angos_trio.auth.passwords import hash_password
 from tests.api.client import Client
 from tests.api.serving import ServedRegistry, serving
-from tests.browser.browsing import LAB, Look, Watched, watched
+from tests.browser.browsing import LAB, LIVE, Look, Watched, watched
 from tests.browser.looks import LOOKS, expect_fit
 from tests.factories import make_image
 from tests.server.secured import Secured
@@ -86,6 +86,8 @@ def test_signing_in_leads_back_to_the_page_that_was_asked_for(
         assert seen.page.url == f"{url}{PLACE}"
         assert seen.page.locator("tbody th").inner_text() == "v1"
         assert seen.page.locator(".who").inner_text() == "alice"
+        if scripted:
+            seen.until(LIVE)  # a socket that is refused because the session ends would be heard
         cookie = session_of(seen)
         assert (cookie["httpOnly"], cookie["sameSite"], cookie["path"]) == (True, "Lax", "/")
 
@@ -95,6 +97,8 @@ def test_signing_in_leads_back_to_the_page_that_was_asked_for(
         sign_in(seen)
         assert seen.page.url == f"{url}{PLACE}"
         assert seen.page.locator("tbody th").inner_text() == "v1"
+        if scripted:
+            seen.until(LIVE)
 
         seen.page.locator("form.sign-out button").click()
         assert seen.page.locator("h1").inner_text() == "You are signed out"
@@ -108,7 +112,7 @@ def test_filter_after_the_end_of_a_session_leads_to_the_forms_and_back(
         seen.expected_status = {401}
         seen.open("/demo/app")
         sign_in(seen)
-        seen.until("document.getElementById('live').dataset.state === 'live'")
+        seen.until(LIVE)
         end(served, seen)
         seen.page.fill("[data-filter]", "v1")
         seen.page.wait_for_selector(FORM)

@@ -95,6 +95,22 @@ def test_list_follows_the_filter_while_it_is_typed(look: Look) -> None:
         assert seen.page.locator(".tags tbody tr").count() == 15
 
 
+def test_answer_that_was_overtaken_changes_nothing(look: Look) -> None:
+    with look(viewport=WIDE) as seen:
+        seen.open("/library/nginx")
+        seen.page.evaluate("document.body.dataset.same = ''")
+        overtaken: list[Any] = []
+        is_late = "**/library/nginx?q=1"
+        seen.page.route(is_late, lambda route: overtaken.append(route), times=1)
+        field = seen.page.get_by_label("Filter tags")
+        with seen.page.expect_request(is_late):
+            field.press_sequentially("1")
+        field.press_sequentially(".26.1")
+        seen.until("document.querySelectorAll('.tags tbody tr').length === 4")
+        assert len(overtaken) == 1
+        assert seen.page.evaluate("'same' in document.body.dataset")
+
+
 def test_key_goes_to_the_filter_but_never_while_something_is_typed(look: Look) -> None:
     with look(viewport=WIDE) as seen:
         seen.open("/library")
