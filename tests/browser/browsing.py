@@ -24,7 +24,6 @@ POLL_MS = 10
 _ARGUMENTS = (
     "--no-sandbox",  # a browser refuses its sandbox to root
     "--disable-dev-shm-usage",
-    "--host-resolver-rules=MAP *.lab 127.0.0.1",
 )
 _EXPECTED = ("Cross-Origin-Opener-Policy header has been ignored",)
 """Said on plain HTTP away from this host, where there is nothing to protect."""
@@ -84,17 +83,23 @@ Look = Callable[..., AbstractContextManager[Watched]]
 @contextmanager
 def chromium() -> Iterator[Any]:
     """A browser without a window; the test is left out where there is none."""
-    program = shutil.which("chromium")
-    if program is None or find_spec("playwright") is None:
+    if shutil.which("chromium") is None or find_spec("playwright") is None:
         leave_out("no chromium or no playwright: make browser installs both")
     from playwright.sync_api import sync_playwright
 
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=list(_ARGUMENTS))
-        try:
-            yield browser
-        finally:
-            browser.close()
+    with sync_playwright() as playwright, chromium_by(playwright.chromium) as browser:
+        yield browser
+
+
+@contextmanager
+def chromium_by(kind: Any, names: str = "MAP *.lab 127.0.0.1") -> Iterator[Any]:
+    """A browser of its own that finds names by these rules."""
+    arguments = [*_ARGUMENTS, f"--host-resolver-rules={names}"]
+    browser = kind.launch(executable_path=shutil.which("chromium"), args=arguments)
+    try:
+        yield browser
+    finally:
+        browser.close()
 
 
 @contextmanager
