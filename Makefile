@@ -85,7 +85,7 @@ soak: $(READY) ## push, pull, delete while collection runs every 100 ms (MINUTES
 rude: $(READY) ## slow and rude clients, one line each (QUICK=1)
 	$(PY) -m tests.load.rude $(if $(QUICK),--quick)
 
-logins: $(READY) ## pulls beside a thousand wrong passwords a second (Go) (QUICK=1)
+logins: $(READY) ## pulls beside a flood of wrong passwords (Go) (QUICK=1)
 	$(PY) -m tests.load.logins $(if $(QUICK),--quick)
 
 bench: $(READY) ## beside Debian's docker-registry, alternating, medians (root; Go) (QUICK=1)

@@ -116,12 +116,13 @@ FAILURES_OF_USER: Final = 10
 """Wrong credentials in a minute for one name from one address; then 429. All of these are divided
 by the number of processes."""
 FAILURES_OF_ADDRESS: Final = 60
-"""The same, whatever the name."""
 FAILURES_MIN: Final = 3
-"""But never less than this."""
+"""The same, whatever the name; and never less than the last."""
 FAILURE_WINDOW_SECS: Final = 60.0
 FAILURE_DEBT_SECS_MAX: Final = 300.0
 """However many came at once, somebody may try again after this."""
+FAILURE_REFUSAL_SECS: Final = 1.0
+"""The 429 to one more attempt comes after this: on a connection nobody guesses more often."""
 FAILURES_KEPT_MAX: Final = 8192
 """Addresses, and pairs of address and name, of which failures are counted."""
 TOKEN_CHARACTERS_MAX: Final = 16 * 1024
@@ -346,7 +347,6 @@ SCRUB_SAVE_SECS: Final = 60.0
 """so often at most."""
 SCRUB_LOOK_SECS: Final = 60.0
 """Between two looks whether the scheduled scrub is due."""
-
 SUMMARIES_AT_ONCE_MAX: Final = 100
 """Indexes above a manifest that are told when it comes or goes."""
 DESCRIBED_AT_ONCE: Final = 32

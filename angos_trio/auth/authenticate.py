@@ -15,6 +15,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final, Protocol
 
+import trio
+
 from angos_trio.auth.api_keys import PREFIX, ApiKeyRefusedError, check, parse_key
 from angos_trio.auth.attempts import Attempts
 from angos_trio.auth.browser_sessions import Begun, BrowserSessions, SignIn, is_beside, mark
@@ -25,7 +27,7 @@ from angos_trio.auth.remembered import Remembered
 from angos_trio.auth.tokens import Bearer, TokenService, is_registry_token
 from angos_trio.clock import epoch_seconds
 from angos_trio.identity import Certificate, Grant, Identity, anonymous
-from angos_trio.limits import LOGGED_SUBJECT_CHARACTERS_MAX
+from angos_trio.limits import FAILURE_REFUSAL_SECS, LOGGED_SUBJECT_CHARACTERS_MAX
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.storage.metadata.api_keys import ApiKey
 
@@ -154,7 +156,16 @@ class Callers:
     sessions: BrowserSessions | None = None
 
     async def authenticate(self, shown: Shown) -> Identity:
-        """The caller. See `Authenticator`."""
+        """The caller. See `Authenticator`. A 429 takes its time: whoever goes on guessing is
+        answered once a second on a connection, and leaves the machine to others."""
+        try:
+            return await self._identify(shown)
+        except OciError as error:
+            if error.code is Code.TOOMANYREQUESTS:
+                await trio.sleep(FAILURE_REFUSAL_SECS)
+            raise
+
+    async def _identify(self, shown: Shown) -> Identity:
         certificate = shown.certificate
         if certificate is not None:
             problem = self.certificate_problem(certificate)

@@ -15,6 +15,7 @@ import pytest
 
 from angos_trio.auth.api_keys import make_key
 from angos_trio.auth.passwords import hash_password
+from angos_trio.limits import FAILURE_REFUSAL_SECS
 from tests.api.client import expect_error
 from tests.api.serving import ServedRegistry, serving
 from tests.auth.issuer import AUDIENCE, Issuer, issuer, rsa_key
@@ -255,13 +256,16 @@ def test_too_many_wrong_passwords_are_429_and_who_was_let_in_goes_on(tmp_path: P
     ):
         right = basic("alice", PASSWORD)
         assert client.get("/v2/", headers=right).status_code == 200
-        statuses = [
-            client.get("/v2/", headers=basic("alice", f"{n}")).status_code for n in range(12)
-        ]
+        # Attempts come back with time, and a slow machine takes some for each of these.
+        refused, tried = client.get("/v2/", headers=basic("alice", "0")), 1
+        while refused.status_code == 401 and tried < 60:
+            began = time.monotonic()
+            refused = client.get("/v2/", headers=basic("alice", f"{tried}"))
+            tried += 1
 
-        assert statuses == [401] * 10 + [429] * 2
-        refused = client.get("/v2/", headers=basic("alice", "another"))
+        assert tried > 10
         expect_error(refused, 429, "TOOMANYREQUESTS")
+        assert time.monotonic() - began >= FAILURE_REFUSAL_SECS
         assert int(refused.headers["Retry-After"]) >= 1
         assert client.get("/v2/", headers=right).status_code == 200
 

@@ -495,7 +495,6 @@ def test_too_many_wrong_passwords_are_429_as_by_any_other_way(
         assert len(answers) > 10
         assert problem_of(answers[-1], 429).startswith("Too many attempts have failed.")
         assert int(answers[-1].headers["Retry-After"]) > 0
-        expect_error(browser.get("/v2/", auth=("alice", "x")), 429, "TOOMANYREQUESTS")
         with Browser(served.url) as fresh:
             assert fresh.sign_in("alice", PASSWORD).status_code == 429
     assert len(log_lines.of("authentication.failed")) >= 11
