@@ -26,7 +26,7 @@ run: $(READY) ## start a registry on http://127.0.0.1:8000 that stores in ./ango
 	$(VENV)/bin/angos-trio serve --listen $(LISTEN) --data-dir $(DATA_DIR)
 
 test: $(READY) ## run all tests but the browser's, slow ones too (one: make test T=tests/oci/test_digest.py)
-	$(PY) -m pytest $(or $(T),--ignore=tests/browser -q -n 2 --dist loadfile --max-worker-restart=0)
+	$(PY) -m pytest $(or $(T),--ignore=tests/browser -q -n 4 --dist loadfile --max-worker-restart=0)
 
 lint: $(READY) ## format, lint, types, style
 	$(PY) -m ruff format --check $(SOURCES)
@@ -60,7 +60,7 @@ conformance-v1.1.1: $(READY) ## the older suite of tag v1.1.1 (needs Go; SUITE=D
 	$(PY) -m tests.conformance.run_v1_1_1 $(if $(SUITE),--source $(SUITE))
 
 crash: $(READY) ## kill the server under load KILLS times, inject every fault (SEED=… replays) (QUICK=1)
-	$(PY) -m tests.crash.run $(if $(QUICK),--kills 20 --every 3,--kills $(KILLS)) $(if $(SEED),--seed $(SEED))
+	$(PY) -m tests.crash.run $(if $(QUICK),--kills 12 --every 5,--kills $(KILLS)) $(if $(SEED),--seed $(SEED))
 
 damage: $(READY) ## 54 kinds of damage to a store of 65 images, one by one and at once: scrub sees to all
 	$(PY) -m tests.damage.run
