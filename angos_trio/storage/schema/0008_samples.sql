@@ -11,7 +11,8 @@ CREATE TABLE storage_samples (
 );
 
 -- The largest first, of what is about nothing else: among these are those that nobody pulls.
-CREATE INDEX manifests_by_total_size ON manifests (total_size, pushed_at) WHERE subject IS NULL;
+CREATE INDEX manifests_by_total_size ON manifests (total_size, pushed_at, subject)
+    WHERE subject IS NULL;
 
 -- From where and with which program the request came that made it happen; empty where there was
 -- none, and of what happened before this was recorded.
