@@ -17,6 +17,7 @@ from angos_trio.browse.rights import rights_of
 from angos_trio.browse.storage_use import look_at_storage
 from angos_trio.browse.unpulled import UnpulledLook, look_for_unpulled
 from angos_trio.clock import date_of
+from angos_trio.events.telling import may_know_origins
 from angos_trio.http.call import Call
 from angos_trio.http.reply import Reply, json_reply
 from angos_trio.identity import Certificate, Identity
@@ -90,7 +91,9 @@ class Overview:
             kept = {name: text for name, text in asked.items() if text is not None}
             path = call.request.scope["path"]
             headers["Link"] = next_link(path, {**kept, "before": str(following)})
-        return json_reply(200, {"activity": [tell(call.caller, each) for each in found]}, headers)
+        knows = await may_know_origins(call.caller)
+        told = [tell(call.caller, each, has_origin=knows) for each in found]
+        return json_reply(200, {"activity": told}, headers)
 
     async def storage(self, call: Call) -> Reply:
         """GET: sums over the whole registry, half a minute old or a little more."""

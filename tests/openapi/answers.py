@@ -238,6 +238,8 @@ SCHEMAS: Final[dict[str, Schema]] = {
         namespace=TEXT_OR_NULL,
         actor=STRING,
         data={"type": "object"},
+        address=TEXT_OR_NULL,
+        client=TEXT_OR_NULL,
     ),
     "Storage": record(
         at=EPOCH,

@@ -1,4 +1,4 @@
-"""The storage page of a registry that has been there for months."""
+"""Pages of a registry that has been there for months, and in which runs have ended."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ from tests.browser.browsing import WIDE, watched
 from tests.browser.looks import LOOKS, PHONE, expect_fit, overflow
 from tests.web.content import library
 from tests.web.past import aged, grown, pulled, sampled
+from tests.web.test_origins import run_ended
 
 pytestmark = pytest.mark.slow
+
+PAGES = {"storage-over-time": "/_ui/storage", "activity-origins": "/_ui/activity"}
 
 
 @pytest.fixture(scope="module")
@@ -23,15 +26,17 @@ def url(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
         sampled(served, grown(90, without=frozenset({30, 31, 60})))
         aged(served, 120)
         pulled(served, 100)
+        run_ended(served)
         yield str(filler.base_url).rstrip("/")
 
 
 @pytest.mark.parametrize("kind", LOOKS)
-def test_storage_over_time_fits(browser: Any, url: str, kind: str) -> None:
+def test_pages_of_an_old_registry_fit(browser: Any, url: str, kind: str) -> None:
     with watched(browser, url, **LOOKS[kind]) as seen:
-        seen.open("/_ui/storage")
-        seen.picture(f"storage-over-time-{kind}")
-        expect_fit(seen, kind, "storage")
+        for name, path in PAGES.items():
+            seen.open(path)
+            seen.picture(f"{name}-{kind}")
+            expect_fit(seen, kind, name)
 
 
 @pytest.mark.parametrize("viewport", [WIDE, PHONE])
