@@ -142,7 +142,7 @@ def test_days_to_full_are_told_with_seven_samples(served: ServedRegistry, client
 def test_young_registry_says_that_a_chart_will_come(client: Client) -> None:
     page = page_of(client.get(PAGE))
 
-    assert "a chart is drawn of two" in said(page, "over-time")
+    assert "a chart is drawn once there are two" in said(page, "over-time")
     assert client.get(API).json()["samples"] == []
 
 
