@@ -18,3 +18,9 @@ def iso(at: int) -> str | None:
         return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%SZ}"
     except (ValueError, OverflowError, OSError):
         return None
+
+
+def date_of(day: int) -> str:
+    """A day as it is written, `2024-02-29`, by its number from 1970-01-01 UTC. Raises ValueError,
+    OverflowError or OSError for one that is in no calendar."""
+    return f"{datetime.fromtimestamp(day * 86_400, UTC):%Y-%m-%d}"

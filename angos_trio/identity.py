@@ -17,6 +17,9 @@ DRAIN_EXTENSION: Final = "angos.drain"
 """The private ASGI extension in which `server` hands on an event of Trio's, which is set when it
 stops or the client has ended its side: what goes on until somebody ends it ends then."""
 
+CLIENT_CHARACTERS_MAX: Final = 200
+"""Of the name of a client's program that is recorded."""
+
 LOCAL_ADDRESS: Final = "local"
 """The address of a peer on a Unix socket."""
 
@@ -180,6 +183,19 @@ class Decision:
     reason: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """From where a request came, for those who look after the registry: the client's address, and
+    the program as it names itself, cut; both are what somebody else says. Empty: nobody asked."""
+
+    address: str = ""
+    client: str = ""
+
+
+NOWHERE: Final = Origin()
+"""Of what nobody asked for."""
+
+
 def _sees_each(repository: str) -> bool:
     """Where each namespace has to be looked at."""
     return False
@@ -203,7 +219,7 @@ class Caller:
     deadline of Trio's clock. `sees_all(repository)` is True where `sees` is so for each namespace
     of a repository, and False also where only a look at each would tell. `could(action, target)`
     is what the policies alone say, without a webhook: for what a page offers in each of its rows.
-    It lets nobody do anything.
+    It lets nobody do anything. `client` is the program by its `User-Agent`.
     """
 
     identity: Identity
@@ -212,3 +228,9 @@ class Caller:
     learn: Callable[[Sequence[str], float], Awaitable[None]] = _learn_nothing
     sees_all: Callable[[str], bool] = _sees_each
     could: Callable[[Action, Target], bool] = _can_anything
+    client: str = ""
+
+    @property
+    def origin(self) -> Origin:
+        """From where they ask, and with what."""
+        return Origin(self.identity.address, self.client[:CLIENT_CHARACTERS_MAX])

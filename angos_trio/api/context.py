@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from angos_trio.auth.browser_sessions import SignIn
 from angos_trio.browse.storage_use import StorageUse
+from angos_trio.browse.unpulled import UnpulledLook
 from angos_trio.events.feed import Feed
 from angos_trio.identity import Identity
 from angos_trio.maintenance.tasks import Tasks
@@ -40,5 +41,7 @@ class Runtime:
     note_pull: Callable[[RepositoryName, Reference, Digest], None] = note_nothing
     looks: Rested[StorageUse] = field(default_factory=Rested)
     """At what the disk holds, for the API and for pages."""
+    unpulled: Rested[UnpulledLook] = field(default_factory=Rested)
+    """At what nobody pulls, likewise."""
     sign_in: SignIn | None = None
     """What lets people sign in on a page; None: nothing does."""

@@ -11,7 +11,7 @@ import trio
 from angos_trio.api.context import Runtime
 from angos_trio.errors import only_error
 from angos_trio.events.feed import Feed
-from angos_trio.events.telling import data_for, is_for, names_of
+from angos_trio.events.telling import data_for, is_for, learn
 from angos_trio.http.call import Call, Standing
 from angos_trio.http.reply import LinesReply, Reply, Say, SocketReply
 from angos_trio.identity import DRAIN_EXTENSION, Caller
@@ -107,6 +107,7 @@ class _Listener:
     ending: Ending | None = None
     renew_at: float = 0.0
     heartbeat_at: float = 0.0
+    runs: frozenset[str] = frozenset()
     waiting: trio.CancelScope | None = field(default=None, repr=False)
 
     async def talk_in_lines(self, say: Say) -> None:
@@ -231,9 +232,8 @@ class _Listener:
 
     async def _learn(self, found: Sequence[Stored]) -> None:
         """Let webhooks be asked before what they decide is needed."""
-        names = {name for event in found for name in names_of(event)}
         deadline = trio.current_time() + WEBHOOK_QUESTIONS_SECS_MAX
-        await self.standing.caller().learn(sorted(names), deadline)
+        self.runs = await learn(self.standing.caller(), found, deadline)
 
     def _messages(self, found: Sequence[Stored]) -> Iterator[dict[str, Any]]:
         """What this caller is told of these events. Each is decided about when it is asked for,
@@ -243,7 +243,7 @@ class _Listener:
                 return
             self.cursor = event.id
             caller = self.standing.caller()
-            if self._is_wanted(event) and is_for(caller, event):
+            if self._is_wanted(event) and is_for(caller, event, self.runs):
                 yield _message(caller, event)
 
     def _is_wanted(self, event: Stored) -> bool:

@@ -12,8 +12,12 @@ from angos_trio import __version__
 from angos_trio.api.context import Runtime
 from angos_trio.browse.activity import LATEST, WantedActivity, list_activity, tell
 from angos_trio.browse.finding import find
+from angos_trio.browse.over_time import list_samples, outlook_of
 from angos_trio.browse.rights import rights_of
 from angos_trio.browse.storage_use import look_at_storage
+from angos_trio.browse.unpulled import UnpulledLook, look_for_unpulled
+from angos_trio.clock import date_of
+from angos_trio.events.telling import may_know_origins
 from angos_trio.http.call import Call
 from angos_trio.http.reply import Reply, json_reply
 from angos_trio.identity import Certificate, Identity
@@ -22,6 +26,7 @@ from angos_trio.maintenance.tasks import describe
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.pagination import next_link, parse_number
 from angos_trio.registry.read_only import find_read_only
+from angos_trio.storage.metadata.samples import DAY_SECS
 from angos_trio.telemetry.health import BEGAN
 
 _CODE = Code.PAGINATION_NUMBER_INVALID
@@ -86,7 +91,9 @@ class Overview:
             kept = {name: text for name, text in asked.items() if text is not None}
             path = call.request.scope["path"]
             headers["Link"] = next_link(path, {**kept, "before": str(following)})
-        return json_reply(200, {"activity": [tell(call.caller, each) for each in found]}, headers)
+        knows = await may_know_origins(call.caller)
+        told = [tell(call.caller, each, has_origin=knows) for each in found]
+        return json_reply(200, {"activity": told}, headers)
 
     async def storage(self, call: Call) -> Reply:
         """GET: sums over the whole registry, half a minute old or a little more."""
@@ -94,6 +101,9 @@ class Overview:
         storage = self._registry.storage
         space = await trio.to_thread.run_sync(storage.space)
         database = await trio.to_thread.run_sync(storage.database_bytes)
+        samples = await list_samples(self._registry)
+        outlook = outlook_of(samples, space, self._registry.now() // DAY_SECS)
+        unpulled = await look_for_unpulled(self._registry, call.caller, self._runtime.unpulled)
         document = {
             "at": use.at,
             **asdict(use.totals),
@@ -107,6 +117,9 @@ class Overview:
                 {"digest": digest, "size": size, "namespaces": count}
                 for digest, size, count in use.blobs
             ],
+            "samples": [{**asdict(each), "day": date_of(each.day)} for each in samples],
+            "days_to_full": None if outlook is None else outlook.days,
+            "unpulled": _unpulled(unpulled),
         }
         return json_reply(200, document, _PRIVATE)
 
@@ -143,6 +156,18 @@ class Overview:
             ],
         }
         return json_reply(200, document, _PRIVATE)
+
+
+def _unpulled(look: UnpulledLook) -> dict[str, Any]:
+    return {
+        "pulls_noted_since": look.noted_since,
+        "is_known": look.is_known,
+        "is_whole": look.is_whole,
+        "manifests": [
+            {**asdict(each.root), "tag": each.tag, "last_pulled_at": each.last_at}
+            for each in look.found
+        ],
+    }
 
 
 def _identity(identity: Identity) -> dict[str, Any]:

@@ -114,7 +114,13 @@ def build_application(
             now=registry.now,
             form_key=registry.storage.shared.secret,
             sign_in=runtime.sign_in,
-            house=House(runtime.readiness, runtime.tasks, runtime.looks, tuple(methods)),
+            house=House(
+                runtime.readiness,
+                runtime.tasks,
+                runtime.looks,
+                tuple(methods),
+                unpulled=runtime.unpulled,
+            ),
         )
         fixed, pages = build_pages(registry, site)
         routes = RouteTable([*routes.routes, *fixed], pages)

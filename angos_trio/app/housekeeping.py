@@ -16,6 +16,7 @@ from angos_trio.maintenance.copies import copy
 from angos_trio.maintenance.describe import describe
 from angos_trio.maintenance.prune import Pruner
 from angos_trio.maintenance.runs import collect_on_request, prune_on_request, scrub_on_request
+from angos_trio.maintenance.sample import sample
 from angos_trio.maintenance.schedule import scrub_when_due, scrubber_of
 from angos_trio.maintenance.scrub import Scrubber
 from angos_trio.maintenance.tasks import Work
@@ -65,6 +66,7 @@ class Housekeeping:
             "refill": partial(refill, registry),
             "copy": partial(copy, registry),
             "describe": partial(describe, self.current),
+            "sample": partial(sample, self.current),
             "watch": Watch(registry).run,
         }
 

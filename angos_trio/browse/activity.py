@@ -9,7 +9,7 @@ from typing import Any
 import trio
 
 from angos_trio.clock import iso
-from angos_trio.events.telling import data_for, is_for, names_of
+from angos_trio.events.telling import data_for, is_for, learn
 from angos_trio.identity import Caller
 from angos_trio.limits import (
     ACTIVITY_ROWS_AT_ONCE,
@@ -54,8 +54,9 @@ async def newest_event(registry: Registry) -> int:
     return await registry.storage.read_point(events.newest)
 
 
-def tell(caller: Caller, event: Stored) -> dict[str, Any]:
-    """An event as JSON has it, as far as the caller may know of it."""
+def tell(caller: Caller, event: Stored, *, has_origin: bool) -> dict[str, Any]:
+    """An event as JSON has it, as far as the caller may know of it; `has_origin` from
+    `may_know_origins`."""
     return {
         "id": event.id,
         "at": event.at,
@@ -64,6 +65,8 @@ def tell(caller: Caller, event: Stored) -> dict[str, Any]:
         "namespace": event.namespace or None,
         "actor": event.actor,
         "data": data_for(caller, event),
+        "address": (event.address or None) if has_origin else None,
+        "client": (event.client or None) if has_origin else None,
     }
 
 
@@ -82,13 +85,12 @@ async def list_activity(
         limit = min(ACTIVITY_ROWS_AT_ONCE, left)
         rows = await registry.storage.read(partial(events.before, number=before, limit=limit))
         fitting = [event for event in rows if wanted.fits(event)]
-        names = {name for event in fitting for name in names_of(event)}
-        await caller.learn(sorted(names), deadline)
+        runs = await learn(caller, fitting, deadline)
         for event in rows:
             if event.at < wanted.since:
                 return found, None
             before, left = event.id, left - 1
-            if wanted.fits(event) and is_for(caller, event):
+            if wanted.fits(event) and is_for(caller, event, runs):
                 found.append(event)
                 if len(found) == wanted.size:
                     return found, before

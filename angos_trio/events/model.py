@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from angos_trio.identity import NOWHERE, Origin
 from angos_trio.oci.names import RepositoryName
 from angos_trio.storage.metadata import events as outbox
+from angos_trio.storage.metadata.events import Stored
 from angos_trio.storage.transactions import Rows
 
 
@@ -27,11 +29,14 @@ class EventKind(StrEnum):
     KEY_REVOKED = "key.revoked"
     READ_ONLY_BEGUN = "read_only.begun"
     READ_ONLY_ENDED = "read_only.ended"
+    GC_ENDED = "gc.ended"
+    SCRUB_ENDED = "scrub.ended"
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One thing that happened in a namespace: `at` in epoch seconds, `actor` who did it.
+    """One thing that happened in a namespace: `at` in epoch seconds, `actor` who did it, `origin`
+    from where they asked for it.
 
     None for a namespace: it happened to the registry itself.
     """
@@ -41,15 +46,19 @@ class Event:
     at: int
     actor: str
     payload: Mapping[str, object] = field(default_factory=dict)
+    origin: Origin = NOWHERE
 
 
 def record(rows: Rows, event: Event) -> None:
     """Append the event inside the open transaction."""
-    outbox.append(
-        rows,
+    told = Stored(
+        id=0,
         at=event.at,
         kind=event.kind,
-        namespace=event.namespace,
+        namespace=event.namespace or "",
         actor=event.actor,
         payload=json.dumps(dict(event.payload), separators=(",", ":")),
+        address=event.origin.address,
+        client=event.origin.client,
     )
+    outbox.append(rows, told)

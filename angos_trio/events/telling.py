@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
+import trio
+
 from angos_trio.events.model import EventKind
-from angos_trio.identity import Caller
+from angos_trio.identity import Action, Caller, Target
 from angos_trio.storage.metadata.events import Stored
 
 _OF_OPERATOR: Final = frozenset({EventKind.KEY_CREATED, EventKind.KEY_REVOKED})
@@ -15,12 +18,41 @@ _INTERNAL: Final = frozenset({"session"})
 """Of a payload what is nobody's business."""
 
 
-def is_for(caller: Caller, event: Stored) -> bool:
-    """Whether a caller is told of an event. What happens to the registry itself is for everybody
-    whom the gate has let in."""
+_OF_RUNS: Final[Mapping[str, Action]] = {
+    EventKind.GC_ENDED: Action.GET_COLLECTION,
+    EventKind.SCRUB_ENDED: Action.GET_SCRUB,
+}
+"""Told to those who may see such runs."""
+
+
+async def learn(caller: Caller, found: Sequence[Stored], deadline: float) -> frozenset[str]:
+    """Let webhooks be asked what `is_for` and `data_for` need to know of these events, until the
+    deadline of Trio's clock; the kinds of runs among them that the caller may see."""
+    names = {name for event in found for name in names_of(event)}
+    await caller.learn(sorted(names), deadline)
+    seen = set()
+    with trio.move_on_at(deadline):
+        for kind in sorted({event.kind for event in found} & _OF_RUNS.keys()):
+            if (await caller.may(_OF_RUNS[kind], Target())).allowed:
+                seen.add(kind)
+    return frozenset(seen)
+
+
+def is_for(caller: Caller, event: Stored, runs: Collection[str]) -> bool:
+    """Whether a caller is told of an event, `runs` being what `learn` said. What else happens to
+    the registry itself is for everybody whom the gate has let in."""
     if event.namespace:
         return caller.sees(event.namespace)
+    action = _OF_RUNS.get(event.kind)
+    if action is not None:
+        return event.kind in runs and caller.could(action, Target())
     return event.kind not in _OF_OPERATOR or caller.identity.method == "operator"
+
+
+async def may_know_origins(caller: Caller) -> bool:
+    """Whether a caller is told from where others came and with what: who may see how the registry
+    is looks after it."""
+    return (await caller.may(Action.GET_HEALTH, Target())).allowed
 
 
 def data_for(caller: Caller, event: Stored) -> dict[str, Any]:

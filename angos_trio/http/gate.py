@@ -147,7 +147,8 @@ class Gate:
             return access.decide(identity, action, target).allowed
 
         sees_all = partial(access.sees_all, identity)
-        return Caller(identity, may, sees, learn, sees_all, could)
+        client = approach.header("user-agent") or ""
+        return Caller(identity, may, sees, learn, sees_all, could, client)
 
     async def _caller(self, operation: Operation, asked: _Asked) -> Caller | None:
         """Who calls; None where that is of no account and something wrong was shown."""

@@ -11,7 +11,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cache, partial
 from typing import ClassVar, Final
 
@@ -26,6 +26,7 @@ from angos_trio.limits import (
     COLLECT_STEP_SECS,
     SKIPPED_SECS,
 )
+from angos_trio.maintenance.told import tell_ended
 from angos_trio.oci.codes import OciError
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import RepositoryName
@@ -127,6 +128,7 @@ class Collector:
                     bytes=found.bytes,
                     duration_secs=round(self.monotonic() - begun_at, 3),
                 )
+                await tell_ended(self.current(), EventKind.GC_ENDED, ACTOR, asdict(found))
             return found
 
     @asynccontextmanager

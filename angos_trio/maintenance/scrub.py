@@ -16,8 +16,10 @@ from typing import Any, Final
 
 import trio
 
+from angos_trio.events.model import EventKind
 from angos_trio.limits import SCRUB_REST
 from angos_trio.maintenance.collect import Collector
+from angos_trio.maintenance.told import tell_ended
 from angos_trio.policy.integrity import Flaw
 from angos_trio.registry.context import Registry
 from angos_trio.storage.inspection import Pace
@@ -152,4 +154,6 @@ class Scrubber:
                 failed=run.found.failed,
                 duration_secs=round(time.monotonic() - begun_at, 3),
             )
+            if not wish.is_dry:
+                await tell_ended(registry, EventKind.SCRUB_ENDED, ACTOR, counts)
             return run.found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from angos_trio.events.model import Event, EventKind, record
-from angos_trio.identity import Caller
+from angos_trio.identity import NOWHERE, Caller, Origin
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import Reference, RepositoryName, Tag
@@ -22,7 +22,14 @@ async def delete_blob(
 
     Raises BLOB_UNKNOWN (404), and DENIED (405) while a manifest of the namespace names it.
     """
-    now, by = registry.now(), caller.identity.owner
+    deleted = Event(
+        EventKind.BLOB_DELETED,
+        name,
+        registry.now(),
+        caller.identity.owner,
+        {"digest": digest},
+        caller.origin,
+    )
 
     def step(transaction: Transaction) -> None:
         rows = transaction.rows
@@ -35,21 +42,22 @@ async def delete_blob(
             )
         blobs.release(rows, namespace, digest)
         reclaims.forget_unheld(rows, digest)  # the collector moves the file
-        record(rows, Event(EventKind.BLOB_DELETED, name, now, by, {"digest": digest}))
+        record(rows, deleted)
 
     await registry.change(step, makes_room=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """Who deletes in a namespace, under which rule for tags; times in epoch seconds. What loses its
-    last tag or its manifest is kept until the lease ends."""
+    """Who deletes in a namespace, from where, under which rule for tags; times in epoch seconds.
+    What loses its last tag or its manifest is kept until the lease ends."""
 
     name: RepositoryName
     rule: TagRule
     by: str
     now: int
     lease_until: int
+    origin: Origin = NOWHERE
 
     def tag(self, rows: Rows, namespace: int, tag: Tag) -> None:
         """A tag alone. Raises TAG_IMMUTABLE (409)."""
@@ -71,7 +79,7 @@ class Deletion:
         self._record(rows, EventKind.MANIFEST_DELETED, {"digest": digest})
 
     def _record(self, rows: Rows, kind: EventKind, payload: dict[str, object]) -> None:
-        record(rows, Event(kind, self.name, self.now, self.by, payload))
+        record(rows, Event(kind, self.name, self.now, self.by, payload, self.origin))
 
 
 async def delete_manifest(
@@ -81,8 +89,14 @@ async def delete_manifest(
 
     Raises MANIFEST_UNKNOWN (404) when it is not there, TAG_IMMUTABLE (409) when a tag is kept.
     """
-    rule, by = registry.tag_rules.rule_for(name), caller.identity.owner
-    deletion = Deletion(name, rule, by, registry.now(), registry.lease_until())
+    deletion = Deletion(
+        name,
+        registry.tag_rules.rule_for(name),
+        caller.identity.owner,
+        registry.now(),
+        registry.lease_until(),
+        caller.origin,
+    )
 
     def step(transaction: Transaction) -> None:
         rows = transaction.rows

@@ -75,6 +75,7 @@ async def _mount_from(
                     now,
                     caller.identity.owner,
                     {"digest": digest, "from": source},
+                    caller.origin,
                 ),
             )
         return True

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from angos_trio.events.model import Event, EventKind, record
-from angos_trio.identity import Caller
+from angos_trio.identity import NOWHERE, Caller, Origin
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.digest import Digest, new_hash
 from angos_trio.oci.names import RepositoryName, SessionId
@@ -274,7 +274,7 @@ async def _finish(
     finally:
         await upload.close()
     try:
-        await _publish(registry, upload.session, staged, caller.identity.owner)
+        await _publish(registry, upload.session, staged, caller)
     except OutcomeUnknownError:
         raise
     except OciError:
@@ -283,7 +283,7 @@ async def _finish(
 
 
 async def _publish(
-    registry: Registry, session: UploadSession, staged: StagedBlob, actor: str
+    registry: Registry, session: UploadSession, staged: StagedBlob, caller: Caller
 ) -> None:
     """Commit a verified blob. The session stays out of reach until the outcome is known."""
     sessions = registry.storage.sessions
@@ -292,8 +292,9 @@ async def _publish(
         is_open_again = error is not None and not staged.is_published
         sessions.end_finishing_blocking(session.id, is_open_again=is_open_again)
 
+    step = publish_step(registry, session, staged, caller.identity.owner, caller.origin)
     try:
-        await registry.change(publish_step(registry, session, staged, actor), settled)
+        await registry.change(step, settled)
     except OutcomeUnknownError:
         raise
     except OciError as error:
@@ -305,7 +306,11 @@ async def _publish(
 
 
 def publish_step(
-    registry: Registry, session: UploadSession, staged: StagedBlob, actor: str
+    registry: Registry,
+    session: UploadSession,
+    staged: StagedBlob,
+    actor: str,
+    origin: Origin = NOWHERE,
 ) -> Step[None]:
     """The one clause by which a blob becomes visible: bytes, rows, lease and event together.
 
@@ -329,6 +334,7 @@ def publish_step(
                 now,
                 actor,
                 {"digest": staged.digest, "size": staged.size, "session": session.id},
+                origin,
             ),
         )
 

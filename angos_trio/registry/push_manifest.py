@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import trio
 
 from angos_trio.events.model import Event, EventKind, record
-from angos_trio.identity import Caller
+from angos_trio.identity import Caller, Origin
 from angos_trio.limits import PARSE_ON_LOOP_BYTES_MAX
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.digest import Digest, digest_of
@@ -42,6 +42,14 @@ class PushOutcome:
     tags: tuple[Tag, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """To where a push goes, and from where it comes."""
+
+    name: RepositoryName
+    origin: Origin
+
+
 async def push_manifest(registry: Registry, caller: Caller, push: ManifestPush) -> PushOutcome:
     """Store a manifest and point its tags to it, all or nothing.
 
@@ -71,6 +79,7 @@ async def push_manifest(registry: Registry, caller: Caller, push: ManifestPush) 
         lease_until=registry.lease_until(),
         platforms=platforms,
     )
+    place = _Place(push.name, caller.origin)
     rule, quota = registry.tag_rules.rule_for(push.name), registry.quotas.quota_for(push.name)
 
     def step(transaction: Transaction) -> None:
@@ -81,9 +90,9 @@ async def push_manifest(registry: Registry, caller: Caller, push: ManifestPush) 
         require_manifest_fits(rows, quota, namespace, digest, len(push.body))
         is_new = manifests.put(rows, namespace, pushed)
         if is_new:
-            record(rows, _event(EventKind.MANIFEST_PUSHED, push.name, pushed))
+            record(rows, _event(EventKind.MANIFEST_PUSHED, place, pushed))
         for tag in wanted:
-            _point_tag(rows, namespace, tag, push.name, pushed, rule)
+            _point_tag(rows, namespace, tag, place, pushed, rule)
 
     await registry.change(step)
     registry.storage.bodies.put(digest, push.body)
@@ -115,7 +124,7 @@ def _point_tag(
     rows: Rows,
     namespace: int,
     tag: Tag,
-    name: RepositoryName,
+    place: _Place,
     pushed: PushedManifest,
     rule: TagRule,
 ) -> None:
@@ -128,9 +137,9 @@ def _point_tag(
         leases.lose_tag(rows, namespace, current, now=now, lease_until=pushed.lease_until)
     if current != pushed.digest:
         kind = EventKind.TAG_CREATED if current is None else EventKind.TAG_UPDATED
-        record(rows, _event(kind, name, pushed, tag=tag, previous=current))
+        record(rows, _event(kind, place, pushed, tag=tag, previous=current))
 
 
-def _event(kind: EventKind, name: RepositoryName, pushed: PushedManifest, **more: object) -> Event:
+def _event(kind: EventKind, place: _Place, pushed: PushedManifest, **more: object) -> Event:
     payload = {"digest": pushed.digest, "media_type": pushed.facts.media_type, **more}
-    return Event(kind, name, pushed.pushed_at, pushed.pushed_by, payload)
+    return Event(kind, place.name, pushed.pushed_at, pushed.pushed_by, payload, place.origin)

@@ -29,7 +29,7 @@ async def begin_read_only(registry: Registry, caller: Caller) -> Switched:
         switches.set_read_only(transaction.rows, wanted)
         record(
             transaction.rows,
-            Event(EventKind.READ_ONLY_BEGUN, None, wanted.since, wanted.by),
+            Event(EventKind.READ_ONLY_BEGUN, None, wanted.since, wanted.by, {}, caller.origin),
         )
         return wanted
 
@@ -38,10 +38,12 @@ async def begin_read_only(registry: Registry, caller: Caller) -> Switched:
 
 async def end_read_only(registry: Registry, caller: Caller) -> None:
     """Take changes again."""
-    now, by = registry.now(), caller.identity.owner
+    ended = Event(
+        EventKind.READ_ONLY_ENDED, None, registry.now(), caller.identity.owner, {}, caller.origin
+    )
 
     def step(transaction: Transaction) -> None:
         if switches.end_read_only(transaction.rows):
-            record(transaction.rows, Event(EventKind.READ_ONLY_ENDED, None, now, by))
+            record(transaction.rows, ended)
 
     await registry.storage.write(step, makes_room=True)

@@ -9,10 +9,10 @@ from typing import Final
 
 from angos_trio.browse.activity import LATEST, WantedActivity, list_activity, tell
 from angos_trio.events.model import EventKind
-from angos_trio.events.telling import data_for
+from angos_trio.events.telling import data_for, may_know_origins
 from angos_trio.http.call import Call, Query
 from angos_trio.http.reply import LinesReply, Reply, Say
-from angos_trio.identity import Caller
+from angos_trio.identity import NOWHERE, Caller, Origin
 from angos_trio.limits import ACTIVITY_ENTRIES_DEFAULT, EXPORT_ENTRIES_MAX, FILTER_CHARACTERS_MAX
 from angos_trio.registry.context import Registry
 from angos_trio.storage.metadata.events import Stored
@@ -21,10 +21,10 @@ from angos_trio.web.around import ACTIVITY, show_page
 from angos_trio.web.asking import Link
 from angos_trio.web.frame import Site
 from angos_trio.web.places import manifest_path_of, path_of
-from angos_trio.web.words import person, visible
+from angos_trio.web.words import counted, number, person, size, visible
 
 EXPORT: Final = f"{ACTIVITY}.ndjson"
-KINDS: Final = ("tag", "manifest", "blob", "key", "read_only")
+KINDS: Final = ("tag", "manifest", "blob", "key", "read_only", "gc", "scrub")
 SINCE: Final[Mapping[str, int]] = {"1h": 3600, "24h": 86_400, "7d": 7 * 86_400}
 """In seconds."""
 _VERBS: Final[Mapping[str, str]] = {
@@ -40,15 +40,23 @@ _VERBS: Final[Mapping[str, str]] = {
     EventKind.KEY_REVOKED: "revoked API key",
     EventKind.READ_ONLY_BEGUN: "made the registry read-only",
     EventKind.READ_ONLY_ENDED: "let the registry be changed again",
+    EventKind.GC_ENDED: "collected",
+    EventKind.SCRUB_ENDED: "scrubbed",
 }
-_WORDS: Final = {"key": "API keys", "read_only": "read-only", "": "Everything"}
+_WORDS: Final = {
+    "key": "API keys",
+    "read_only": "Read-only",
+    "gc": "Collections",
+    "scrub": "Scrubs",
+    "": "Everything",
+}
 _KEPT: Final = ("namespace", "actor", "kind", "since")
 
 
 @dataclass(frozen=True, slots=True)
 class Happened:
-    """An event as a row: its verb, what it is about and where that has a page, and who did it.
-    `tone` is a kind of badge."""
+    """An event as a row: its verb, what it is about and where that has a page, what came of it, and
+    who did it. `tone` is a kind of badge. `origin` is empty for those who may not know it."""
 
     at: int
     kind: str
@@ -60,9 +68,16 @@ class Happened:
     actor: str
     who: str
     tone: str
+    outcome: str = ""
+    origin: Origin = NOWHERE
+
+    @property
+    def program(self) -> str:
+        """The client's program without what else it says of itself."""
+        return visible(self.origin.client.partition(" ")[0], 32)
 
 
-def happened(caller: Caller, event: Stored) -> Happened:
+def happened(caller: Caller, event: Stored, *, has_origin: bool = False) -> Happened:
     """What a row says of an event; a tag or a manifest that was deleted has no page any more."""
     data = data_for(caller, event)
     digest, tag, name = _text(data, "digest"), _text(data, "tag"), event.namespace
@@ -86,7 +101,27 @@ def happened(caller: Caller, event: Stored) -> Happened:
         actor=event.actor,
         who=person(event.actor),
         tone="danger" if is_gone else "accent" if event.kind.startswith("tag.") else "",
+        outcome=_outcome(event.kind, data),
+        origin=Origin(event.address, event.client) if has_origin else NOWHERE,
     )
+
+
+def _outcome(kind: str, data: Mapping[str, object]) -> str:
+    """What a run came to, in a few words."""
+    if kind == EventKind.GC_ENDED:
+        return f"{counted(_count(data, 'blobs'), 'blob')}, {size(_count(data, 'bytes'))}"
+    if kind == EventKind.SCRUB_ENDED:
+        found = data.get("findings")
+        flaws = sum(_count(found, each) for each in found) if isinstance(found, dict) else 0
+        failed = _count(data, "failed")
+        unread = f", {number(failed)} could not be looked at" if failed else ""
+        return f"{counted(flaws, 'finding') if flaws else 'nothing found'}{unread}"
+    return ""
+
+
+def _count(data: Mapping[str, object], key: str) -> int:
+    found = data.get(key)
+    return found if isinstance(found, int) else 0
 
 
 def _text(data: Mapping[str, object], key: str) -> str:
@@ -164,12 +199,13 @@ class Activity:
         """GET: a page of what happened, the latest first."""
         asked = asked_of(call.query, self._registry.now(), ACTIVITY_ENTRIES_DEFAULT)
         found, following = await list_activity(self._registry, call.caller, asked.wanted)
-        link = asked.link
+        link, knows = asked.link, await may_know_origins(call.caller)
         filters = {name: asked.value(name) for name in _KEPT}
         values = {
             "title": "Activity",
             "crumbs": [("Repositories", "/"), ("Activity", "")],
-            "rows": [happened(call.caller, each) for each in found],
+            "rows": [happened(call.caller, each, has_origin=knows) for each in found],
+            "has_origin": knows,
             "filters": filters,
             "kinds": list(_choices()),
             "sinces": [("", "30 days"), ("1h", "an hour"), ("24h", "a day"), ("7d", "a week")],
@@ -186,10 +222,12 @@ class Activity:
         """GET: the same filter, as lines of JSON; the last line says if there is more."""
         asked = asked_of(call.query, self._registry.now(), EXPORT_ENTRIES_MAX)
         found, following = await list_activity(self._registry, call.caller, asked.wanted)
+        knows = await may_know_origins(call.caller)
+        told = [tell(call.caller, each, has_origin=knows) for each in found]
         return LinesReply(
             200,
             {**headers.PAGE, "Content-Disposition": 'inline; filename="activity.ndjson"'},
-            talk=partial(_talk, [tell(call.caller, each) for each in found], following),
+            talk=partial(_talk, told, following),
         )
 
 
@@ -203,7 +241,7 @@ def _choices() -> Iterator[tuple[str, str]]:
     """Kinds for a form: value and words."""
     yield "", _WORDS[""]
     for kind in KINDS:
-        yield kind, _WORDS.get(kind, f"{kind}s").capitalize() if kind != "key" else "API keys"
+        yield kind, _WORDS.get(kind, f"{kind}s".capitalize())
         for each, verb in _VERBS.items():
             if each.startswith(f"{kind}."):
                 yield str(each), f"– {verb}"

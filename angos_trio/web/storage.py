@@ -9,7 +9,15 @@ from typing import Final
 
 import trio
 
+from angos_trio.browse.over_time import Outlook, list_samples, outlook_of
 from angos_trio.browse.storage_use import StorageUse, look_at_storage
+from angos_trio.browse.unpulled import (
+    ROOTS_EXAMINED_MAX,
+    UNPULLED_SECS,
+    UnpulledLook,
+    look_for_unpulled,
+)
+from angos_trio.clock import date_of
 from angos_trio.http.call import Call
 from angos_trio.http.reply import Reply
 from angos_trio.identity import Action
@@ -17,10 +25,12 @@ from angos_trio.limits import IMAGES_WITH_MAX
 from angos_trio.maintenance.collect import terms_of
 from angos_trio.maintenance.preview import Preview, preview
 from angos_trio.registry.context import Registry
+from angos_trio.storage.metadata.samples import DAY_SECS
 from angos_trio.storage.metadata.totals import Share
 from angos_trio.storage.store import Space
 from angos_trio.web.around import may, show_page
 from angos_trio.web.frame import Site
+from angos_trio.web.samples import HEIGHT, chart_of, foretold
 from angos_trio.web.words import counted, number, ratio, size
 
 UNITS: Final = 1000
@@ -66,12 +76,19 @@ class StoragePage:
         if await may(call, Action.GET_COLLECTION):
             due = await home.previews.look(partial(preview, registry.storage, terms_of(registry)))
         uploads = sum((await registry.storage.sessions.counts()).values())
+        samples, today = await list_samples(registry), registry.now() // DAY_SECS
         bars = bars_of(use.shares[:SHARES_MAX])
         values = {
             "title": "Storage",
             "crumbs": [("Repositories", "/"), ("Storage", "")],
             "said": said_of(use, space),
-            "tiles": tiles_of(use, space, due, uploads),
+            "tiles": [
+                *tiles_of(use, space, due, uploads),
+                *outlook_tiles(outlook_of(samples, space, today)),
+            ],
+            "chart": chart_of(samples, today),
+            "chart_height": HEIGHT,
+            **unpulled_values(await look_for_unpulled(registry, call.caller, home.unpulled)),
             "bars": bars,
             "others": len(use.shares) - len(bars),
             "use": use,
@@ -112,6 +129,26 @@ def tiles_of(use: StorageUse, space: Space, due: Preview | None, uploads: int) -
         Tile("Uploads", number(uploads), "in progress"),
     ]
     return tiles
+
+
+def unpulled_values(look: UnpulledLook) -> dict[str, object]:
+    """What the part of the page about what nobody pulls says."""
+    since = look.noted_since or 0
+    return {
+        "unpulled": look,
+        "unpulled_secs": UNPULLED_SECS,
+        "examined": ROOTS_EXAMINED_MAX,
+        "noted_on": date_of(since // DAY_SECS),
+        "known_on": date_of((since + UNPULLED_SECS) // DAY_SECS),
+    }
+
+
+def outlook_tiles(outlook: Outlook | None) -> list[Tile]:
+    """The figure of what is foretold, where anything is."""
+    if outlook is None:
+        return []
+    said = foretold(outlook)
+    return [Tile("Days to full", said.figure, said.note, tone="danger" if said.is_soon else "")]
 
 
 def _bytes_tile(name: str, count: int, note: str, *, least: str = "", tone: str = "") -> Tile:

@@ -17,6 +17,7 @@ from angos_trio.app.housekeeping import housekeeping_of
 from angos_trio.app.plan import Plan
 from angos_trio.app.reload import Serving, serve_by
 from angos_trio.events.model import Event, EventKind, record
+from angos_trio.identity import NOWHERE, Origin
 from angos_trio.maintenance.collect import Collector
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import RepositoryName
@@ -81,16 +82,17 @@ class ServedRegistry:
     async def _become(self, plan: Plan) -> None:
         self.serves.become(self.serves.prepare(plan))
 
-    def happen(self, name: str, count: int) -> None:
+    def happen(self, name: str, count: int, origin: Origin = NOWHERE) -> None:
         """So many events of a namespace, past every use-case: for those who read them."""
         for at in range(0, count, 2000):
-            self.server.call(self._happen, RepositoryName(name), min(2000, count - at))
+            self.server.call(self._happen, RepositoryName(name), min(2000, count - at), origin)
 
-    async def _happen(self, name: RepositoryName, count: int) -> None:
+    async def _happen(self, name: RepositoryName, count: int, origin: Origin) -> None:
         def step(transaction: Transaction) -> None:
             for number in range(count):
                 told = {"tag": f"v{number}", "digest": "sha256:" + "0" * 64}
-                record(transaction.rows, Event(EventKind.TAG_CREATED, name, 1, "test", told))
+                event = Event(EventKind.TAG_CREATED, name, 1, "test", told, origin)
+                record(transaction.rows, event)
 
         await self.core.storage.write(step)
 

@@ -62,7 +62,9 @@ def overflow(seen: Watched) -> int:
 
 
 def heights(seen: Watched) -> set[float]:
+    """Of the rows that are seen."""
     script = (
-        "[...document.querySelectorAll('tbody tr')].map((r) => r.getBoundingClientRect().height)"
+        "[...document.querySelectorAll('tbody tr')].filter((r) => r.checkVisibility())"
+        ".map((r) => r.getBoundingClientRect().height)"
     )
     return set(seen.page.evaluate(script))

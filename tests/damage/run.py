@@ -39,7 +39,9 @@ LEASE_SECS = 86_400
 PRUNE = "/v2/_ext/_prune"
 KEEPS_NOTHING = {"retention_policy": {"rules": ["image.pushed_at > now()"]}}
 SCRUB = "/v2/_ext/_scrub"
-ASIDE = re.compile(r"[+] quarantine/|[-+] (?:events|tag_history|sqlite_sequence|scrub_state): ")
+ASIDE = re.compile(
+    r"[+] quarantine/|[-+] (?:events|tag_history|sqlite_sequence|scrub_state|storage_samples): "
+)
 """What a repair and a push leave besides what was there: names set aside, and what they tell."""
 
 

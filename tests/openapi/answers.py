@@ -238,6 +238,8 @@ SCHEMAS: Final[dict[str, Schema]] = {
         namespace=TEXT_OR_NULL,
         actor=STRING,
         data={"type": "object"},
+        address=TEXT_OR_NULL,
+        client=TEXT_OR_NULL,
     ),
     "Storage": record(
         at=EPOCH,
@@ -250,6 +252,33 @@ SCHEMAS: Final[dict[str, Schema]] = {
         ),
         largest_namespaces=array(record(namespace=NAME, held_bytes=COUNT), 10),
         largest_blobs=array(record(digest=DIGEST, size=COUNT, namespaces=COUNT), 10),
+        samples=array(
+            record(
+                day={"type": "string", "format": "date"},
+                at=EPOCH,
+                **dict.fromkeys(
+                    ("blob_bytes", "named_bytes", "free_bytes", "tags", "manifests"), COUNT
+                ),
+            ),
+            90,
+        ),
+        days_to_full=NUMBER_OR_NULL,
+        unpulled=record(
+            pulls_noted_since=TIME_OR_NULL,
+            is_known=BOOLEAN,
+            is_whole=BOOLEAN,
+            manifests=array(
+                record(
+                    namespace=NAME,
+                    digest=DIGEST,
+                    size=COUNT,
+                    pushed_at=EPOCH,
+                    tag=or_null(TAG),
+                    last_pulled_at=TIME_OR_NULL,
+                ),
+                10,
+            ),
+        ),
     ),
     "Health": record(
         status=one_of("ready", "not_ready"),

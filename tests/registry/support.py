@@ -58,10 +58,11 @@ def caller_of(
     address: str = "192.0.2.1",
     asked: Asked | None = None,
     sees: Callable[[str], bool] = lambda name: True,
+    client: str = "",
 ) -> Caller:
     """A caller; an empty subject is an anonymous one."""
     identity = Identity("basic" if subject else "anonymous", "", subject, address)
-    return Caller(identity, (asked or Asked()).may, sees)
+    return Caller(identity, (asked or Asked()).may, sees, client=client)
 
 
 ANYBODY = caller_of()

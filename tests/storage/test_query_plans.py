@@ -24,11 +24,13 @@ from angos_trio.storage.metadata import (
     namespaces,
     reclaims,
     retention,
+    samples,
     summaries,
     switches,
     tags,
 )
 from angos_trio.storage.metadata.leases import Due
+from angos_trio.storage.metadata.samples import Sample
 from angos_trio.storage.transactions import Rows
 from tests.registry.support import image
 
@@ -93,6 +95,13 @@ VERBS: dict[str, Callable[[Rows], object]] = {
     "retention.exists, a tag": partial(retention.exists, namespace=NAME, reference="v1"),
     "retention.exists, a digest": partial(retention.exists, namespace=NAME, reference=A),
     "retention.config_of": partial(retention.config_of, namespace=1, digest=A),
+    "samples.put": partial(samples.put, sample=Sample(1, 1, 1, 1, 1, 1, 1)),
+    "samples.prune": partial(samples.prune, before=5),
+    "samples.between": partial(samples.between, first=1, last=5),
+    "samples.newest": partial(samples.newest, last=5),
+    "samples.sum_blobs": partial(samples.sum_blobs, after=A, limit=10),
+    "samples.sum_images": partial(samples.sum_images, after=(1, A), limit=10),
+    "samples.sum_namespaces": partial(samples.sum_namespaces, after=1, limit=10),
     "api_keys.find": partial(api_keys.find, key_id="a"),
     "api_keys.find_by_name": partial(api_keys.find_by_name, owner="alice", name="ci"),
     "api_keys.list_after": partial(api_keys.list_after, after="a", limit=10),

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from angos_trio.identity import Origin
 from tests.api.client import Client
 from tests.api.serving import serving
 from tests.bench.scale_stores import LARGE, Sizes, fill
 from tests.web.pages import page_of
+from tests.web.past import aged, grown, pulled, sampled
 
 pytestmark = pytest.mark.slow
 
@@ -40,7 +42,12 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
         data_dir = served.plan.storage.root
     fill(data_dir, SIZES)
     with serving(root) as served, served.client() as client:
-        served.happen(LARGE, 5_000)
+        served.happen(
+            LARGE, 5_000, Origin("2001:db8:85a3:8d3:1319:8a2e:370:7348", "docker/27 " * 20)
+        )
+        sampled(served, grown())
+        aged(served, 100)
+        pulled(served, 200)
         yield client
 
 

@@ -96,8 +96,10 @@ def test_largest_are_named_with_what_has_them(page: Element) -> None:
         ["400 kB", "2", "2"],
         ["100 kB", "2", "2"],
     ]
-    names = [link.text for link in page.all("section")[1].all("a")]
-    assert names[0] == "team/deep/app"
+    (largest,) = [
+        each for each in page.all("section") if each.attributes["aria-labelledby"] == "namespaces"
+    ]
+    assert largest.all("a")[0].text == "team/deep/app"
 
 
 def test_words_are_explained(page: Element) -> None:

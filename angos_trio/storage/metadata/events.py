@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import RepositoryName, SessionId
@@ -12,7 +13,8 @@ from angos_trio.storage.transactions import Rows
 @dataclass(frozen=True, slots=True)
 class Stored:
     """A row of the outbox: `at` in epoch seconds, `payload` a JSON object. An event of the registry
-    itself has an empty namespace."""
+    itself has an empty namespace. `address` and `client` are those of the request that made it
+    happen, empty where there was none."""
 
     id: int
     at: int
@@ -20,26 +22,26 @@ class Stored:
     namespace: str
     actor: str
     payload: str
+    address: str = ""
+    client: str = ""
 
 
-def append(
-    rows: Rows, *, at: int, kind: str, namespace: RepositoryName | None, actor: str, payload: str
-) -> None:
-    """Write an event into the transaction that makes it true; `payload` is a JSON object.
+_COLUMNS: Final = "id, at, kind, namespace, actor, payload, address, client"
 
-    An event of the registry itself stands under the empty name, which is no namespace's.
-    """
+
+def append(rows: Rows, told: Stored) -> None:
+    """Write an event into the transaction that makes it true; it gets its id here."""
     rows.execute(
-        "INSERT INTO events (at, kind, namespace, actor, payload) VALUES (?, ?, ?, ?, ?)",
-        (at, kind, namespace or "", actor, payload),
+        "INSERT INTO events (at, kind, namespace, actor, payload, address, client) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (told.at, told.kind, told.namespace, told.actor, told.payload, told.address, told.client),
     )
 
 
 def after(rows: Rows, cursor: int, limit: int) -> list[Stored]:
     """Events whose id is higher, in the order of ids, which is that of commits."""
     found = rows.execute(
-        "SELECT id, at, kind, namespace, actor, payload FROM events WHERE id > ? "
-        "ORDER BY id LIMIT ?",
+        f"SELECT {_COLUMNS} FROM events WHERE id > ? ORDER BY id LIMIT ?",
         (cursor, limit),
     )
     return [Stored(*row) for row in found]
@@ -48,8 +50,7 @@ def after(rows: Rows, cursor: int, limit: int) -> list[Stored]:
 def before(rows: Rows, number: int, limit: int) -> list[Stored]:
     """Events whose id is lower, the highest first."""
     found = rows.execute(
-        "SELECT id, at, kind, namespace, actor, payload FROM events WHERE id < ? "
-        "ORDER BY id DESC LIMIT ?",
+        f"SELECT {_COLUMNS} FROM events WHERE id < ? ORDER BY id DESC LIMIT ?",
         (number, limit),
     )
     return [Stored(*row) for row in found]
