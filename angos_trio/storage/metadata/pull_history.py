@@ -98,8 +98,9 @@ def newest_of(lines: Sequence[Line]) -> list[Line]:
     seen: Counter[Pulled] = Counter()
     kept = []
     for line in reversed(lines):
-        seen[line[:2]] += 1
-        if seen[line[:2]] <= PULL_LINES_PER_MANIFEST_MAX:
+        key = line[:2]
+        if seen[key] < PULL_LINES_PER_MANIFEST_MAX:
+            seen[key] += 1
             kept.append(line)
     return kept[::-1]
 
