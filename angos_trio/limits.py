@@ -242,14 +242,14 @@ PULLS_SECS: Final = 5.0
 """Between two writes of what was pulled, which waits in memory;"""
 PULLS_MAX: Final = 20_000
 """so many tags and digests, and pulls of others beyond that are left out."""
-PULL_LINES_WAITING_MAX: Final = 10_000
+PULL_LINES_WAITING_MAX: Final = 5000
 """Pulls that wait with who and how; of more, the oldest are counted and not told one by one."""
 PULL_CLIENT_CHARACTERS_MAX: Final = 200
 PULL_LINES_PER_MANIFEST_MAX: Final = 100
 PULL_LINE_SECS_MAX: Final = 90 * 86_400
-PULL_LINES_MAX: Final = 1_000_000
+PULL_LINES_MAX: Final = 500_000
 """Pulls that are told one by one, with what the client calls itself: of one manifest, for how long,
-and of all together, about 200 bytes each; the oldest of more go within the hour."""
+and of all together, about 300 bytes each; the oldest of more go within the hour."""
 PULL_DAYS: Final = 30
 """Days, today included, of which it is known how often a manifest was pulled."""
 

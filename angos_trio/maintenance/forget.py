@@ -12,7 +12,7 @@ from angos_trio.storage.metadata import pull_history, pulls, retention
 from angos_trio.storage.store import Storage
 from angos_trio.storage.transactions import Rows
 
-_LINES_AT_ONCE: Final = 10_000
+_LINES_AT_ONCE: Final = 5000
 
 
 async def forget_gone(storage: Storage) -> int:
