@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from typing import Final
+
+DAY_SECS: Final = 86_400
 
 
 def epoch_seconds() -> int:
@@ -23,4 +26,4 @@ def iso(at: int) -> str | None:
 def date_of(day: int) -> str:
     """A day as it is written, `2024-02-29`, by its number from 1970-01-01 UTC. Raises ValueError,
     OverflowError or OSError for one that is in no calendar."""
-    return f"{datetime.fromtimestamp(day * 86_400, UTC):%Y-%m-%d}"
+    return f"{datetime.fromtimestamp(day * DAY_SECS, UTC):%Y-%m-%d}"

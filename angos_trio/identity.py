@@ -46,6 +46,8 @@ class Action(StrEnum):
     LIST_REVISIONS = "list-revisions"
     LIST_UPLOADS = "list-uploads"
     GET_TAG_HISTORY = "get-tag-history"
+    LIST_PULLS = "list-pulls"
+    GET_PULL_ADDRESSES = "get-pull-addresses"
     FIND = "find"
     GET_ACTIVITY = "get-activity"
     GET_STORAGE = "get-storage"

@@ -31,7 +31,6 @@ HANDSHAKE_TELL_SECS: Final = 10.0
 HANDSHAKES_TOLD_MAX: Final = 1024
 """and so many clients and reasons are remembered."""
 BACKLOG: Final = 1024
-"""Connections that wait to be accepted."""
 ACCEPT_DELAY_SECS: Final = 0.002
 """For each connection that a worker has more than another, it leaves a new one to that other;"""
 ACCEPT_DELAY_SECS_MAX: Final = 0.01
@@ -41,9 +40,7 @@ ACCEPT_DELAY_SECS_MAX: Final = 0.01
 SMALL_BODY_BYTES_MAX: Final = 64 * 1024
 """A body that is read whole without a bound of its own."""
 TOKEN_REQUEST_BYTES_MAX: Final = 16 * 1024
-"""A form that asks for a token."""
 QUERY_FIELDS_MAX: Final = 256
-"""Fields of a query string."""
 FILE_READ_BYTES: Final = 256 * 1024
 """Read of a file at once where the server cannot send it itself."""
 LOGIN_CHARACTERS_MAX: Final = 255
@@ -71,7 +68,6 @@ PARSE_ON_LOOP_BYTES_MAX: Final = 64 * 1024
 # Access (`policy`)
 POLICY_RULE_CHARACTERS_MAX: Final = 8192
 """Of one rule."""
-
 POLICY_IDENTITIES_MAX: Final = 512
 """Identities kept in the form that rules see."""
 SEEN_IDENTITIES_MAX: Final = 8
@@ -173,7 +169,6 @@ API_KEY_GLOB_CHARACTERS_MAX: Final = 255
 COMPILED_GLOBS_MAX: Final = 1024
 """Kept in the form that matches names."""
 API_KEYS_PAGE_ENTRIES: Final = 1000
-"""Keys that a page of them has."""
 LAST_USE_SECS: Final = 60.0
 """Between two writes of when keys were last used, which wait in memory;"""
 LAST_USES_MAX: Final = 10_000
@@ -222,7 +217,6 @@ WRITER_BUSY_MSECS: Final = 5000
 CHECKPOINT_WAIT_MSECS: Final = 50
 """and for readers of the log, when it is folded in."""
 BODY_CACHE_BYTES_MAX: Final = 16 * 1024 * 1024
-"""Manifest bodies in memory."""
 READER_THREADS: Final = 4
 READER_BUSY_SECS_MAX: Final = 5.0
 """A reader waits for SQLite."""
@@ -239,8 +233,6 @@ FINISH_POLL_SECS: Final = 0.05
 HOLD_SECS: Final = 1.0
 """Between two looks of a process at the uploads that it holds: wanted, cancelled, still active."""
 TAG_HISTORY_ENTRIES_MAX: Final = 100
-"""For each tag."""
-
 STATS_WAIT_SECS_MAX: Final = 5.0
 """A process waits for another to finish with `stats.db`;"""
 STATS_POLL_SECS: Final = 0.01
@@ -251,6 +243,16 @@ PULLS_SECS: Final = 5.0
 """Between two writes of what was pulled, which waits in memory;"""
 PULLS_MAX: Final = 20_000
 """so many tags and digests, and pulls of others beyond that are left out."""
+PULL_LINES_WAITING_MAX: Final = 5000
+"""Pulls that wait with who and how; of more, the oldest are counted and not told one by one."""
+PULL_CLIENT_CHARACTERS_MAX: Final = 200
+PULL_LINES_PER_MANIFEST_MAX: Final = 100
+PULL_LINE_SECS_MAX: Final = 90 * 86_400
+PULL_LINES_MAX: Final = 500_000
+"""Pulls that are told one by one, with what the client calls itself: of one manifest, for how long,
+and of all together, about 300 bytes each; the oldest of more go within the hour."""
+PULL_DAYS: Final = 30
+"""Days, today included, of which it is known how often a manifest was pulled."""
 
 # The event feed (`events`, `http`, `api`, `server`)
 EVENTS_POLL_SECS: Final = 0.25
@@ -421,7 +423,6 @@ BACKUP_ROWS: Final = 1000
 BACKUP_BYTES: Final = 1024 * 1024
 """and so much of a file."""
 BACKUP_RECORD_BYTES_MAX: Final = 64 * 1024
-"""The record of a backup."""
 BACKUP_DAMAGE_TOLD_MAX: Final = 100
 """Damaged blobs that a command names; it counts them all."""
 BACKUP_SILENCE_SECS_MAX: Final = 30.0

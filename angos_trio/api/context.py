@@ -18,8 +18,13 @@ from angos_trio.registry.rested import Rested
 from angos_trio.telemetry.health import Readiness
 from angos_trio.telemetry.metrics import Metrics
 
+NotePull = Callable[[RepositoryName, Reference, Digest, Identity, str], None]
+"""Is told what was pulled, by which tag or digest, by whom, and what their program calls itself."""
 
-def note_nothing(name: RepositoryName, reference: Reference, digest: Digest) -> None:
+
+def note_nothing(
+    name: RepositoryName, reference: Reference, digest: Digest, by: Identity, client: str
+) -> None:
     """For those whose pulls are nobody's use: the operator's."""
 
 
@@ -38,7 +43,7 @@ class Runtime:
     tasks: Tasks
     feed: Feed
     token_for: Callable[[Identity], tuple[str, int] | None] = _give_none
-    note_pull: Callable[[RepositoryName, Reference, Digest], None] = note_nothing
+    note_pull: NotePull = note_nothing
     looks: Rested[StorageUse] = field(default_factory=Rested)
     """At what the disk holds, for the API and for pages."""
     unpulled: Rested[UnpulledLook] = field(default_factory=Rested)

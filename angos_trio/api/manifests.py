@@ -28,7 +28,8 @@ class Manifests:
         else:
             found = await pull.find_manifest(self._registry, call.name, reference)
         if call.request.method == "GET":
-            self._note_pull(call.name, reference, found.digest)
+            client = call.header("User-Agent") or ""
+            self._note_pull(call.name, reference, found.digest, call.caller.identity, client)
         headers = {
             "Docker-Content-Digest": found.digest,
             "ETag": entity_tag(found.digest),

@@ -16,7 +16,7 @@ from angos_trio.browse.over_time import list_samples, outlook_of
 from angos_trio.browse.rights import rights_of
 from angos_trio.browse.storage_use import look_at_storage
 from angos_trio.browse.unpulled import UnpulledLook, look_for_unpulled
-from angos_trio.clock import date_of
+from angos_trio.clock import DAY_SECS, date_of
 from angos_trio.events.telling import may_know_origins
 from angos_trio.http.call import Call
 from angos_trio.http.reply import Reply, json_reply
@@ -26,7 +26,6 @@ from angos_trio.maintenance.tasks import describe
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.pagination import next_link, parse_number
 from angos_trio.registry.read_only import find_read_only
-from angos_trio.storage.metadata.samples import DAY_SECS
 from angos_trio.telemetry.health import BEGAN
 
 _CODE = Code.PAGINATION_NUMBER_INVALID

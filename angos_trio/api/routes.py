@@ -16,6 +16,7 @@ from angos_trio.api.listings import Listings
 from angos_trio.api.manifests import Manifests
 from angos_trio.api.overview import Overview
 from angos_trio.api.pruning import Pruning
+from angos_trio.api.pulls import Pulls
 from angos_trio.api.read_only import ReadOnly
 from angos_trio.api.reclaiming import Reclaiming
 from angos_trio.api.scrubbing import Scrubbing
@@ -158,6 +159,7 @@ def _lists(runtime: Runtime) -> list[Route]:
         reading("{name}/_tags", Action.LIST_TAGS, browsing.tags),
         reading("{name}/_manifest/{reference}", Action.GET_MANIFEST, details.manifest),
         reading("{name}/_tag_history", Action.GET_TAG_HISTORY, details.tag_history),
+        reading("{name}/_pulls", Action.LIST_PULLS, Pulls(runtime).list),
         reading("_find", Action.FIND, overview.find),
         reading("_activity", Action.GET_ACTIVITY, overview.activity),
         reading("_storage", Action.GET_STORAGE, overview.storage),

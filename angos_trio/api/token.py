@@ -4,12 +4,11 @@ POST as OAuth2 clients send it (RFC 6749 4.3)."""
 from __future__ import annotations
 
 import base64
-import time
 from typing import Final
 
 from angos_trio.api.context import Runtime
 from angos_trio.auth.tokens import is_registry_token
-from angos_trio.clock import epoch_seconds
+from angos_trio.clock import epoch_seconds, iso
 from angos_trio.http.call import Call
 from angos_trio.http.fields import parse_fields
 from angos_trio.http.reply import Reply, json_reply
@@ -63,7 +62,7 @@ class Tokens:
             "token": token,
             "access_token": token,
             "expires_in": expires_in,
-            "issued_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(epoch_seconds())),
+            "issued_at": iso(epoch_seconds()),
         }
         return json_reply(200, document, {"Cache-Control": "no-store"})
 

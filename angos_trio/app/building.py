@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Collection, Sequence
-from datetime import UTC, datetime
 from typing import TypedDict
 
 from angos_trio.api.backups import Hold
@@ -20,7 +19,7 @@ from angos_trio.app.plan import Plan
 from angos_trio.app.services import CERTIFICATES, CONFIGURATION, is_service
 from angos_trio.auth.access import Access
 from angos_trio.auth.authenticate import OperatorAuthenticator
-from angos_trio.clock import epoch_seconds
+from angos_trio.clock import epoch_seconds, iso
 from angos_trio.config.model import Config, Ui
 from angos_trio.events.feed import Feed
 from angos_trio.http.application import Application
@@ -176,7 +175,7 @@ def readiness_of(storage: Storage) -> Callable[[], Readiness]:
                 f"{space.free_bytes} bytes are free, {space.reserve_bytes} must stay free"
             )
         if switched is not None:
-            since = f"{datetime.fromtimestamp(switched.since, UTC):%Y-%m-%dT%H:%M:%SZ}"
+            since = iso(switched.since)
             degraded.append(f"the registry is read-only since {since}, by {switched.by}")
         return Readiness(tuple(problems), tuple(degraded))
 

@@ -21,7 +21,7 @@ from angos_trio.limits import (
     REPORT_SECS,
     SWEEP_SECS,
 )
-from angos_trio.maintenance.forget import forget_gone
+from angos_trio.maintenance.forget import expire_pulls, forget_gone
 from angos_trio.oci.codes import OciError
 from angos_trio.registry.context import ReadOnlyError, Registry
 from angos_trio.registry.push_blob import complete_interrupted
@@ -69,10 +69,11 @@ async def recover(registry: Registry) -> None:
 
 
 async def forget(registry: Registry) -> None:
-    """Remove pull times of what is gone; each hour."""
+    """Remove pulls of what is gone, and those that are old; each hour."""
     while True:
         await trio.sleep(PRUNE_SECS)
         await forget_gone(registry.storage)
+        await expire_pulls(registry.storage, registry.now())
 
 
 async def trim(registry: Registry) -> None:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from angos_trio.clock import DAY_SECS
 from angos_trio.registry.context import Registry
 from angos_trio.storage.metadata import samples
-from angos_trio.storage.metadata.samples import DAY_SECS, Sample
+from angos_trio.storage.metadata.samples import Sample
 from angos_trio.storage.store import Space
 
 CHART_DAYS: Final = 90

@@ -1,15 +1,18 @@
-"""Pull times of what is gone: removed now and then, a few at a time."""
+"""Pulls of what is gone, and those that are old: removed now and then, a few at a time."""
 
 from __future__ import annotations
 
 from functools import partial
+from typing import Final
 
 import trio
 
-from angos_trio.limits import COLLECT_ROWS
-from angos_trio.storage.metadata import pulls, retention
+from angos_trio.limits import COLLECT_ROWS, PULL_LINES_MAX
+from angos_trio.storage.metadata import pull_history, pulls, retention
 from angos_trio.storage.store import Storage
 from angos_trio.storage.transactions import Rows
+
+_LINES_AT_ONCE: Final = 5000
 
 
 async def forget_gone(storage: Storage) -> int:
@@ -24,8 +27,22 @@ async def forget_gone(storage: Storage) -> int:
 
         gone = await storage.read(query)
         if gone:
-            await storage.stats.run(partial(pulls.forget, gone=gone))
+            await storage.stats.run(partial(_forget, gone=gone))
         forgotten += len(gone)
         after = page[-1][0], page[-1][1]
         await trio.lowlevel.checkpoint()
     return forgotten
+
+
+def _forget(rows: Rows, gone: list[tuple[str, str, int]]) -> None:
+    for namespace, reference in pulls.forget(rows, gone):
+        pull_history.forget(rows, namespace, reference)  # there is nothing of a tag
+
+
+async def expire_pulls(storage: Storage, now: int) -> None:
+    """Remove what is told of pulls one by one and by day, where it is too old or too much: also
+    where nothing is pulled any more, and so nothing written."""
+    await storage.stats.run(partial(pull_history.expire, now=now))
+    drop = partial(pull_history.drop_oldest, most=PULL_LINES_MAX, limit=_LINES_AT_ONCE)
+    while await storage.stats.run(drop):
+        await trio.lowlevel.checkpoint()

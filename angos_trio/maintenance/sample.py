@@ -13,10 +13,11 @@ from typing import Final
 
 import trio
 
+from angos_trio.clock import DAY_SECS
 from angos_trio.oci.codes import OciError
 from angos_trio.registry.context import ReadOnlyError, Registry
 from angos_trio.storage.metadata import samples
-from angos_trio.storage.metadata.samples import DAY_SECS, Sample
+from angos_trio.storage.metadata.samples import Sample
 from angos_trio.storage.store import Storage
 from angos_trio.storage.transactions import Outcome, Rows, Transaction
 from angos_trio.telemetry.log import logger

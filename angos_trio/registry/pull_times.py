@@ -1,24 +1,34 @@
 """Pulls that one process saw: gathered in memory and written every few seconds, so that each costs
-a look into a dictionary."""
+a look into a dictionary and a tuple."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
 
 import trio
 
 from angos_trio.clock import epoch_seconds
-from angos_trio.limits import CLEANUP_SECS_MAX, PULLS_MAX, PULLS_SECS
+from angos_trio.identity import LOCAL_ADDRESS, Identity, anonymous
+from angos_trio.limits import (
+    CLEANUP_SECS_MAX,
+    PULL_CLIENT_CHARACTERS_MAX,
+    PULL_LINES_WAITING_MAX,
+    PULLS_MAX,
+    PULLS_SECS,
+)
 from angos_trio.oci.codes import OciError
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import Reference, RepositoryName
-from angos_trio.storage.metadata import pulls
+from angos_trio.storage.metadata import pull_history, pulls
+from angos_trio.storage.metadata.pull_history import Line
 from angos_trio.storage.metadata.pulls import Pulled, Pulls
 from angos_trio.storage.stats import Stats
 from angos_trio.storage.transactions import Rows
 from angos_trio.telemetry.log import logger
 
 _log = logger("registry.pull_times")
+_NOBODY = anonymous(LOCAL_ADDRESS)
 
 
 class PullTimes:
@@ -28,19 +38,33 @@ class PullTimes:
         self._stats = stats
         self._now = now
         self._gathered: dict[Pulled, tuple[int, int]] = {}
+        self._lines = _lines_of()
+        """Of the newest pulls who it was and how; those that there is no room for are counted."""
         self._is_missing = False
         """Whether there was no room for some: what is not in the rows may have been pulled."""
         self._was_on: bool | None = None
         self._is_failing = False
 
-    def note(self, name: RepositoryName, reference: Reference, digest: Digest) -> None:
-        """A manifest was pulled, by this tag or digest; a tag's pull is one of its digest too."""
+    def note(
+        self,
+        name: RepositoryName,
+        reference: Reference,
+        digest: Digest,
+        by: Identity = _NOBODY,
+        client: str = "",
+    ) -> None:
+        """A manifest was pulled, by this tag or digest; a tag's pull is one of its digest too.
+        `client` is what the program calls itself."""
         now = self._now()
-        self._add((name, digest), now)
-        if reference != digest:
-            self._add((name, reference), now)
+        is_counted = self._add((name, digest), now)
+        tag = None if reference == digest else reference
+        if tag is not None:
+            self._add((name, tag), now)
+        if is_counted:  # what has no count is never looked at again, to be forgotten
+            client = client[:PULL_CLIENT_CHARACTERS_MAX]
+            self._lines.append(Line(name, digest, tag, now, by.owner, client, by.address))
 
-    def _add(self, key: Pulled, now: int) -> None:
+    def _add(self, key: Pulled, now: int) -> bool:
         gathered = self._gathered
         known = gathered.get(key)
         if known is not None:
@@ -49,6 +73,8 @@ class PullTimes:
             gathered[key] = (1, now)
         else:
             self._is_missing = True
+            return False
+        return True
 
     async def run(self, is_on: Callable[[], bool]) -> None:
         """Write every few seconds until cancelled, and then what is left, as long as the disk lets
@@ -63,15 +89,16 @@ class PullTimes:
 
     async def flush(self, *, is_on: bool = True) -> None:
         """Write what was gathered in one change; what cannot be written waits for the next time."""
-        gathered = self._gathered
+        gathered, lines = self._gathered, self._lines
         if not gathered and is_on == self._was_on and not self._is_missing:
             return
         is_missing, now = self._is_missing, self._now()
-        self._gathered, self._is_missing = {}, False
+        self._gathered, self._lines, self._is_missing = {}, _lines_of(), False
         pulled = {key: Pulls(*value) for key, value in gathered.items()}
 
         def step(rows: Rows) -> None:
             pulls.add(rows, pulled)
+            pull_history.record(rows, pulled, lines, now)
             if is_on:
                 pulls.begin(rows, now, anew=is_missing)
             else:
@@ -80,12 +107,14 @@ class PullTimes:
         try:
             await self._stats.run(step)
             self._was_on, gathered, is_missing, self._is_failing = is_on, {}, False, False
+            lines = _lines_of()
         except OciError as error:
             if not self._is_failing:  # told once
                 _log.warning("pulls.unwritten", error=str(error.__cause__ or error))
             self._is_failing = True
         finally:
             self._is_missing |= is_missing
+            self._lines = _lines_of([*lines, *self._lines])
             for key, (count, at) in gathered.items():
                 self._put_back(key, count, at)
 
@@ -98,3 +127,8 @@ class PullTimes:
             self._gathered[key] = (count, at)
         else:
             self._is_missing = True
+
+
+def _lines_of(lines: Iterable[Line] = ()) -> deque[Line]:
+    """The newest of some, in order of time."""
+    return deque(lines, PULL_LINES_WAITING_MAX)

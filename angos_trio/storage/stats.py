@@ -1,8 +1,8 @@
-"""Pull counts and times: an SQLite file of their own, `stats.db`, which can be lost.
+"""Pulls, their counts and times: an SQLite file of their own, `stats.db`, which can be lost.
 
 Any process of the instance works on it, for a moment and under a lock of its own, so that no pull
 waits for the write lock. Under that lock SQLite needs no memory that is shared: a mapped page of a
-disk that broke would end the process. What is damaged or of another version is made anew.
+disk that broke would end the process. What is damaged or of a later version is made anew.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import TypeVar
 
 import trio
 
@@ -22,18 +22,17 @@ from angos_trio.limits import STATS_POLL_SECS, STATS_WAIT_SECS_MAX
 from angos_trio.storage.connections import is_lost, unavailable
 from angos_trio.storage.directory import DataDirectory
 from angos_trio.storage.files import Files
-from angos_trio.storage.metadata import pulls
+from angos_trio.storage.metadata import stats_schema
 from angos_trio.storage.transactions import Rows
 from angos_trio.telemetry.log import logger
 
 _log = logger("storage.stats")
 Outcome = TypeVar("Outcome")
-_VERSION: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """The way to the rows of `storage.metadata.pulls`."""
+    """The way to the rows of `storage.metadata.pulls` and `pull_history`."""
 
     directory: DataDirectory
     files: Files
@@ -73,7 +72,7 @@ class Stats:
             rows.execute("PRAGMA locking_mode = EXCLUSIVE")
             rows.execute("PRAGMA journal_mode = WAL")
             rows.execute("PRAGMA synchronous = NORMAL")
-            if not pulls.is_usable(rows, _VERSION):
+            if not stats_schema.make_usable(rows):
                 raise sqlite3.NotSupportedError("of another version")
         except BaseException:
             rows.close()

@@ -11,6 +11,7 @@ from angos_trio.browse import repositories
 from angos_trio.browse.attached import list_attached, tagged_after
 from angos_trio.browse.detail import Detail, Layer, Part, describe_manifest
 from angos_trio.browse.impact import Impact, impact_of
+from angos_trio.browse.pulls import may_see_pulls, pull_history_of
 from angos_trio.browse.tag_history import current_of
 from angos_trio.http.call import Call
 from angos_trio.http.reply import Reply
@@ -29,6 +30,7 @@ from angos_trio.web.frame import Site, crumbs_to
 from angos_trio.web.live import live_of
 from angos_trio.web.offers import deletable_of
 from angos_trio.web.places import manifest_path_of, path_of
+from angos_trio.web.pulls import RETENTION, view_of
 from angos_trio.web.recipes import Recipe, pull_recipes
 from angos_trio.web.tag_history import history_for
 from angos_trio.web.words import counted, short, size
@@ -71,7 +73,8 @@ class Manifests:
         """GET: what a tag or a digest names."""
         reference = parse_reference_to_read(call.values["reference"])
         detail = await describe_manifest(self._registry, call.caller, call.name, reference)
-        tab, notices = choose(call.query, "tab", tabs.TABS)
+        offered = await self._offered(call)
+        tab, notices = choose(call.query, "tab", offered)
         if tab == tabs.JSON and tabs.BYTES in call.query.all("show"):
             body = await self._body(call, detail)
             return tabs.download(call.name, detail.row.digest, body)
@@ -101,10 +104,15 @@ class Manifests:
             "recipes": self._recipes(call, detail),
             "live": live_of(call, tag=detail.tag or "", of=row.digest),
             "notices": [*notices, *await self._notices(call, row.digest)],
-            **await self._tab(call, detail, tab),
+            **await self._tab(call, detail, tab, offered),
         }
         values |= await self._offers(call, detail, is_kept=bool(impact.blocked))
         return await show_page(self._site, call, "manifest.html", values)
+
+    async def _offered(self, call: Call) -> list[str]:
+        """The tabs that the caller may see."""
+        sees_pulls = await may_see_pulls(call.caller, call.name)
+        return [tab for tab in tabs.TABS if tab != tabs.PULLS or sees_pulls]
 
     async def _offers(self, call: Call, detail: Detail, *, is_kept: bool) -> dict[str, Any]:
         """What can be done with the tag and the manifest, and what the tag was before.
@@ -134,7 +142,9 @@ class Manifests:
             f"The tag {tag} is deleted. This is what it pointed to: it can be pulled by digest."
         ]
 
-    async def _tab(self, call: Call, detail: Detail, tab: str) -> dict[str, Any]:
+    async def _tab(
+        self, call: Call, detail: Detail, tab: str, offered: Sequence[str]
+    ) -> dict[str, Any]:
         """What a tab shows, and the way to the others."""
         here = manifest_path_of(call.name, detail.tag or detail.row.digest)
         link = Link(here, () if tab == tabs.LAYERS else (("tab", tab),))
@@ -144,17 +154,21 @@ class Manifests:
             tabs.LAYERS: "Parts" if detail.row.kind == "index" else "Layers",
             tabs.CONFIG: "Config",
             tabs.ATTACHED: f"Attached {count}".strip(),
+            tabs.PULLS: "Pulls",
             tabs.JSON: "JSON",
         }
         links = [
             (text, link.having(tab="" if each == tabs.LAYERS else each), each == tab)
             for each, text in names.items()
+            if each in offered
         ]
         values: dict[str, Any] = {"tab": tab, "tabs": links}
         if tab == tabs.CONFIG:
             values["annotations"] = tabs.annotations_of(detail.annotations)
         if tab == tabs.ATTACHED:
             values |= await self._attached(call, detail, tagged, link)
+        if tab == tabs.PULLS:
+            values |= await self._pulls(call, detail)
         if tab == tabs.JSON:
             values["shown_json"] = tabs.json_view(await self._body(call, detail))
             values["bytes_href"] = link.having(show=tabs.BYTES)
@@ -174,6 +188,16 @@ class Manifests:
             "attached_first": link.having() if after else "",
             "attached_next": link.having(after=page.next_after) if page.next_after else "",
         }
+
+    async def _pulls(self, call: Call, detail: Detail) -> dict[str, Any]:
+        """Without a history while the file of pulls cannot be read: it can be lost, and no page is
+        refused for it."""
+        digest = Digest(detail.row.digest)
+        try:
+            history = await pull_history_of(self._registry, call.caller, call.name, digest)
+        except OciError:
+            return {"pulls": None}
+        return {"pulls": view_of(history), "retention": RETENTION}
 
     async def _body(self, call: Call, detail: Detail) -> bytes:
         """The bytes as they were pushed. It is no pull."""

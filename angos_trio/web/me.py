@@ -13,6 +13,7 @@ import trio
 from angos_trio.browse.overview import page_of_repositories
 from angos_trio.browse.rights import CAN, rights_of
 from angos_trio.browse.selection import Wanted
+from angos_trio.clock import DAY_SECS
 from angos_trio.http.call import Call
 from angos_trio.http.reply import Reply
 from angos_trio.identity import Action, Caller, Certificate, Identity, Target
@@ -27,7 +28,6 @@ from angos_trio.web.words import counted, moment
 REPOSITORIES_MAX: Final = 100
 """Of whose rights the page tells."""
 CLAIMS_MAX: Final = 60
-_DAY_SECS: Final = 86_400
 _OWN: Final = "v2/_ext/_me"
 
 
@@ -145,7 +145,7 @@ def certificate_facts(certificate: Certificate) -> list[Fact]:
 def validity_of(certificate: Certificate, now: int) -> str:
     """Until when it counts, and how long that is."""
     until, left = _exact(certificate.not_after), certificate.not_after - now
-    return f"{until}, {counted(left // _DAY_SECS, 'day')} left" if left > 0 else f"{until}, over"
+    return f"{until}, {counted(left // DAY_SECS, 'day')} left" if left > 0 else f"{until}, over"
 
 
 def recipes_of(identity: Identity, address: Address) -> list[Recipe]:

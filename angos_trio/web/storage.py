@@ -17,7 +17,7 @@ from angos_trio.browse.unpulled import (
     UnpulledLook,
     look_for_unpulled,
 )
-from angos_trio.clock import date_of
+from angos_trio.clock import DAY_SECS, date_of
 from angos_trio.http.call import Call
 from angos_trio.http.reply import Reply
 from angos_trio.identity import Action
@@ -25,7 +25,6 @@ from angos_trio.limits import IMAGES_WITH_MAX
 from angos_trio.maintenance.collect import terms_of
 from angos_trio.maintenance.preview import Preview, preview
 from angos_trio.registry.context import Registry
-from angos_trio.storage.metadata.samples import DAY_SECS
 from angos_trio.storage.metadata.totals import Share
 from angos_trio.storage.store import Space
 from angos_trio.web.around import may, show_page

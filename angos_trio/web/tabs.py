@@ -1,4 +1,5 @@
-"""The tabs of a manifest's page: what it is made of, its config, what is attached, its bytes."""
+"""The tabs of a manifest's page: what it is made of, its config, what is attached, who pulled it,
+its bytes."""
 
 from __future__ import annotations
 
@@ -17,8 +18,10 @@ from angos_trio.web.words import number, short, spelled_lines
 LAYERS: Final = "layers"
 CONFIG: Final = "config"
 ATTACHED: Final = "attached"
+PULLS: Final = "pulls"
+"""For those who may see them."""
 JSON: Final = "json"
-TABS: Final = (LAYERS, CONFIG, ATTACHED, JSON)
+TABS: Final = (LAYERS, CONFIG, ATTACHED, PULLS, JSON)
 BYTES: Final = "bytes"
 """What `show` asks for: the manifest itself, to be kept as a file."""
 ATTACHED_AT_ONCE: Final = 100

@@ -56,6 +56,7 @@ ANSWERS: dict[str, dict[str, tuple[int, str | None]]] = {
     "/v2/_ext/{name}/_tags": {"GET": (404, "NAME_UNKNOWN")},
     "/v2/_ext/{name}/_manifest/{reference}": {"GET": (404, "MANIFEST_UNKNOWN")},
     "/v2/_ext/{name}/_tag_history": {"GET": (400, "TAG_INVALID")},
+    "/v2/_ext/{name}/_pulls": {"GET": (400, "TAG_INVALID")},
     "/v2/_ext/_find": {"GET": (400, "NAME_INVALID")},
     "/v2/_ext/_activity": {"GET": (200, None)},
     "/v2/_ext/_storage": {"GET": (200, None)},

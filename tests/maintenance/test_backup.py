@@ -34,7 +34,8 @@ from angos_trio.storage.backup_place import (
 )
 from angos_trio.storage.directory import DataDirectory
 from angos_trio.storage.files import Files
-from angos_trio.storage.metadata import pulls
+from angos_trio.storage.metadata import pull_history, pulls
+from angos_trio.storage.metadata.pull_history import Line
 from angos_trio.storage.metadata.pulls import Pulls
 from angos_trio.storage.transactions import Rows
 from tests.maintenance.support import collector_of
@@ -422,8 +423,12 @@ def test_snapshot_that_a_killed_process_left_is_removed_by_the_next(root: Path) 
 
 def test_stats_are_taken_and_restored_if_they_are_there(root: Path, tmp_path: Path) -> None:
     async def play(scene: Scene) -> None:
+        digest = digest_of(BODIES[0])
+        line = Line("app", digest, "v1", 100, "basic::alice", "skopeo", "192.0.2.1")
+
         def note(rows: Rows) -> None:
             pulls.add(rows, {("app", "v1"): Pulls(7, 100)})
+            pull_history.record(rows, {("app", digest): Pulls(7, 100)}, [line], 100)
             pulls.begin(rows, 50, anew=False)
 
         await scene.registry.storage.stats.run(note)
@@ -434,6 +439,9 @@ def test_stats_are_taken_and_restored_if_they_are_there(root: Path, tmp_path: Pa
         assert tables_of(root.parent / "target" / "stats.db") == {
             "pulls": [("app", "v1", 7, 100)],
             "tracking": [],
+            "pulled_manifests": [(1, "app", digest)],
+            "pull_lines": [(1, 1, 100, "v1", "basic::alice", "skopeo", "192.0.2.1")],
+            "pull_days": [(1, 0, 7)],
         }
 
     played(root, tmp_path, play)

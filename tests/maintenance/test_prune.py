@@ -32,8 +32,8 @@ from angos_trio.registry.push_blob import start_upload
 from angos_trio.registry.push_manifest import PushOutcome
 from angos_trio.registry.read_only import begin_read_only, end_read_only
 from angos_trio.storage.files import Files
-from angos_trio.storage.metadata import pulls
-from angos_trio.storage.transactions import Transaction
+from angos_trio.storage.metadata import pull_history, pulls
+from angos_trio.storage.transactions import Rows, Transaction
 from tests.maintenance.support import Rules, collector_of, held
 from tests.oci.refusals import refused
 from tests.registry.support import (
@@ -488,10 +488,16 @@ def test_pull_times_of_what_is_gone_are_forgotten(root: Path) -> None:
         await stage.pull_times.flush()
         await delete_manifest(stage.registry, ANYBODY, NAME, Tag("v2"))
         storage = stage.registry.storage
-        assert await forget_gone(storage) == 2
+        assert await forget_gone(storage) == 2, "a tag, and the manifest that is elsewhere"
         assert await forget_gone(storage) == 0
         left = await storage.stats.run(partial(pulls.page, after=("", ""), limit=9))
         assert [row[:2] for row in left] == [(NAME, digest), (NAME, "v1")]
+
+        def told(rows: Rows, name: RepositoryName) -> int:
+            return len(pull_history.lines_of(rows, name, digest, stage.pull_times._now()))
+
+        assert await storage.stats.run(partial(told, name=NAME)) == 2
+        assert await storage.stats.run(partial(told, name=OTHER)) == 0
 
     played(root, scene)
 

@@ -10,6 +10,7 @@ import pytest
 import trio
 import trio.testing
 
+from angos_trio.clock import DAY_SECS
 from angos_trio.maintenance import sample as module
 from angos_trio.maintenance.backup import Held, Progress, create, held_snapshot
 from angos_trio.maintenance.restore import Target, restore
@@ -29,7 +30,7 @@ from angos_trio.storage.backup_place import BackupPlace
 from angos_trio.storage.directory import DataDirectory
 from angos_trio.storage.files import Files
 from angos_trio.storage.metadata import samples, totals
-from angos_trio.storage.metadata.samples import DAY_SECS, Sample
+from angos_trio.storage.metadata.samples import Sample
 from tests.maintenance.support import collector_of
 from tests.oci.refusals import refused
 from tests.registry.support import ANYBODY, Clock, image, opened_registry, push, push_bytes

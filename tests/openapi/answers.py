@@ -224,6 +224,25 @@ SCHEMAS: Final[dict[str, Schema]] = {
         changed_by=STRING,
         is_here=BOOLEAN,
     ),
+    "Pulls": record(
+        digest=DIGEST,
+        is_recorded=BOOLEAN,
+        recorded_since=or_null(EPOCH),
+        last_pulled_at=or_null(EPOCH),
+        pull_count=or_null(COUNT),
+        pulls=array(
+            record(
+                tag=or_null(TAG),
+                pulled_at=EPOCH,
+                pulled_at_iso=ISO,
+                pulled_by=STRING,
+                client=STRING,
+                address=or_null(STRING),
+            ),
+            100,
+        ),
+        days=array(record(day={"type": "string", "format": "date"}, pulls=COUNT), 30),
+    ),
     "Found": record(
         namespaces=array(NAME),
         tags=array(record(namespace=NAME, tag=TAG, digest=DIGEST)),

@@ -171,6 +171,11 @@ def _history(known: Known) -> Some:
     return [Given({"name": "single"}, {"tag": "known"})]
 
 
+def _pulls(known: Known) -> Some:
+    references = ("known", known.manifest.digest)
+    return [Given({"name": "single"}, {"reference": each}) for each in references]
+
+
 def _impact(known: Known) -> Some:
     return [Given({"name": "single"}, {"ref": ["known", known.manifest.digest, "absent"]})]
 
@@ -260,6 +265,7 @@ GIVEN: Final[Mapping[str, Callable[[Known], Some]]] = {
     "GET /v2/_ext/{name}/_namespaces": _repository,
     "GET /v2/_ext/{name}/_manifest/{reference}": _get_manifest,
     "GET /v2/_ext/{name}/_tag_history": _history,
+    "GET /v2/_ext/{name}/_pulls": _pulls,
     "GET /v2/_ext/{name}/_impact": _impact,
     "POST /v2/_ext/{name}/_delete": _delete,
     "GET /v2/_ext/_find": _find,

@@ -216,6 +216,11 @@ EXTENSION: Final[Operations] = {
         {200: json_answer("It.", record(tag=TAG, history=array(schema("TagChange"), 100)))},
         (Parameter("tag", TAG, "The tag.", is_required=True),),
     ),
+    "GET /v2/_ext/{name}/_pulls": Described(
+        "Who pulled a manifest lately, and how often it was pulled each day.",
+        {200: json_answer("It.", schema("Pulls"), "Cache-Control")},
+        (Parameter("reference", REFERENCE, "A tag, or a digest.", is_required=True),),
+    ),
     "GET /v2/_ext/_find": Described(
         "Namespaces, tags and digests by a part of a name.",
         {200: json_answer("What was found.", schema("Found"), "Cache-Control")},

@@ -110,7 +110,9 @@ PAGES: Final[Mapping[str, Described]] = {
             )
         },
         (
-            Parameter("tab", one_of("layers", "config", "attached", "json"), "What of it."),
+            Parameter(
+                "tab", one_of("layers", "config", "attached", "pulls", "json"), "What of it."
+            ),
             Parameter("show", one_of("bytes"), "With `tab=json`: the bytes, to be kept."),
             Parameter("deleted", TAG, "A tag that was deleted on the way here."),
             AFTER,

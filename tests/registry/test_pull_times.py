@@ -9,17 +9,26 @@ from pathlib import Path
 import trio
 import trio.testing
 
-from angos_trio.limits import PULLS_MAX, PULLS_SECS
+from angos_trio.identity import Identity
+from angos_trio.limits import (
+    PULL_CLIENT_CHARACTERS_MAX,
+    PULL_LINES_PER_MANIFEST_MAX,
+    PULL_LINES_WAITING_MAX,
+    PULLS_MAX,
+    PULLS_SECS,
+)
 from angos_trio.oci.digest import digest_of
 from angos_trio.oci.names import Tag
 from angos_trio.registry.pull_times import PullTimes
-from angos_trio.storage.metadata import pulls
+from angos_trio.storage.metadata import pull_history, pulls
+from angos_trio.storage.metadata.pull_history import Line
 from angos_trio.storage.stats import Stats
 from tests.registry.support import Clock
 from tests.storage.support import NAME, ScriptedFiles, failing, opened, run
 
 DIGEST = digest_of(b"image")
 TAG = Tag("v1")
+ALICE = Identity("basic", "", "alice", "192.0.2.7")
 
 
 def rows(root: Path) -> dict[str, tuple[int, int]]:
@@ -29,6 +38,10 @@ def rows(root: Path) -> dict[str, tuple[int, int]]:
         counted = {row[0]: (row[1], row[2]) for row in found}
     opened_rows.close()
     return counted
+
+
+async def lines_of(stats: Stats, now: int = 100) -> list[Line]:
+    return await stats.run(lambda found: pull_history.lines_of(found, NAME, DIGEST, now))
 
 
 async def began_at(stats: Stats) -> int | None:
@@ -146,5 +159,82 @@ def test_time_since_which_pulls_are_noted_outlives_a_restart_and_no_pause(root: 
             clock.now = 300
             await noted.flush(is_on=True)
             assert await began_at(storage.stats) == 300
+
+    run(test)
+
+
+def test_pull_is_told_with_who_and_how(root: Path) -> None:
+    async def test() -> None:
+        async with opened(root) as storage:
+            clock = Clock(100)
+            noted = PullTimes(storage.stats, clock)
+            noted.note(NAME, TAG, DIGEST, ALICE, "skopeo/1.9")
+            clock.now = 101
+            noted.note(NAME, DIGEST, DIGEST, ALICE, "x" * 5000)
+            await noted.flush()
+            by_digest, by_tag = await lines_of(storage.stats)
+            assert by_tag == Line(NAME, DIGEST, TAG, 100, "basic::alice", "skopeo/1.9", "192.0.2.7")
+            assert (by_digest.tag, by_digest.client) == (None, "x" * PULL_CLIENT_CHARACTERS_MAX)
+
+    run(test)
+
+
+def test_pull_costs_no_transaction_beyond_that_of_the_counts(root: Path) -> None:
+    async def test() -> None:
+        files = ScriptedFiles()
+        async with opened(root, files) as storage:
+            noted = PullTimes(storage.stats, Clock(100))
+            await noted.flush()
+            before = files.count("stats.open")
+            for _ in range(50):
+                noted.note(NAME, TAG, DIGEST, ALICE)
+            assert files.count("stats.open") == before
+            await noted.flush()
+            assert files.count("stats.open") == before + 1
+
+    run(test)
+
+
+def test_full_buffer_drops_lines_and_counts_every_pull(root: Path) -> None:
+    async def test() -> None:
+        async with opened(root) as storage:
+            noted = PullTimes(storage.stats, Clock(100))
+            total = PULL_LINES_WAITING_MAX + 500
+            for number in range(total):
+                noted.note(NAME, DIGEST, DIGEST, ALICE, str(number))
+            assert len(noted._lines) == PULL_LINES_WAITING_MAX
+            await noted.flush()
+            assert rows(root) == {DIGEST: (total, 100)}
+            lines = await lines_of(storage.stats)
+            assert len(lines) == PULL_LINES_PER_MANIFEST_MAX
+            assert lines[0].client == str(total - 1)
+
+    run(test)
+
+
+def test_lines_that_could_not_be_written_wait_in_order(root: Path) -> None:
+    async def test() -> None:
+        files = ScriptedFiles(**{"stats.open": failing(errno.EIO, times=1)})
+        async with opened(root, files) as storage:
+            noted = PullTimes(storage.stats, Clock(100))
+            noted.note(NAME, TAG, DIGEST, ALICE, "first")
+            await noted.flush()
+            noted.note(NAME, TAG, DIGEST, ALICE, "second")
+            await noted.flush()
+            await noted.flush()
+            assert [each.client for each in await lines_of(storage.stats)] == ["second", "first"]
+
+    run(test)
+
+
+def test_what_has_no_count_has_no_line(root: Path) -> None:
+    async def test() -> None:
+        async with opened(root) as storage:
+            noted = PullTimes(storage.stats, Clock(100))
+            for number in range(PULLS_MAX):
+                noted._gathered[(NAME, str(number))] = (1, 100)
+            noted.note(NAME, DIGEST, DIGEST, ALICE)
+            await noted.flush()
+            assert await lines_of(storage.stats) == []
 
     run(test)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from angos_trio.clock import DAY_SECS
 from angos_trio.storage.metadata import pulls, samples
 from angos_trio.storage.metadata.pulls import Pulls
-from angos_trio.storage.metadata.samples import DAY_SECS, Sample
+from angos_trio.storage.metadata.samples import Sample
 from angos_trio.storage.transactions import Rows, Transaction
 from tests.api.serving import ServedRegistry
 

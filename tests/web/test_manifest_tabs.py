@@ -44,10 +44,10 @@ def test_tabs_are_links_and_say_where_one_is(filler: Filler) -> None:
 
     page = shown(filler, "links", "?tab=config")
     tabs = page.one("nav", **{"aria-label": "What of it"})
-    assert [tab.text for tab in tabs.all("a")] == ["Layers", "Config", "Attached", "JSON"]
+    assert [tab.text for tab in tabs.all("a")] == ["Layers", "Config", "Attached", "Pulls", "JSON"]
     assert tabs.hrefs == [
         f"/{NAME}:links",
-        *(f"/{NAME}:links?tab={tab}" for tab in ("config", "attached", "json")),
+        *(f"/{NAME}:links?tab={tab}" for tab in ("config", "attached", "pulls", "json")),
     ]
     (here,) = [tab.text for tab in tabs.all("a") if "aria-current" in tab.attributes]
     assert here == "Config"

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from angos_trio.browse.over_time import Outlook
-from angos_trio.clock import date_of
-from angos_trio.storage.metadata.samples import DAY_SECS, Sample
+from angos_trio.clock import DAY_SECS, date_of
+from angos_trio.storage.metadata.samples import Sample
 from angos_trio.web.samples import HEIGHT, Foretold, chart_of, foretold
 from tests.api.client import Client
 from tests.api.serving import ServedRegistry, serving

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -99,22 +98,13 @@ def page(rows: Rows, after: Pulled, limit: int) -> list[tuple[str, str, int]]:
     ).fetchall()
 
 
-def forget(rows: Rows, gone: Sequence[tuple[str, str, int]]) -> None:
-    """Remove rows of what is gone, unless it was pulled since."""
-    rows.executemany(
-        "DELETE FROM pulls WHERE namespace = ? AND reference = ? AND last_pulled_at = ?", gone
-    )
-
-
-def is_usable(rows: sqlite3.Connection, version: int) -> bool:
-    """Whether the tables are there; they are made in a database that has nothing yet.
-
-    False for one that is not ours or of another version.
-    """
-    found = rows.execute("PRAGMA user_version").fetchone()[0]
-    if found == version:
-        return True
-    if found != 0 or rows.execute("SELECT 1 FROM sqlite_master").fetchone() is not None:
-        return False
-    rows.executescript(f"BEGIN IMMEDIATE;\n{SCHEMA}\nPRAGMA user_version = {version};\nCOMMIT;")
-    return True
+def forget(rows: Rows, gone: Sequence[tuple[str, str, int]]) -> list[Pulled]:
+    """Remove rows of what is gone, unless it was pulled since; which those were."""
+    return [
+        (namespace, reference)
+        for namespace, reference, at in gone
+        if rows.execute(
+            "DELETE FROM pulls WHERE namespace = ? AND reference = ? AND last_pulled_at = ?",
+            (namespace, reference, at),
+        ).rowcount
+    ]

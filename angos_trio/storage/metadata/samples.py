@@ -7,7 +7,6 @@ from typing import Final
 
 from angos_trio.storage.transactions import Rows
 
-DAY_SECS: Final = 86_400
 INTEGER_MAX: Final = 2**63 - 1
 """What a row can hold: sizes that somebody claims may come to more."""
 
