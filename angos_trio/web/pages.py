@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, Final
 
 from angos_trio.browse import overview, repositories, tag_list, tree
+from angos_trio.browse.facets import Counted, count_rows, list_untagged
 from angos_trio.browse.overview import NAMESPACE_ORDERS, REPOSITORY_ORDERS, Below
 from angos_trio.browse.pulled import pulls_mark
 from angos_trio.browse.repositories import Namespace, Repository
@@ -26,6 +27,7 @@ from angos_trio.storage.metadata import listings
 from angos_trio.storage.metadata.listings import NamespaceRow, RevisionRow
 from angos_trio.web.around import show_page
 from angos_trio.web.asking import Asked, Choices, Link, asked_of, first_page
+from angos_trio.web.facets import FACETS, chosen_of, fields_of, pairs_of
 from angos_trio.web.frame import Site, crumbs_to
 from angos_trio.web.freshness import current_tag
 from angos_trio.web.headers import page_headers
@@ -46,7 +48,11 @@ UPLOADS_MAX: Final = 50
 _REPOSITORIES: Final = Choices(("name", *REPOSITORY_ORDERS))
 _NAMESPACES: Final = Choices(("name", *NAMESPACE_ORDERS), ("below", "tags", "tree"))
 _TAGS: Final = Choices(
-    ("pushed", "name", "size"), ("below", "tags", "tree"), is_descending=True, shows=("all",)
+    ("pushed", "name", "size"),
+    ("below", "tags", "tree"),
+    is_descending=True,
+    shows=("all",),
+    facets=FACETS,
 )
 _REPOSITORY_COLUMNS: Final = (
     *(("name", "Repository"), ("namespaces", "Namespaces"), ("tags", "Tags"), ("size", "Size")),
@@ -159,8 +165,12 @@ class Pages:
 
     async def _tags(self, call: Call, row: NamespaceRow) -> Reply:
         asked = asked_of(path_of(call.name), call.query, _TAGS)
-        read = self._tree if asked.view == "tree" else self._tag_rows
+        read, view = self._tag_rows, "tags"
         if asked.view == "tree":
+            read, view = self._tree, "tree"
+        elif chosen_of(asked.facets).is_untagged:
+            read, view = self._untagged, "untagged"
+        if view != "tags":
             await self._require(call, Action.LIST_REVISIONS)
         uploads = await self._uploads(call)
         below, has_more = await overview.first_below(
@@ -188,7 +198,8 @@ class Pages:
             "namespace": row,
             "rule": self._registry.tag_rules.rule_for(call.name),
             "answer": _holds(row),
-            "view": asked.view if asked.view == "tree" else "tags",
+            "view": view,
+            "sees_exclusive": await self._may(call, Action.GET_MANIFEST),
             "views": [
                 ("Tags", link.having(view="tags" if is_own else ""), asked.view != "tree"),
                 ("Manifests", link.having(view="tree"), asked.view == "tree"),
@@ -219,28 +230,24 @@ class Pages:
         return repr((of_stored, of_request, of_caller, call.values.get(CURSOR) == "", self._made))
 
     async def _tag_rows(self, call: Call, row: NamespaceRow, asked: Asked) -> dict[str, Any]:
-        wanted = WantedTags(
-            asked.size,
-            asked.after,
-            asked.contains,
-            asked.sort,
-            asked.is_descending,
-            hides_fallback=asked.shown != "all",
-        )
+        wanted = _wanted_tags(asked)
         page: TagPage = await tag_list.list_tag_rows(self._registry, row, wanted)
-        found = await tag_list.count_tag_rows(self._registry, row, wanted)
+        found = await self._count(call, row, asked)
         address = self._site.address_of(call.request)
 
         def pull(manifest: RevisionRow, tag: str) -> str:
             return "" if address is None else pull_command(address, call.name, tag, manifest.role)
 
-        counts = Counts(found.total, found.matching, "tag")
+        chosen, matching = chosen_of(asked.facets), found.tallies.matching
+        counts = Counts(found.total, matching, "tag")
         rule = self._registry.tag_rules.rule_for(call.name)
         return {
             "deletable": await deletable_of(
                 call.caller, call.name, [Tag(tag.row.name) for tag in page.tags], rule
             ),
-            "matching": found.matching,
+            "matching": matching,
+            "chosen": pairs_of(chosen),
+            "fields": fields_of(found.tallies, chosen),
             "list": list_view(asked, _TAG_COLUMNS, counts, page.next_after),
             "rows": page.tags,
             "pull": pull,
@@ -248,6 +255,35 @@ class Pages:
             "fallback": found.hidden,
             "shows_all": asked.shown == "all",
             "other_href": asked.link.having(show="" if asked.shown else "all", after=""),
+        }
+
+    async def _count(self, call: Call, row: NamespaceRow, asked: Asked) -> Counted:
+        """Manifests without a tag are counted for who may list manifests."""
+        return await count_rows(
+            self._registry,
+            row,
+            _wanted_tags(asked),
+            chosen_of(asked.facets),
+            sees_untagged=await self._may(call, Action.LIST_REVISIONS),
+        )
+
+    async def _untagged(self, call: Call, row: NamespaceRow, asked: Asked) -> dict[str, Any]:
+        page = await list_untagged(self._registry, row, _wanted_tags(asked))
+        found = await self._count(call, row, asked)
+        chosen, tallies = chosen_of(asked.facets), found.tallies
+        nouns = ("manifest without a tag", "manifests without a tag")
+        counts = Counts(tallies.untagged, tallies.matching, *nouns, is_whole=tallies.is_whole)
+        digests = [each.row.digest for each in page.revisions]
+        return {
+            "list": list_view(asked, (), counts, page.next_after),
+            "rows": page.revisions,
+            "matching": tallies.matching,
+            "is_whole": tallies.is_whole,
+            "chosen": pairs_of(chosen),
+            "fields": fields_of(tallies, chosen),
+            "deletable": await deletable_of(
+                call.caller, call.name, digests, self._registry.tag_rules.rule_for(call.name)
+            ),
         }
 
     async def _tree(self, call: Call, row: NamespaceRow, asked: Asked) -> dict[str, Any]:
@@ -301,6 +337,18 @@ def _view_of(call: Call) -> str:
     return next(iter(reversed(call.query.all("view"))), "")[:FILTER_CHARACTERS_MAX]
 
 
+def _wanted_tags(asked: Asked) -> WantedTags:
+    return WantedTags(
+        asked.size,
+        asked.after,
+        asked.contains,
+        asked.sort,
+        asked.is_descending,
+        hides_fallback=asked.shown != "all",
+        facets=chosen_of(asked.facets).facets,
+    )
+
+
 def _wanted(asked: Asked) -> Wanted:
     return Wanted(asked.size, asked.after, asked.contains, asked.sort, asked.is_descending)
 
@@ -325,7 +373,7 @@ def _answer(sums: Repository) -> str:
 
 def _holds(row: NamespaceRow) -> str:
     held = f"{counted(row.tag_count, 'tag')} and {counted(row.manifest_count, 'manifest')}"
-    return f"It holds {held} in {size(row.held_bytes)}."
+    return f"It holds {held}."
 
 
 def _row(namespace: Namespace, name: str) -> dict[str, object]:
