@@ -9,9 +9,11 @@ from typing import Any, Final
 
 from angos_trio.browse import overview, repositories, tag_list, tree
 from angos_trio.browse.facets import Counted, count_rows, list_untagged
+from angos_trio.browse.folders import FOLDED_FROM, ROWS_LESS, is_foldable, look_at_folders
 from angos_trio.browse.overview import NAMESPACE_ORDERS, REPOSITORY_ORDERS, Below
 from angos_trio.browse.pulled import pulls_mark
 from angos_trio.browse.repositories import Namespace, Repository
+from angos_trio.browse.rights import rights_of
 from angos_trio.browse.selection import Wanted
 from angos_trio.browse.tag_list import TagPage, WantedTags
 from angos_trio.browse.uploads import Upload, list_uploads
@@ -27,6 +29,14 @@ from angos_trio.storage.metadata import listings
 from angos_trio.storage.metadata.listings import NamespaceRow, RevisionRow
 from angos_trio.web.around import show_page
 from angos_trio.web.asking import Asked, Choices, Link, asked_of, first_page
+from angos_trio.web.below import (
+    FOLDER_COLUMNS,
+    NAMESPACE_COLUMNS,
+    folder_row,
+    kept_in_words,
+    namespace_row,
+    rights_in_words,
+)
 from angos_trio.web.facets import FACETS, chosen_of, fields_of, pairs_of
 from angos_trio.web.frame import Site, crumbs_to
 from angos_trio.web.freshness import current_tag
@@ -46,7 +56,7 @@ BELOW_MAX: Final = 12
 UPLOADS_MAX: Final = 50
 """Upload sessions that a page names."""
 _REPOSITORIES: Final = Choices(("name", *REPOSITORY_ORDERS))
-_NAMESPACES: Final = Choices(("name", *NAMESPACE_ORDERS), ("below", "tags", "tree"))
+_NAMESPACES: Final = Choices(("name", *NAMESPACE_ORDERS), ("below", "folders", "tags", "tree"))
 _TAGS: Final = Choices(
     ("pushed", "name", "size"),
     ("below", "tags", "tree"),
@@ -56,10 +66,6 @@ _TAGS: Final = Choices(
 )
 _REPOSITORY_COLUMNS: Final = (
     *(("name", "Repository"), ("namespaces", "Namespaces"), ("tags", "Tags"), ("size", "Size")),
-    *(("-uploads", "Uploads"), ("pushed", "Last push")),
-)
-_NAMESPACE_COLUMNS: Final = (
-    *(("name", "Namespace"), ("tags", "Tags"), ("manifests", "Manifests"), ("size", "Size")),
     *(("-uploads", "Uploads"), ("pushed", "Last push")),
 )
 _TAG_COLUMNS: Final = (
@@ -115,7 +121,7 @@ class Pages:
     async def namespace(self, call: Call) -> Reply:
         """GET: the tags of a namespace; or what is below a name that holds nothing itself."""
         row = await self._find(call.name)
-        if _view_of(call) != "below" and row is not None and row.manifest_count:
+        if _view_of(call) not in ("below", "folders") and row is not None and row.manifest_count:
             return await self._tags(call, row)
         if not await self._may(call, Action.LIST_NAMESPACES):
             raise OciError(Code.NAME_UNKNOWN, detail=call.name)
@@ -137,7 +143,7 @@ class Pages:
     async def _below(self, call: Call, below: Below, asked: Asked) -> Reply:
         name, sums = call.name, below.sums
         owner = repositories.owner_of(self._registry, name)
-        counts = Counts(sums.namespaces, below.page.matching, "namespace")
+        folded = await self._folded(call, below, asked)
         values = {
             "title": name,
             "crumbs": crumbs_to(name, owner),
@@ -145,8 +151,9 @@ class Pages:
             "is_repository": owner == name,
             "sums": sums,
             "answer": _answer(sums),
-            "list": list_view(asked, _NAMESPACE_COLUMNS, counts, below.page.next_after),
-            "rows": [_row(namespace, name) for namespace in below.page.rows],
+            **(folded or _unfolded(below, asked, name)),
+            "views": self._views(below, asked, is_folded=folded is not None),
+            "policy": await self._in_words(call, below, is_repository=owner == name),
             "inner": below.inner,
             "has_own": below.is_namespace,
             "own_href": Link(path_of(name)).having(view="tags"),
@@ -154,6 +161,42 @@ class Pages:
             "notices": asked.notices,
         }
         return await self._show(call, "repository.html", values)
+
+    async def _folded(self, call: Call, below: Below, asked: Asked) -> dict[str, Any] | None:
+        """The folders of a page, where it shows them: a filter looks through all namespaces."""
+        name, caller = call.name, call.caller
+        if asked.contains or asked.view == "below":
+            return None
+        count = below.sums.namespaces
+        if not asked.view and not await is_foldable(self._registry, caller, name, count):
+            return None
+        page = await look_at_folders(self._registry, caller, name, _wanted(asked))
+        if not asked.view and page.matching * ROWS_LESS > count:
+            return None
+        counts = Counts(page.matching, page.matching, "folder")
+        return {
+            "list": list_view(asked, FOLDER_COLUMNS, counts, page.next_after),
+            "folders": [folder_row(folder, name) for folder in page.rows],
+            "rows": (),
+        }
+
+    def _views(self, below: Below, asked: Asked, *, is_folded: bool) -> list[tuple[str, str, bool]]:
+        """The ways to look at many namespaces, with their addresses."""
+        if below.sums.namespaces <= FOLDED_FROM and not asked.view:
+            return []
+        link = Link(asked.link.path)
+        return [
+            ("Folders", link.having(view="folders"), is_folded),
+            ("Namespaces", link.having(view="below"), not is_folded),
+        ]
+
+    async def _in_words(self, call: Call, below: Below, *, is_repository: bool) -> str:
+        """What is kept and what the caller may do, where one repository decides it."""
+        if below.inner and not is_repository:
+            return ""
+        rules = len(self._registry.retention.policy_for(call.name).rules)
+        kept = kept_in_words(rules, self._registry.limits.untagged_secs)
+        return f"{kept} {rights_in_words(await rights_of(call.caller, call.name))}"
 
     async def _tags_of(self, call: Call) -> Reply:
         """The tags of a repository that is a namespace too."""
@@ -376,12 +419,11 @@ def _holds(row: NamespaceRow) -> str:
     return f"It holds {held}."
 
 
-def _row(namespace: Namespace, name: str) -> dict[str, object]:
-    """A namespace as the page of a name above it shows it."""
-    path = Link(path_of(namespace.row.name))
-    is_itself = namespace.row.name == name
+def _unfolded(below: Below, asked: Asked, name: str) -> dict[str, Any]:
+    """The namespaces of a page."""
+    counts = Counts(below.sums.namespaces, below.page.matching, "namespace")
     return {
-        "namespace": namespace,
-        "label": namespace.row.name if is_itself else namespace.row.name.removeprefix(f"{name}/"),
-        "href": path.having(view="tags") if is_itself else path.path,
+        "list": list_view(asked, NAMESPACE_COLUMNS, counts, below.page.next_after),
+        "rows": [namespace_row(namespace, name) for namespace in below.page.rows],
+        "folders": (),
     }

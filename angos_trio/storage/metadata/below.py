@@ -124,3 +124,49 @@ def with_content(rows: Rows, names: Sequence[str]) -> set[str]:
     """Those of some names whose namespaces hold a manifest."""
     query = "SELECT 1 FROM namespaces WHERE name = ? AND manifest_count > 0"
     return {name for name in names if rows.execute(query, (name,)).fetchone() is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class FolderSums:
+    """Over the namespaces whose names go on with one segment; empty is the name itself. `deeper`
+    are those that go on behind it."""
+
+    segment: str
+    namespaces: int
+    deeper: int
+    manifests: int
+    tags: int
+    held_bytes: int
+    last_pushed_at: int | None
+
+
+def _segment(name: str) -> tuple[str, list[Any]]:
+    """The first segment behind a name, as SQL over names below it."""
+    rest = "substr(name, ?)"
+    return f"substr({rest}, 1, instr({rest} || '/', '/') - 1)", [len(name) + 2] * 2
+
+
+def count_folders(rows: Rows, part: Part, limit: int) -> int:
+    """How many segments the names of a part go on with, up to a bound."""
+    segment, first = _segment(part.name)
+    where, values = part.where()
+    found = rows.execute(
+        f"SELECT count(*) FROM (SELECT DISTINCT {segment} FROM namespaces WHERE {where} LIMIT ?)",
+        [*first, *values, limit],
+    )
+    return int(found.fetchone()[0])
+
+
+def folders_of(rows: Rows, part: Part) -> list[FolderSums]:
+    """The sums of each segment that the names of a part go on with, in no order."""
+    segment, first = _segment(part.name)
+    where, values = part.where()
+    found = rows.execute(
+        f"SELECT {segment} AS segment, count(*), "
+        "sum(instr(substr(name, ?), '/') > 0), sum(manifest_count), sum(tag_count), "
+        f"total(held_bytes), max(last_pushed_at) FROM namespaces WHERE {where} GROUP BY segment",
+        [*first, len(part.name) + 2, *values],
+    )
+    return [
+        FolderSums(row[0], row[1], row[2], row[3], row[4], int(row[5]), row[6]) for row in found
+    ]
