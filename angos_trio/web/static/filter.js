@@ -38,12 +38,17 @@ function show(region, page, address) {
 
 // What can be chosen changes with what is: the focus stays where it is.
 function choices(page) {
+  const [box, fresh] = [document, page].map((from) => from.querySelector("[data-filter]"));
+  for (const name of ["aria-label", "placeholder"]) box.setAttribute(name, (fresh || box).getAttribute(name));
   const [mine, other] = [document, page].map((from) => from.querySelector("[data-part=facets]"));
   if (!mine || !other) return;
   const namesOf = (part) => [...part.children].map((field) => field.name).join();
   if (namesOf(mine) === namesOf(other)) {
     for (const [at, field] of [...other.children].entries()) {
+      // A field that its options leave one by one chooses another each time.
+      const { value } = field;
       mine.children[at].replaceChildren(...field.childNodes);
+      mine.children[at].value = value;
     }
     return;
   }
