@@ -11,8 +11,10 @@ from angos_trio.browse.overview import part_of, sees_whole, uploads_below
 from angos_trio.browse.repositories import Namespace
 from angos_trio.browse.selection import Order, Page, Selection, Wanted
 from angos_trio.identity import Caller
+from angos_trio.limits import PAGE_ENTRIES_MAX
 from angos_trio.registry.context import Registry
 from angos_trio.storage.metadata import below
+from angos_trio.storage.metadata.below import OWN
 from angos_trio.storage.metadata.listings import NamespaceRow
 from angos_trio.storage.transactions import Rows
 
@@ -20,11 +22,15 @@ FOLDED_FROM: Final = 200
 """More namespaces than this are shown as folders, where that makes fewer rows of them,"""
 ROWS_LESS: Final = 2
 """so many times fewer at least."""
+EXAMINED: Final = 400
+"""Namespaces that are looked at for that, the first in byte order."""
+ALL: Final = 2**31
+"""More namespaces than there are."""
 
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """The sums over namespaces whose names go on with a segment; empty is the name itself. `deeper`
+    """The sums over namespaces whose names go on with a segment; `OWN` is the name itself. `deeper`
     are those that go on behind it. Sizes in bytes, times in epoch seconds."""
 
     segment: str
@@ -52,8 +58,6 @@ class Folder:
         )
 
 
-_OWN: Final = "/"
-"""Where the name itself stands among segments: before all, and not where a page begins anyway."""
 ORDERS: Final[Mapping[str, Order[Folder]]] = {
     "manifests": lambda folder: folder.manifests,
     "tags": lambda folder: folder.tags,
@@ -64,19 +68,18 @@ ORDERS: Final[Mapping[str, Order[Folder]]] = {
 
 
 async def is_foldable(registry: Registry, caller: Caller, name: str, namespaces: int) -> bool:
-    """Whether so many namespaces below a name may be better looked at by folders: at most half as
-    many. Of who does not see all of them only the look at the folders themselves says that."""
+    """Whether so many namespaces below a name may be better looked at by folders: the first of them
+    are in half as many. For who does not see all of them the look at all folders decides."""
     if namespaces <= FOLDED_FROM:
         return False
     if not sees_whole(registry, caller, name):
         return True
-    most = namespaces // ROWS_LESS
     part = part_of(registry, name)
 
     def query(rows: Rows) -> int:
-        return below.count_folders(rows, part, most + 1)
+        return below.count_folders(rows, part, EXAMINED)
 
-    return await registry.storage.read(query) <= most
+    return await registry.storage.read(query) * ROWS_LESS <= min(namespaces, EXAMINED)
 
 
 async def look_at_folders(
@@ -84,43 +87,61 @@ async def look_at_folders(
 ) -> Page[Folder]:
     """A page of the folders at a name, as far as the caller sees what is in them; of a repository
     only what belongs to it. Raises as `Selection` does."""
-    selection = Selection[Folder](wanted, lambda folder: folder.segment or _OWN, ORDERS)
-    gather = _whole if sees_whole(registry, caller, name) else _each
-    for folder in (await gather(registry, caller, name)).values():
+    selection = Selection[Folder](wanted, lambda folder: folder.segment, ORDERS)
+    if sees_whole(registry, caller, name):
+        return await _page_of_whole(registry, name, wanted, selection)
+    for folder in (await _each(registry, caller, name)).values():
         selection.offer(folder)
     return selection.page()
 
 
-async def _whole(registry: Registry, caller: Caller, name: str) -> dict[str, Folder]:
-    """By sums that the database makes; namespaces that only take uploads come beside."""
+async def _page_of_whole(
+    registry: Registry, name: str, wanted: Wanted, selection: Selection[Folder]
+) -> Page[Folder]:
+    """The same for who sees all of it: the database adds up and sorts. Namespaces that only take
+    uploads have no rows there: they make folders of their own, or one more in one that is there."""
     part, counts = part_of(registry, name), await uploads_below(registry, name)
+    order = below.Order(wanted.sort, wanted.is_descending, selection.after)
 
-    def query(rows: Rows) -> tuple[list[below.FolderSums], set[str]]:
-        return below.folders_of(rows, part), below.with_content(rows, list(counts))
+    def query(rows: Rows) -> tuple[list[below.FolderSums], int, set[str], set[str]]:
+        page = below.page_of_folders(rows, part, order, min(wanted.size, PAGE_ENTRIES_MAX) + 1)
+        total = below.count_folders(rows, part, ALL)
+        holding = below.with_content(rows, list(counts))
+        segments = {_place(each, name)[0] for each in counts}
+        new = {each for each in segments if _is_new(rows, part, name, each)}
+        return page, total, holding, new
 
-    sums, holding = await registry.storage.read(query)
-    found = {
-        each.segment: Folder(
+    page, total, holding, new = await registry.storage.read(query)
+    found = {segment: Folder(segment) for segment in new}
+    for each in page:
+        found[each.segment] = Folder(
             each.segment,
             each.namespaces,
             each.deeper,
             each.manifests,
             each.tags,
-            0,
-            each.held_bytes,
-            each.last_pushed_at,
+            held_bytes=each.held_bytes,
+            last_pushed_at=each.last_pushed_at,
         )
-        for each in sums
-    }
-    for each, count in counts.items():
-        segment, is_deeper = _place(each, name)
-        folder = found.get(segment, Folder(segment))
-        if each not in holding:
-            new = Namespace(NamespaceRow(0, each), count)
-            found[segment] = folder.plus(new, is_deeper=is_deeper)
-        else:
-            found[segment] = replace(folder, uploads=folder.uploads + count)
-    return found
+    for full, count in counts.items():
+        segment, is_deeper = _place(full, name)
+        if segment in found:
+            folder = found[segment]
+            found[segment] = (
+                replace(folder, uploads=folder.uploads + count)
+                if full in holding
+                else folder.plus(Namespace(NamespaceRow(0, full), count), is_deeper=is_deeper)
+            )
+    for folder in found.values():
+        selection.offer(folder)
+    return replace(selection.page(), matching=total + len(new))
+
+
+def _is_new(rows: Rows, part: below.Part, name: str, segment: str) -> bool:
+    """Whether nothing of a folder holds a manifest."""
+    if segment == OWN:
+        return not below.with_content(rows, [name])
+    return below.is_empty(rows, replace(part, name=f"{name}/{segment}"))
 
 
 async def _each(registry: Registry, caller: Caller, name: str) -> dict[str, Folder]:
@@ -144,4 +165,4 @@ async def _each(registry: Registry, caller: Caller, name: str) -> dict[str, Fold
 def _place(full: str, name: str) -> tuple[str, bool]:
     """The folder of a namespace below a name, and whether its own name goes on behind that."""
     segment, slash, _ = repositories.relative_name(full, name).partition("/")
-    return segment, bool(slash)
+    return segment or OWN, bool(slash)

@@ -8,6 +8,7 @@ from typing import Final
 
 from angos_trio.browse.folders import Folder
 from angos_trio.browse.repositories import Namespace
+from angos_trio.storage.metadata.below import OWN
 from angos_trio.web.asking import Link
 from angos_trio.web.places import path_of
 from angos_trio.web.words import counted, span
@@ -36,7 +37,7 @@ def namespace_row(namespace: Namespace, name: str) -> dict[str, object]:
 
 def folder_row(folder: Folder, name: str) -> dict[str, object]:
     """A folder as the page of the name above it shows it; a slash says that there is more in it."""
-    if not folder.segment:
+    if folder.segment == OWN:
         return {"folder": folder, "label": name, "href": Link(path_of(name)).having(view="tags")}
     slash = "/" if folder.deeper else ""
     return {

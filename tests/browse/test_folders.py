@@ -12,6 +12,7 @@ from angos_trio.browse import folders, overview
 from angos_trio.browse.folders import FOLDED_FROM, Folder
 from angos_trio.browse.selection import Page, Wanted
 from angos_trio.identity import Caller
+from angos_trio.storage.metadata.below import OWN
 from tests.api.client import Client
 from tests.api.serving import ServedRegistry, serving
 from tests.factories import make_image
@@ -81,11 +82,11 @@ def test_folder_tells_whether_there_is_more_in_it(served: ServedRegistry) -> Non
     found = {each.segment: each for each in look(served, whole, "a", Wanted(100)).rows}
 
     # What is in a/b belongs to another repository; a/b-c does not.
-    assert list(found) == ["", "b-c", "new", "x", "y"]
+    assert list(found) == [OWN, "b-c", "new", "x", "y"]
     assert (found["b-c"].namespaces, found["b-c"].deeper) == (2, 1)
     assert (found["new"].namespaces, found["new"].deeper, found["new"].uploads) == (2, 1, 2)
     assert (found["x"].namespaces, found["x"].deeper, found["x"].uploads) == (1, 0, 1)
-    assert found[""].uploads == 1
+    assert found[OWN].uploads == 1
 
 
 def test_who_sees_a_part_has_folders_of_that_part(served: ServedRegistry) -> None:

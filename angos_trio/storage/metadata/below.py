@@ -126,10 +126,14 @@ def with_content(rows: Rows, names: Sequence[str]) -> set[str]:
     return {name for name in names if rows.execute(query, (name,)).fetchone() is not None}
 
 
+OWN: Final = "/"
+"""The segment of what has no other: the name itself, which stands before all."""
+
+
 @dataclass(frozen=True, slots=True)
 class FolderSums:
-    """Over the namespaces whose names go on with one segment; empty is the name itself. `deeper`
-    are those that go on behind it."""
+    """Over the namespaces whose names go on with one segment; `deeper` are those that go on behind
+    it."""
 
     segment: str
     namespaces: int
@@ -140,33 +144,60 @@ class FolderSums:
     last_pushed_at: int | None
 
 
+FOLDER_ORDERS: Final[Mapping[str, str]] = {
+    "name": "0",
+    "manifests": "manifests",
+    "tags": "tags",
+    "size": "held_bytes",
+    "pushed": "coalesce(last_pushed_at, 0)",
+}
+"""By what folders can be sorted; their segments come second."""
+
+
 def _segment(name: str) -> tuple[str, list[Any]]:
     """The first segment behind a name, as SQL over names below it."""
     rest = "substr(name, ?)"
-    return f"substr({rest}, 1, instr({rest} || '/', '/') - 1)", [len(name) + 2] * 2
+    segment = f"substr({rest}, 1, instr({rest} || '/', '/') - 1)"
+    return f"coalesce(nullif({segment}, ''), '{OWN}')", [len(name) + 2] * 2
 
 
-def count_folders(rows: Rows, part: Part, limit: int) -> int:
-    """How many segments the names of a part go on with, up to a bound."""
+def count_folders(rows: Rows, part: Part, examined: int) -> int:
+    """How many segments so many names of a part, the first in byte order, go on with."""
     segment, first = _segment(part.name)
     where, values = part.where()
     found = rows.execute(
-        f"SELECT count(*) FROM (SELECT DISTINCT {segment} FROM namespaces WHERE {where} LIMIT ?)",
-        [*first, *values, limit],
+        f"SELECT count(DISTINCT {segment}) FROM ("
+        f"SELECT name FROM namespaces WHERE {where} ORDER BY name LIMIT ?)",
+        [*first, *values, examined],
     )
     return int(found.fetchone()[0])
 
 
-def folders_of(rows: Rows, part: Part) -> list[FolderSums]:
-    """The sums of each segment that the names of a part go on with, in no order."""
+def page_of_folders(rows: Rows, part: Part, order: Order, limit: int) -> list[FolderSums]:
+    """Some of the segments that the names of a part go on with, in an order."""
     segment, first = _segment(part.name)
     where, values = part.where()
+    column = FOLDER_ORDERS[order.by]
+    direction, sign = ("DESC", "<") if order.is_descending else ("ASC", ">")
+    first_by = "" if order.by == "name" else f"{column} {direction}, "
+    behind, after = "", list[Any]()
+    if order.after is not None:
+        behind, after = f"WHERE ({column}, segment) {sign} (?, ?) ", [*order.after]
     found = rows.execute(
-        f"SELECT {segment} AS segment, count(*), "
-        "sum(instr(substr(name, ?), '/') > 0), sum(manifest_count), sum(tag_count), "
-        f"total(held_bytes), max(last_pushed_at) FROM namespaces WHERE {where} GROUP BY segment",
-        [*first, len(part.name) + 2, *values],
+        f"SELECT * FROM (SELECT {segment} AS segment, count(*) AS namespaces, "
+        "sum(instr(substr(name, ?), '/') > 0) AS deeper, sum(manifest_count) AS manifests, "
+        "sum(tag_count) AS tags, total(held_bytes) AS held_bytes, "
+        f"max(last_pushed_at) AS last_pushed_at FROM namespaces WHERE {where} GROUP BY segment) "
+        f"{behind}ORDER BY {first_by}segment {direction} LIMIT ?",
+        [*first, len(part.name) + 2, *values, *after, limit],
     )
     return [
         FolderSums(row[0], row[1], row[2], row[3], row[4], int(row[5]), row[6]) for row in found
     ]
+
+
+def is_empty(rows: Rows, part: Part) -> bool:
+    """Whether no namespace of a part holds a manifest."""
+    where, values = part.where()
+    found = rows.execute(f"SELECT 1 FROM namespaces WHERE {where} LIMIT 1", values)
+    return found.fetchone() is None
