@@ -13,6 +13,8 @@ from typing import Any, Final
 
 from angos_trio.api.context import Runtime
 from angos_trio.browse import overview, repositories, revisions, tag_list
+from angos_trio.browse.cursors import parse_cursor
+from angos_trio.browse.facets import EVERYTHING, KINDS, STATES, UNTAGGED, Chosen, list_untagged
 from angos_trio.browse.overview import NAMESPACE_ORDERS, REPOSITORY_ORDERS
 from angos_trio.browse.pulled import Pulled, pulls_mark
 from angos_trio.browse.repositories import Namespace, Repository
@@ -33,6 +35,7 @@ from angos_trio.limits import (
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.conditional import is_not_modified, weak_tag
 from angos_trio.oci.pagination import next_link, parse_number
+from angos_trio.oci.platform import is_platform
 from angos_trio.oci.roles import names_of
 from angos_trio.registry.context import Registry
 from angos_trio.storage.metadata.listings import NamespaceRow, RevisionRow
@@ -41,6 +44,10 @@ ALL: Final = 2**31
 """More repositories than there are; they are added up in memory anyway."""
 Entries = AsyncGenerator[dict[str, Any], None]
 _CODE = Code.PAGINATION_NUMBER_INVALID
+FACETS: Final = ("kind", "platform", "state")
+"""What some lists can be chosen by."""
+_KEPT: Final = ("q", "sort", "order", *FACETS)
+"""What the `Link` to the next page says again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +59,7 @@ class _Wanted:
     contains: str
     sort: str
     is_descending: bool
+    chosen: Chosen = EVERYTHING
 
     @property
     def is_whole(self) -> bool:
@@ -67,7 +75,7 @@ class _Wanted:
         """The `Link` to the page behind a cursor, if there is one."""
         if after is None:
             return {}
-        asked = {name: call.query.one(name, _CODE) for name in ("q", "sort", "order")}
+        asked = {name: call.query.one(name, _CODE) for name in _KEPT}
         parameters = {name: value for name, value in asked.items() if value}
         size = str(self.selection().size)
         path = call.request.scope["path"]
@@ -97,6 +105,20 @@ def _wanted(query: Query, sorts: Sequence[str]) -> _Wanted:
         sort=sort or next(iter(sorts), NAME),
         is_descending=order == "desc",
     )
+
+
+def _chosen(query: Query, wanted: _Wanted, states: Sequence[str]) -> _Wanted:
+    """The same, as far as a list can be chosen by what its rows are.
+
+    Raises PAGINATION_NUMBER_INVALID (400) for what there is not.
+    """
+    asked = {name: query.one(name, _CODE) or "" for name in FACETS}
+    for name, known in (("kind", KINDS), ("state", states)):
+        if asked[name] and asked[name] not in known:
+            raise OciError(_CODE, message=f"{name} is one of: {', '.join(known)}", detail=name)
+    if asked["platform"] and not is_platform(asked["platform"]):
+        raise OciError(_CODE, message="platform is os/architecture", detail=asked["platform"])
+    return replace(wanted, chosen=Chosen(**asked))
 
 
 class Browsing:
@@ -146,11 +168,13 @@ class Browsing:
 
     async def revisions(self, call: Call) -> Reply:
         """GET: the manifests of a namespace, by digest."""
-        wanted = _wanted(call.query, ("digest",))
+        wanted = _chosen(call.query, _wanted(call.query, ("digest",)), (UNTAGGED,))
         namespace = await require_namespace(self._registry, call.name)
         headers = await self._etag(call, namespace)
         if is_not_modified(call.header("If-None-Match"), headers["ETag"]):
             return Reply(304, headers)
+        if wanted.chosen.is_any:
+            return await self._untagged(call, namespace, wanted, headers)
         if wanted.size is None:
             entries = _all_revisions(self._registry, namespace, wanted)
             return ListReply(200, headers, key="revisions", entries=entries)
@@ -159,9 +183,29 @@ class Browsing:
         document = {"revisions": [_revision(each) for each in page.revisions]}
         return json_reply(200, document, headers)
 
+    async def _untagged(
+        self, call: Call, namespace: NamespaceRow, wanted: _Wanted, headers: dict[str, str]
+    ) -> Reply:
+        """The manifests without a tag."""
+        asked = [call.query.one(name, _CODE) for name in ("sort", "order")]
+        if not wanted.chosen.is_untagged or any(asked):
+            problem = "kind and platform are chosen of state=untagged, which is the newest first"
+            raise OciError(_CODE, message=problem, detail=UNTAGGED)
+        some = partial(WantedTags, contains=wanted.contains, facets=wanted.chosen.facets)
+        if wanted.size is None:
+            if wanted.after:
+                parse_cursor(wanted.after)  # refused before the answer begins
+            entries = _all_untagged(self._registry, namespace, some, wanted.after)
+            return ListReply(200, headers, key="revisions", entries=entries)
+        page = await list_untagged(self._registry, namespace, some(wanted.size, wanted.after))
+        headers |= wanted.link(call, page.next_after)
+        document = {"revisions": [_revision(each) for each in page.revisions]}
+        return json_reply(200, document, headers)
+
     async def tags(self, call: Call) -> Reply:
         """GET: the tags of a namespace, by name (as people order), time or size."""
-        wanted = _wanted(call.query, tag_list.SORTS)
+        states = [state for state in STATES if state != UNTAGGED]
+        wanted = _chosen(call.query, _wanted(call.query, tag_list.SORTS), states)
         namespace = await require_namespace(self._registry, call.name)
         headers = await self._etag(call, namespace)
         if is_not_modified(call.header("If-None-Match"), headers["ETag"]):
@@ -171,6 +215,7 @@ class Browsing:
             contains=wanted.contains,
             sort=wanted.sort,
             is_descending=wanted.is_descending,
+            facets=wanted.chosen.facets,
         )
         if wanted.size is None:
             tag_list.order_of(some(0, wanted.after))  # refused before the answer begins
@@ -216,6 +261,17 @@ async def _all_revisions(registry: Registry, namespace: NamespaceRow, wanted: _W
     while cursor is not None:
         some = replace(wanted.selection(REVISIONS_AT_ONCE), after=cursor)
         page = await revisions.list_revisions(registry, namespace, some)
+        for revision in page.revisions:
+            yield _revision(revision)
+        cursor = page.next_after
+
+
+async def _all_untagged(
+    registry: Registry, namespace: NamespaceRow, some: partial[WantedTags], after: str
+) -> Entries:
+    cursor: str | None = after
+    while cursor is not None:
+        page = await list_untagged(registry, namespace, some(REVISIONS_AT_ONCE, cursor))
         for revision in page.revisions:
             yield _revision(revision)
         cursor = page.next_after

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Final
 
+from angos_trio.browse.facets import UNTAGGED_EXAMINED_MAX
 from angos_trio.browse.impact import Impact
 from angos_trio.identity import Action, Caller, Decision, Target
 from angos_trio.limits import DELETIONS_LOGGED_MAX
@@ -18,8 +18,10 @@ from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import Reference, RepositoryName, Tag
 from angos_trio.registry.context import Registry
 from angos_trio.registry.delete import delete_manifest
-from angos_trio.storage.metadata import listings, namespaces
+from angos_trio.storage.metadata import facets, listings, namespaces, untagged
+from angos_trio.storage.metadata.facets import TagFilter
 from angos_trio.storage.metadata.listings import NamespaceRow, RevisionRow
+from angos_trio.storage.metadata.untagged import UntaggedOrder
 from angos_trio.storage.transactions import Rows
 from angos_trio.telemetry.log import logger
 
@@ -132,29 +134,42 @@ async def rows_of(
 
 @dataclass(frozen=True, slots=True)
 class Matched:
-    """The first tags that match a filter, in the order in which people order names; how many match,
-    and how many tags there are at all."""
+    """The first that match a filter: tags in the order in which people order names, or manifests
+    without a tag, the newest first; and how many match."""
 
-    tags: tuple[Tag, ...]
+    references: tuple[Reference, ...]
     matching: int
-    total: int
 
 
 async def match_tags(
-    registry: Registry, name: RepositoryName, contains: str, limit: int, *, hides_fallback: bool
+    registry: Registry, name: RepositoryName, wanted: TagFilter, limit: int
 ) -> Matched:
-    """The tags of a namespace that have a text in them, as a list with this filter counts them."""
+    """The tags of a namespace that a filter leaves, as a list with this filter counts them."""
 
     def query(rows: Rows) -> Matched:
         row: NamespaceRow | None = listings.find_namespace(rows, name)
         if row is None:
-            return Matched((), 0, 0)
-        look = partial(listings.tag_names, rows, row.number, contains.lower())
-        count = partial(listings.count_tags, rows, row.number, contains.lower())
-        return Matched(
-            tuple(Tag(each) for each in look(limit, hides_fallback=hides_fallback)),
-            count(hides_fallback=hides_fallback),
-            row.tag_count,
-        )
+            return Matched((), 0)
+        names = listings.tag_names(rows, row.number, wanted, limit)
+        groups = facets.tag_groups(rows, row.number, wanted)
+        matching = sum(group.count for group in groups if wanted.facets.leave(group))
+        return Matched(tuple(Tag(each) for each in names), matching)
+
+    return await registry.storage.read(query)
+
+
+async def match_untagged(
+    registry: Registry, name: RepositoryName, wanted: UntaggedOrder, limit: int
+) -> Matched:
+    """The manifests of a namespace without a tag that a filter leaves, counted as a list does."""
+
+    def query(rows: Rows) -> Matched:
+        row: NamespaceRow | None = listings.find_namespace(rows, name)
+        if row is None:
+            return Matched((), 0)
+        found = untagged.in_order(rows, row.number, wanted, limit)
+        counted = untagged.groups(rows, row.number, wanted.contains, UNTAGGED_EXAMINED_MAX)
+        matching = sum(each.count for each in counted.groups if wanted.facets.leave(each))
+        return Matched(tuple(each.digest for each in found), max(matching, len(found)))
 
     return await registry.storage.read(query)

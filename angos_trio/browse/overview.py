@@ -69,16 +69,40 @@ async def look_below(registry: Registry, caller: Caller, name: str, wanted: Want
     Raises NAME_UNKNOWN (404) where the caller sees nothing, and as `Selection` does.
     """
     inner = await _configured_below(registry, caller, name)
-    is_repository = repositories.owner_of(registry, name) == name
-    owners = {name} if is_repository else _owners_below(registry, name)
-    if all(caller.sees_all(each) for each in owners):
-        found = await _look_at_whole(registry, name, is_repository=is_repository, wanted=wanted)
+    if sees_whole(registry, caller, name):
+        found = await _look_at_whole(registry, name, wanted)
     else:
         found = await _look_at_each(registry, caller, name, wanted)
     sums = found.sums
     if not sums.namespaces and not inner and not (sums.is_configured and caller.sees(name)):
         raise OciError(Code.NAME_UNKNOWN, detail=name)
     return replace(found, inner=inner)
+
+
+def sees_whole(registry: Registry, caller: Caller, name: str) -> bool:
+    """Whether it is known without a look at each that the caller sees all namespaces at a name and
+    below it, of a repository those that belong to it."""
+    is_repository = repositories.owner_of(registry, name) == name
+    owners = {name} if is_repository else _owners_below(registry, name)
+    return all(caller.sees_all(each) for each in owners)
+
+
+def part_of(registry: Registry, name: str) -> below.Part:
+    """The namespaces at a name and below it, of a repository those that belong to it."""
+    is_repository = repositories.owner_of(registry, name) == name
+    deep = tuple(repositories.deep_names(registry))
+    return below.Part(name, name if is_repository else None, deep)
+
+
+async def uploads_below(registry: Registry, name: str) -> dict[str, int]:
+    """How many uploads the same namespaces take, of those that take some."""
+    is_repository = repositories.owner_of(registry, name) == name
+    return {
+        each: count
+        for each, count in (await registry.storage.sessions.counts()).items()
+        if repositories.is_below(each, name)
+        and (not is_repository or repositories.owner_of(registry, each) == name)
+    }
 
 
 def _owners_below(registry: Registry, name: str) -> set[str]:
@@ -90,22 +114,14 @@ def _owners_below(registry: Registry, name: str) -> set[str]:
     }
 
 
-async def _look_at_whole(
-    registry: Registry, name: str, *, is_repository: bool, wanted: Wanted
-) -> Below:
+async def _look_at_whole(registry: Registry, name: str, wanted: Wanted) -> Below:
     """The same for who sees all of it: the database adds up and sorts. Namespaces that only take
     uploads have no rows there, and come beside."""
     selection = Selection[Namespace](wanted, lambda each: each.row.name, NAMESPACE_ORDERS)
-    deep = tuple(repositories.deep_names(registry))
-    part = below.Part(name, name if is_repository else None, deep)
+    part = part_of(registry, name)
     matching = replace(part, contains=wanted.contains.lower())
     order = below.Order(wanted.sort, wanted.is_descending, selection.after)
-    counts = {
-        each: count
-        for each, count in (await registry.storage.sessions.counts()).items()
-        if repositories.is_below(each, name)
-        and (not is_repository or repositories.owner_of(registry, each) == name)
-    }
+    counts = await uploads_below(registry, name)
 
     def query(rows: Rows) -> tuple[Sums, int, list[NamespaceRow], set[str], bool]:
         sums = below.sums_of(rows, part)

@@ -12,6 +12,7 @@ from angos_trio.oci.names import RepositoryName, Tag
 from angos_trio.oci.natural import natural_key
 from angos_trio.registry.context import Registry
 from angos_trio.storage.metadata import listings
+from angos_trio.storage.metadata.facets import ALL, Facets, TagFilter
 from angos_trio.storage.metadata.listings import NamespaceRow, TagOrder, TagRow
 from angos_trio.storage.transactions import Rows
 
@@ -48,6 +49,12 @@ class WantedTags:
     sort: str = "name"
     is_descending: bool = False
     hides_fallback: bool = False
+    facets: Facets = ALL
+
+    @property
+    def filter(self) -> TagFilter:
+        """Which tags, in whatever order."""
+        return TagFilter(self.contains.lower(), self.hides_fallback, self.facets)
 
 
 def order_of(wanted: WantedTags) -> TagOrder:
@@ -59,8 +66,6 @@ def order_of(wanted: WantedTags) -> TagOrder:
         wanted.sort,
         wanted.is_descending,
         _place(wanted) if wanted.after else None,
-        wanted.contains.lower(),
-        wanted.hides_fallback,
     )
 
 
@@ -69,7 +74,9 @@ async def list_tag_rows(registry: Registry, namespace: NamespaceRow, wanted: Wan
     order = order_of(wanted)
 
     def query(rows: Rows) -> list[tuple[TagRow, list[str]]]:
-        found = listings.tags_in_order(rows, namespace.number, order, wanted.size + 1)
+        found = listings.tags_in_order(
+            rows, namespace.number, order, wanted.filter, wanted.size + 1
+        )
         return [(row, _others(rows, namespace.number, row)) for row in found]
 
     found = await registry.storage.read(query)
@@ -77,38 +84,6 @@ async def list_tag_rows(registry: Registry, namespace: NamespaceRow, wanted: Wan
     page = found[: wanted.size]
     tags = await _listed(registry, RepositoryName(namespace.name), page)
     return TagPage(tags, _cursor(page[-1][0], wanted.sort) if has_more else None)
-
-
-@dataclass(frozen=True, slots=True)
-class TagCounts:
-    """How many tags there are, how many of them a list shows, and how many it leaves out because
-    they are named after a digest."""
-
-    total: int
-    matching: int
-    hidden: int
-
-
-async def count_tag_rows(
-    registry: Registry, namespace: NamespaceRow, wanted: WantedTags
-) -> TagCounts:
-    """Of all pages of a list together."""
-
-    def query(rows: Rows) -> TagCounts:
-        named = listings.count_fallback_tags(rows, namespace.number)
-        hidden = named if wanted.hides_fallback else 0
-        total = namespace.tag_count - hidden
-        matching = total
-        if wanted.contains:
-            matching = listings.count_tags(
-                rows,
-                namespace.number,
-                wanted.contains.lower(),
-                hides_fallback=wanted.hides_fallback,
-            )
-        return TagCounts(total, matching, named)
-
-    return await registry.storage.read(query)
 
 
 def _others(rows: Rows, namespace: int, row: TagRow) -> list[str]:

@@ -48,6 +48,11 @@ def is_recordable(platform: str) -> bool:
     return is_short and platform.isprintable() and " " not in platform
 
 
+def is_platform(text: str) -> bool:
+    """Whether something can be recorded as a platform: `os/architecture`, and perhaps more."""
+    return is_recordable(text) and all(text.split("/", 2)) and "/" in text
+
+
 def _stated(parts: list[object]) -> Iterator[str]:
     for part in parts:
         if isinstance(part, dict) and isinstance(part.get("platform"), dict):

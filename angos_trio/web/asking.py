@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import quote, urlencode
@@ -11,6 +11,7 @@ from angos_trio.http.call import Query
 from angos_trio.limits import FILTER_CHARACTERS_MAX
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.digest import Digest
+from angos_trio.oci.platform import is_platform
 from angos_trio.web.words import visible
 
 SIZES: Final = (25, 50, 100, 250)
@@ -58,6 +59,8 @@ class Choices:
     """How the first order goes where nothing is said."""
     shows: Sequence[str] = ()
     """What can be shown besides."""
+    facets: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """What rows can be chosen by, with the values that there are; any platform where none are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,13 @@ class Asked:
     opened: tuple[str, ...] = ()
     shown: str = ""
     notices: list[str] = field(default_factory=list)
+    facets: Mapping[str, str] = field(default_factory=dict)
+    """What rows are chosen by; nothing in it is empty."""
+
+    @property
+    def is_sifted(self) -> bool:
+        """Whether it is not all that there is."""
+        return bool(self.contains or self.facets)
 
     def without_cursor(self) -> Asked:
         """The first page instead of one that begins where nothing can."""
@@ -89,6 +99,7 @@ class Asked:
             opened=self.opened,
             shown=self.shown,
             notices=notices,
+            facets=self.facets,
         )
 
 
@@ -103,6 +114,7 @@ def asked_of(path: str, query: Query, choices: Choices) -> Asked:
     opened = tuple(reader.digests("open"))
     view = reader.one("view", choices.views) if choices.views else ""
     shown = reader.one("show", choices.shows) if choices.shows else ""
+    found = {name: reader.facet(name, known) for name, known in choices.facets.items()}
     contains, after = reader.text("q"), reader.text("after")
     return Asked(
         link=Link(path, tuple(reader.parameters)),
@@ -115,6 +127,7 @@ def asked_of(path: str, query: Query, choices: Choices) -> Asked:
         opened=opened,
         shown=shown,
         notices=reader.notices,
+        facets={name: value for name, value in found.items() if value},
     )
 
 
@@ -151,6 +164,19 @@ class _Reader:
             return ""
         self.parameters.append((name, values[-1]))
         return values[-1]
+
+    def facet(self, name: str, known: Collection[str]) -> str:
+        """One of some values, or any platform; an empty one, as a form sends it, is nothing."""
+        value = next(iter(reversed(self._query.all(name))), "")
+        if not value:
+            return ""
+        if known:
+            return self.one(name, known)
+        if not is_platform(value):
+            self.notices.append(f"{name}={visible(value, 40)} is left out: it is no platform.")
+            return ""
+        self.parameters.append((name, value))
+        return value
 
     def text(self, name: str) -> str:
         """Any text that is not too long."""

@@ -6,15 +6,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from angos_trio.browse.deleting import Chosen as Sorted
 from angos_trio.browse.deleting import (
-    Chosen,
     Deletion,
+    Matched,
     Outcome,
     delete_chosen,
     match_tags,
+    match_untagged,
     rows_of,
     sort_out,
 )
+from angos_trio.browse.facets import EVERYTHING, Chosen
 from angos_trio.browse.impact import Impact, impact_of
 from angos_trio.browse.revisions import require_namespace
 from angos_trio.browse.tag_history import may_point
@@ -25,11 +28,15 @@ from angos_trio.limits import DELETE_REFERENCES_MAX, FILTER_CHARACTERS_MAX
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import Reference, RepositoryName, Tag, parse_reference_to_write
+from angos_trio.oci.platform import is_platform
 from angos_trio.registry.context import Registry
+from angos_trio.storage.metadata.facets import TagFilter
 from angos_trio.storage.metadata.listings import RevisionRow
+from angos_trio.storage.metadata.untagged import UntaggedOrder
 from angos_trio.web import headers
 from angos_trio.web.around import show_page
 from angos_trio.web.asking import Link
+from angos_trio.web.facets import FACETS, chosen_of, pairs_of
 from angos_trio.web.forms import Form
 from angos_trio.web.frame import Site
 from angos_trio.web.places import manifest_path_of, path_of
@@ -46,15 +53,16 @@ RESTORED_MAX: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What somebody wants to delete in a namespace: references, or with `is_filter` every tag that
-    has `contains` in it. `seen` is how many these were where they were chosen. `is_from_page`: it
-    was chosen on the page of the tag itself. `matching` counts what has the text in it, `total` all
-    tags of the namespace."""
+    """What somebody wants to delete in a namespace: references, or with `is_filter` all that a list
+    shows which is filtered by `contains` and by what was `chosen`. `seen` is how many these were
+    where they were chosen. `is_from_page`: it was chosen on the page of the tag itself. `matching`
+    counts what the filter leaves, `total` all tags of the namespace."""
 
     name: RepositoryName
     references: tuple[Reference, ...]
     is_filter: bool = False
     contains: str = ""
+    chosen: Chosen = EVERYTHING
     shows_all: bool = False
     seen: int | None = None
     is_from_page: bool = False
@@ -66,19 +74,26 @@ class Wanted:
         """How many more match than can be deleted at once."""
         return max(0, self.matching - len(self.references))
 
+    @property
+    def noun(self) -> tuple[str, str]:
+        """What it is one of, and many of."""
+        if self.chosen.is_untagged:
+            return "manifest without a tag", "manifests without a tag"
+        return "tag", "tags"
+
     def fields(self) -> list[tuple[str, str]]:
         """The same as a form or an address says it."""
         chosen = [("ref", str(each)) for each in self.references]
         if self.is_filter:
             filtered = {"q": self.contains, "seen": str(self.matching)}
-            filtered["show"] = "all" if self.shows_all else ""
+            filtered |= {"show": "all" if self.shows_all else "", **pairs_of(self.chosen)}
             chosen = [("all", "1"), *((key, value) for key, value in filtered.items() if value)]
         place = [("from", "page")] if self.is_from_page else []
         return [("ns", str(self.name)), *chosen, *place]
 
 
 def wanted_of(values: Callable[[str], Sequence[str]]) -> Wanted:
-    """Read a query or a form.
+    """Read a query or a form. What it chooses by is not left out where it cannot be: more would go.
 
     Raises NAME_INVALID, TAG_INVALID or DIGEST_INVALID (400).
     """
@@ -97,10 +112,21 @@ def wanted_of(values: Callable[[str], Sequence[str]]) -> Wanted:
         tuple(parse_reference_to_write(text) for text in texts),
         is_filter=is_filter,
         contains=contains,
+        chosen=_chosen_by(one) if is_filter else EVERYTHING,
         shows_all=one("show") == "all",
         seen=_count(one("seen")) if is_filter else None,
         is_from_page=one("from") == "page" and len(texts) == 1,
     )
+
+
+def _chosen_by(one: Callable[[str], str]) -> Chosen:
+    """What the list was chosen by."""
+    found = {name: value for name in FACETS if (value := one(name))}
+    for name, value in found.items():
+        known = FACETS[name]
+        if not (value in known if known else is_platform(value)):
+            raise OciError(Code.NAME_INVALID, message=f"nothing can be chosen by this {name}")
+    return chosen_of(found)
 
 
 def _count(text: str) -> int | None:
@@ -121,7 +147,7 @@ class Deletes:
         found = await self._impact(wanted, chosen)
         problem = ""
         if wanted.seen is not None and wanted.seen != wanted.matching:
-            then, now = counted(wanted.seen, "tag"), number(wanted.matching)
+            then, now = counted(wanted.seen, *wanted.noun), number(wanted.matching)
             problem = f"{then} matched when you chose them, now it is {now}."
         return await self._confirm(call, _Look(wanted, chosen, found, problem))
 
@@ -139,31 +165,37 @@ class Deletes:
         outcome = await delete_chosen(self._registry, call.caller, deletion)
         return await self._tell(call, look, outcome)
 
-    async def _chosen(self, call: Call, wanted: Wanted) -> tuple[Wanted, Chosen]:
+    async def _chosen(self, call: Call, wanted: Wanted) -> tuple[Wanted, Sorted]:
         """What is wanted, with the tags that match, and what of it the caller may delete. Raises
         as the gate does for who may delete none of it, before anything is looked up for them."""
         name, caller = wanted.name, call.caller
         if wanted.is_filter:
-            decision = await caller.may(Action.LIST_TAGS, Target(name))
-            if not decision.allowed:
-                raise call.refuse(Action.LIST_TAGS, decision)
-            found = await match_tags(
-                self._registry,
-                name,
-                wanted.contains,
-                DELETE_REFERENCES_MAX,
-                hides_fallback=not wanted.shows_all,
-            )
-            wanted = replace(wanted, references=found.tags, matching=found.matching)
-            if not found.tags:
-                return wanted, Chosen(())
+            found = await self._match(call, wanted)
+            wanted = replace(wanted, references=found.references, matching=found.matching)
+            if not found.references:
+                return wanted, Sorted(())
         chosen = await sort_out(caller, name, wanted.references)
         if not chosen.allowed:
             raise call.refuse(Action.DELETE_MANIFEST, chosen.refusal)
         namespace = await require_namespace(self._registry, name)
         return replace(wanted, total=namespace.tag_count), chosen
 
-    async def _impact(self, wanted: Wanted, chosen: Chosen) -> Impact:
+    async def _match(self, call: Call, wanted: Wanted) -> Matched:
+        """What a list with this filter shows now, for who may see that list."""
+        name, chosen = wanted.name, wanted.chosen
+        needed = (Action.LIST_TAGS, *([Action.LIST_REVISIONS] if chosen.is_untagged else []))
+        for action in needed:
+            decision = await call.caller.may(action, Target(name))
+            if not decision.allowed:
+                raise call.refuse(action, decision)
+        contains = wanted.contains.lower()
+        if chosen.is_untagged:
+            order = UntaggedOrder(contains=contains, facets=chosen.facets)
+            return await match_untagged(self._registry, name, order, DELETE_REFERENCES_MAX)
+        left = TagFilter(contains, not wanted.shows_all, chosen.facets)
+        return await match_tags(self._registry, name, left, DELETE_REFERENCES_MAX)
+
+    async def _impact(self, wanted: Wanted, chosen: Sorted) -> Impact:
         if not chosen.allowed:  # nothing matches
             return Impact()
         return await impact_of(self._registry, wanted.name, chosen.allowed)
@@ -191,6 +223,8 @@ class Deletes:
             "named_max": NAMED_MAX,
             "denied": look.chosen.denied,
             "others": wanted.others,
+            "noun": wanted.noun,
+            "matching": wanted.matching,
             "freed": _freed(found),
             "after": span(limits.lease_secs),
             "kept_for": None if limits.untagged_secs is None else span(limits.untagged_secs),
@@ -264,7 +298,7 @@ class _Look:
     """What was found for what is wanted; `problem` is why nothing was done."""
 
     wanted: Wanted
-    chosen: Chosen
+    chosen: Sorted
     impact: Impact
     problem: str = ""
 
@@ -365,7 +399,8 @@ def _back(wanted: Wanted) -> str:
     """Where whoever changes their mind goes."""
     if len(wanted.references) == 1 and not wanted.is_filter and wanted.is_from_page:
         return manifest_path_of(wanted.name, str(wanted.references[0]))
-    parameters = {"q": wanted.contains, "show": "all" if wanted.shows_all else ""}
+    shown = "all" if wanted.shows_all else ""
+    parameters = {"q": wanted.contains, "show": shown, **pairs_of(wanted.chosen)}
     return Link(path_of(wanted.name)).having(**parameters)
 
 

@@ -37,35 +37,43 @@ class ListView:
     next: str
     cleared: str
     is_plain: bool
+    is_sifted: bool = False
+    """Whether it is chosen by something besides its names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How many there are, and how many of these have the text of the filter in them."""
+    """How many there are, and how many of these are left by what the list is filtered by."""
 
     total: int
     matching: int
     noun: str
     nouns: str = ""
+    is_whole: bool = True
+    """False: there are so many at least."""
 
 
 def list_view(
     asked: Asked, columns: Sequence[tuple[str, str]], counts: Counts, next_after: str | None
 ) -> ListView:
     """The list that was asked for; columns are key and label, those without an order have none."""
-    total = counted(counts.total, counts.noun, counts.nouns)
+    more = "" if counts.is_whole else "+"
+    total = counted(counts.total, counts.noun, counts.nouns).replace(" ", f"{more} ", 1)
+    is_part = asked.contains or (asked.facets and counts.matching != counts.total)
+    nothing = dict.fromkeys(asked.facets, "")
     return ListView(
         path=asked.link.path,
         contains=asked.contains,
-        kept=asked.link.kept("q", "after"),
+        kept=asked.link.kept("q", "after", *asked.facets),
         columns=[_column(asked, key, label) for key, label in columns],
-        count=f"{number(counts.matching)} of {total}" if asked.contains else total,
+        count=f"{number(counts.matching)}{more} of {total}" if is_part else total,
         total=counts.total,
         first=asked.link.having(after="") if asked.after else "",
         next=asked.link.having(after=next_after) if next_after is not None else "",
-        cleared=asked.link.having(q="", after=""),
+        cleared=asked.link.having(q="", after="", **nothing),
         is_plain=not asked.after
         and not {"sort", "order"} & {name for name, _ in asked.link.parameters},
+        is_sifted=bool(asked.facets),
     )
 
 

@@ -8,9 +8,12 @@ from functools import partial
 from typing import Any, Final
 
 from angos_trio.browse import overview, repositories, tag_list, tree
+from angos_trio.browse.facets import Counted, count_rows, list_untagged
+from angos_trio.browse.folders import FOLDED_FROM, ROWS_LESS, is_foldable, look_at_folders
 from angos_trio.browse.overview import NAMESPACE_ORDERS, REPOSITORY_ORDERS, Below
 from angos_trio.browse.pulled import pulls_mark
 from angos_trio.browse.repositories import Namespace, Repository
+from angos_trio.browse.rights import rights_of
 from angos_trio.browse.selection import Wanted
 from angos_trio.browse.tag_list import TagPage, WantedTags
 from angos_trio.browse.uploads import Upload, list_uploads
@@ -26,6 +29,15 @@ from angos_trio.storage.metadata import listings
 from angos_trio.storage.metadata.listings import NamespaceRow, RevisionRow
 from angos_trio.web.around import show_page
 from angos_trio.web.asking import Asked, Choices, Link, asked_of, first_page
+from angos_trio.web.below import (
+    FOLDER_COLUMNS,
+    NAMESPACE_COLUMNS,
+    folder_row,
+    kept_in_words,
+    namespace_row,
+    rights_in_words,
+)
+from angos_trio.web.facets import FACETS, chosen_of, fields_of, pairs_of
 from angos_trio.web.frame import Site, crumbs_to
 from angos_trio.web.freshness import current_tag
 from angos_trio.web.headers import page_headers
@@ -44,16 +56,16 @@ BELOW_MAX: Final = 12
 UPLOADS_MAX: Final = 50
 """Upload sessions that a page names."""
 _REPOSITORIES: Final = Choices(("name", *REPOSITORY_ORDERS))
-_NAMESPACES: Final = Choices(("name", *NAMESPACE_ORDERS), ("below", "tags", "tree"))
+_NAMESPACES: Final = Choices(("name", *NAMESPACE_ORDERS), ("below", "folders", "tags", "tree"))
 _TAGS: Final = Choices(
-    ("pushed", "name", "size"), ("below", "tags", "tree"), is_descending=True, shows=("all",)
+    ("pushed", "name", "size"),
+    ("below", "tags", "tree"),
+    is_descending=True,
+    shows=("all",),
+    facets=FACETS,
 )
 _REPOSITORY_COLUMNS: Final = (
     *(("name", "Repository"), ("namespaces", "Namespaces"), ("tags", "Tags"), ("size", "Size")),
-    *(("-uploads", "Uploads"), ("pushed", "Last push")),
-)
-_NAMESPACE_COLUMNS: Final = (
-    *(("name", "Namespace"), ("tags", "Tags"), ("manifests", "Manifests"), ("size", "Size")),
     *(("-uploads", "Uploads"), ("pushed", "Last push")),
 )
 _TAG_COLUMNS: Final = (
@@ -109,7 +121,7 @@ class Pages:
     async def namespace(self, call: Call) -> Reply:
         """GET: the tags of a namespace; or what is below a name that holds nothing itself."""
         row = await self._find(call.name)
-        if _view_of(call) != "below" and row is not None and row.manifest_count:
+        if _view_of(call) not in ("below", "folders") and row is not None and row.manifest_count:
             return await self._tags(call, row)
         if not await self._may(call, Action.LIST_NAMESPACES):
             raise OciError(Code.NAME_UNKNOWN, detail=call.name)
@@ -131,7 +143,7 @@ class Pages:
     async def _below(self, call: Call, below: Below, asked: Asked) -> Reply:
         name, sums = call.name, below.sums
         owner = repositories.owner_of(self._registry, name)
-        counts = Counts(sums.namespaces, below.page.matching, "namespace")
+        folded = await self._folded(call, below, asked)
         values = {
             "title": name,
             "crumbs": crumbs_to(name, owner),
@@ -139,8 +151,9 @@ class Pages:
             "is_repository": owner == name,
             "sums": sums,
             "answer": _answer(sums),
-            "list": list_view(asked, _NAMESPACE_COLUMNS, counts, below.page.next_after),
-            "rows": [_row(namespace, name) for namespace in below.page.rows],
+            **(folded or _unfolded(below, asked, name)),
+            "views": self._views(below, asked, is_folded=folded is not None),
+            "policy": await self._in_words(call, below, is_repository=owner == name),
             "inner": below.inner,
             "has_own": below.is_namespace,
             "own_href": Link(path_of(name)).having(view="tags"),
@@ -148,6 +161,42 @@ class Pages:
             "notices": asked.notices,
         }
         return await self._show(call, "repository.html", values)
+
+    async def _folded(self, call: Call, below: Below, asked: Asked) -> dict[str, Any] | None:
+        """The folders of a page, where it shows them: a filter looks through all namespaces."""
+        name, caller = call.name, call.caller
+        if asked.contains or asked.view == "below":
+            return None
+        count = below.sums.namespaces
+        if not asked.view and not await is_foldable(self._registry, caller, name, count):
+            return None
+        page = await look_at_folders(self._registry, caller, name, _wanted(asked))
+        if not asked.view and page.matching * ROWS_LESS > count:
+            return None
+        counts = Counts(page.matching, page.matching, "folder")
+        return {
+            "list": list_view(asked, FOLDER_COLUMNS, counts, page.next_after),
+            "folders": [folder_row(folder, name) for folder in page.rows],
+            "rows": (),
+        }
+
+    def _views(self, below: Below, asked: Asked, *, is_folded: bool) -> list[tuple[str, str, bool]]:
+        """The ways to look at many namespaces, with their addresses."""
+        if below.sums.namespaces <= FOLDED_FROM and not asked.view:
+            return []
+        link = Link(asked.link.path)
+        return [
+            ("Folders", link.having(view="folders"), is_folded),
+            ("Namespaces", link.having(view="below"), not is_folded),
+        ]
+
+    async def _in_words(self, call: Call, below: Below, *, is_repository: bool) -> str:
+        """What is kept and what the caller may do, where one repository decides it."""
+        if below.inner and not is_repository:
+            return ""
+        rules = len(self._registry.retention.policy_for(call.name).rules)
+        kept = kept_in_words(rules, self._registry.limits.untagged_secs)
+        return f"{kept} {rights_in_words(await rights_of(call.caller, call.name))}"
 
     async def _tags_of(self, call: Call) -> Reply:
         """The tags of a repository that is a namespace too."""
@@ -159,8 +208,12 @@ class Pages:
 
     async def _tags(self, call: Call, row: NamespaceRow) -> Reply:
         asked = asked_of(path_of(call.name), call.query, _TAGS)
-        read = self._tree if asked.view == "tree" else self._tag_rows
+        read, view = self._tag_rows, "tags"
         if asked.view == "tree":
+            read, view = self._tree, "tree"
+        elif chosen_of(asked.facets).is_untagged:
+            read, view = self._untagged, "untagged"
+        if view != "tags":
             await self._require(call, Action.LIST_REVISIONS)
         uploads = await self._uploads(call)
         below, has_more = await overview.first_below(
@@ -188,7 +241,8 @@ class Pages:
             "namespace": row,
             "rule": self._registry.tag_rules.rule_for(call.name),
             "answer": _holds(row),
-            "view": asked.view if asked.view == "tree" else "tags",
+            "view": view,
+            "sees_exclusive": await self._may(call, Action.GET_MANIFEST),
             "views": [
                 ("Tags", link.having(view="tags" if is_own else ""), asked.view != "tree"),
                 ("Manifests", link.having(view="tree"), asked.view == "tree"),
@@ -219,28 +273,24 @@ class Pages:
         return repr((of_stored, of_request, of_caller, call.values.get(CURSOR) == "", self._made))
 
     async def _tag_rows(self, call: Call, row: NamespaceRow, asked: Asked) -> dict[str, Any]:
-        wanted = WantedTags(
-            asked.size,
-            asked.after,
-            asked.contains,
-            asked.sort,
-            asked.is_descending,
-            hides_fallback=asked.shown != "all",
-        )
+        wanted = _wanted_tags(asked)
         page: TagPage = await tag_list.list_tag_rows(self._registry, row, wanted)
-        found = await tag_list.count_tag_rows(self._registry, row, wanted)
+        found = await self._count(call, row, asked)
         address = self._site.address_of(call.request)
 
         def pull(manifest: RevisionRow, tag: str) -> str:
             return "" if address is None else pull_command(address, call.name, tag, manifest.role)
 
-        counts = Counts(found.total, found.matching, "tag")
+        chosen, matching = chosen_of(asked.facets), found.tallies.matching
+        counts = Counts(found.total, matching, "tag")
         rule = self._registry.tag_rules.rule_for(call.name)
         return {
             "deletable": await deletable_of(
                 call.caller, call.name, [Tag(tag.row.name) for tag in page.tags], rule
             ),
-            "matching": found.matching,
+            "matching": matching,
+            "chosen": pairs_of(chosen),
+            "fields": fields_of(found.tallies, chosen),
             "list": list_view(asked, _TAG_COLUMNS, counts, page.next_after),
             "rows": page.tags,
             "pull": pull,
@@ -248,6 +298,35 @@ class Pages:
             "fallback": found.hidden,
             "shows_all": asked.shown == "all",
             "other_href": asked.link.having(show="" if asked.shown else "all", after=""),
+        }
+
+    async def _count(self, call: Call, row: NamespaceRow, asked: Asked) -> Counted:
+        """Manifests without a tag are counted for who may list manifests."""
+        return await count_rows(
+            self._registry,
+            row,
+            _wanted_tags(asked),
+            chosen_of(asked.facets),
+            sees_untagged=await self._may(call, Action.LIST_REVISIONS),
+        )
+
+    async def _untagged(self, call: Call, row: NamespaceRow, asked: Asked) -> dict[str, Any]:
+        page = await list_untagged(self._registry, row, _wanted_tags(asked))
+        found = await self._count(call, row, asked)
+        chosen, tallies = chosen_of(asked.facets), found.tallies
+        nouns = ("manifest without a tag", "manifests without a tag")
+        counts = Counts(tallies.untagged, tallies.matching, *nouns, is_whole=tallies.is_whole)
+        digests = [each.row.digest for each in page.revisions]
+        return {
+            "list": list_view(asked, (), counts, page.next_after),
+            "rows": page.revisions,
+            "matching": tallies.matching,
+            "is_whole": tallies.is_whole,
+            "chosen": pairs_of(chosen),
+            "fields": fields_of(tallies, chosen),
+            "deletable": await deletable_of(
+                call.caller, call.name, digests, self._registry.tag_rules.rule_for(call.name)
+            ),
         }
 
     async def _tree(self, call: Call, row: NamespaceRow, asked: Asked) -> dict[str, Any]:
@@ -301,6 +380,18 @@ def _view_of(call: Call) -> str:
     return next(iter(reversed(call.query.all("view"))), "")[:FILTER_CHARACTERS_MAX]
 
 
+def _wanted_tags(asked: Asked) -> WantedTags:
+    return WantedTags(
+        asked.size,
+        asked.after,
+        asked.contains,
+        asked.sort,
+        asked.is_descending,
+        hides_fallback=asked.shown != "all",
+        facets=chosen_of(asked.facets).facets,
+    )
+
+
 def _wanted(asked: Asked) -> Wanted:
     return Wanted(asked.size, asked.after, asked.contains, asked.sort, asked.is_descending)
 
@@ -325,15 +416,14 @@ def _answer(sums: Repository) -> str:
 
 def _holds(row: NamespaceRow) -> str:
     held = f"{counted(row.tag_count, 'tag')} and {counted(row.manifest_count, 'manifest')}"
-    return f"It holds {held} in {size(row.held_bytes)}."
+    return f"It holds {held}."
 
 
-def _row(namespace: Namespace, name: str) -> dict[str, object]:
-    """A namespace as the page of a name above it shows it."""
-    path = Link(path_of(namespace.row.name))
-    is_itself = namespace.row.name == name
+def _unfolded(below: Below, asked: Asked, name: str) -> dict[str, Any]:
+    """The namespaces of a page."""
+    counts = Counts(below.sums.namespaces, below.page.matching, "namespace")
     return {
-        "namespace": namespace,
-        "label": namespace.row.name if is_itself else namespace.row.name.removeprefix(f"{name}/"),
-        "href": path.having(view="tags") if is_itself else path.path,
+        "list": list_view(asked, NAMESPACE_COLUMNS, counts, below.page.next_after),
+        "rows": [namespace_row(namespace, name) for namespace in below.page.rows],
+        "folders": (),
     }

@@ -248,21 +248,24 @@ def stopped(store: Store) -> str:
 
 
 ADDED = {
-    "manifests": ("role", "carries", "attached", "total_size", "platforms"),
-    "tags": ("sort_key",),
-    "namespaces": ("tag_count", "last_pushed_at", "generation"),
+    "tags": ("facet",),
+    "namespaces": ("blob_bytes", "exclusive_bytes", "named_bytes"),
 }
 """Columns that the last version of the schema has added,"""
-NEW_INDEXES = (
-    *("manifests_undescribed", "manifests_by_carried", "tags_by_sort_key", "tags_by_time"),
-)
+NEW_TABLES = ("tag_facets",)
+"""its tables,"""
+NEW_VIEWS = ("faceted_tags",)
+"""its views,"""
+NEW_INDEXES = ("manifests_loose",)
 """its indexes,"""
-NEW_TRIGGERS = ("manifests_changed", "tags_counted_in", "tags_counted_out", "tags_changed")
-"""its triggers, and those that it has put others in the place of."""
-OLD_TRIGGERS = (
-    *("manifests_counted_in", "manifests_counted_out"),
-    *("manifests_weighed_in", "manifests_weighed_out"),
+NEW_TRIGGERS = (
+    *("blobs_shared_in", "blobs_shared_out", "blobs_shared_again"),
+    *("manifests_named_in", "manifests_named_out", "manifests_named_again"),
+    *("tags_faceted_in", "tags_faceted_again", "manifests_faceted"),
+    *("facets_counted", "facets_counted_out"),
 )
+"""its triggers, and those that it has put others in the place of."""
+OLD_TRIGGERS: tuple[str, ...] = ()
 
 
 def _make_earlier(rows: sqlite3.Connection) -> None:
@@ -272,8 +275,9 @@ def _make_earlier(rows: sqlite3.Connection) -> None:
     texts = "".join((schema / name).read_text(encoding="utf-8") for name in earlier)
     for name in (*NEW_TRIGGERS, *OLD_TRIGGERS):
         rows.execute(f"DROP TRIGGER IF EXISTS {name}")
-    for name in NEW_INDEXES:
-        rows.execute(f"DROP INDEX {name}")
+    for kind, names in (("VIEW", NEW_VIEWS), ("INDEX", NEW_INDEXES), ("TABLE", NEW_TABLES)):
+        for name in names:
+            rows.execute(f"DROP {kind} {name}")
     for table, columns in ADDED.items():
         for column in columns:
             rows.execute(f"ALTER TABLE {table} DROP COLUMN {column}")

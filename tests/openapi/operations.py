@@ -17,10 +17,12 @@ from tests.openapi.parts import (
     FORM,
     IF_NONE_MATCH,
     JSON,
+    KIND,
     LAST,
     LINES,
     NAME,
     ORDER,
+    PLATFORM,
     REFERENCE,
     STRING,
     TAG,
@@ -199,10 +201,14 @@ EXTENSION: Final[Operations] = {
         (N, AFTER, Q, sort("name", "manifests", "tags", "size", "pushed"), ORDER, IF_NONE_MATCH),
     ),
     "GET /v2/_ext/{name}/_revisions": _list(
-        "The manifests of a namespace.", "revisions", "Revision", Q, sort("digest"), ORDER
+        "The manifests of a namespace.", "revisions", "Revision",
+        Q, sort("digest"), ORDER, KIND, PLATFORM,
+        Parameter("state", one_of("untagged"), "Only what nothing names, the newest first."),
     ),
     "GET /v2/_ext/{name}/_tags": _list(
-        "The tags of a namespace.", "tags", "Tag", Q, sort("name", "pushed", "size"), ORDER
+        "The tags of a namespace.", "tags", "Tag",
+        Q, sort("name", "pushed", "size"), ORDER, KIND, PLATFORM,
+        Parameter("state", one_of("tagged", "signed", "unsigned"), "Only those; `tagged` is all."),
     ),
     "GET /v2/_ext/{name}/_uploads": _list(
         "The upload sessions of a namespace.", "uploads", "Upload"

@@ -13,9 +13,11 @@ from tests.openapi.parts import (
     FORM,
     HTML,
     IF_NONE_MATCH,
+    KIND,
     LINES,
     NAME,
     ORDER,
+    PLATFORM,
     REFERENCE,
     STRING,
     TAG,
@@ -66,11 +68,21 @@ def form(
 
 _HOME: Final = page("Repositories.", *_OF_LISTS)
 _NEXT: Final = Parameter("next", STRING, "Where to go then.")
+_CHOSEN: Final = (
+    KIND,
+    PLATFORM,
+    Parameter(
+        "state",
+        one_of("tagged", "signed", "unsigned", "untagged"),
+        "Only those; `untagged` are manifests, in place of tags.",
+    ),
+)
 _TAKEN: Final = (
     Parameter("ns", NAME, "The namespace.", is_required=True),
     Parameter("ref", REFERENCE, "A tag or a digest.", is_repeated=True),
-    Parameter("all", one_of("1"), "Every tag that `q` is a part of, in place of `ref`."),
+    Parameter("all", one_of("1"), "All that the list with this filter shows, in place of `ref`."),
     Parameter("show", one_of("all"), "Also tags that are named after a digest."),
+    *_CHOSEN,
     Parameter("seen", COUNT, "How many matched when they were chosen."),
     Parameter("from", one_of("page"), "From the page of the tag."),
     Q,
@@ -93,8 +105,9 @@ PAGES: Final[Mapping[str, Described]] = {
         },
         (
             *_OF_LISTS,
-            Parameter("view", one_of("tags", "tree", "below"), "What of it."),
+            Parameter("view", one_of("tags", "tree", "below", "folders"), "What of it."),
             Parameter("show", one_of("all"), "Also tags that are named after a digest."),
+            *_CHOSEN,
             Parameter("open", DIGEST, "A manifest whose parts are shown.", is_repeated=True),
             IF_NONE_MATCH,
         ),

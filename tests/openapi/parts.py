@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from angos_trio.oci.roles import Role
+
 Schema = dict[str, Any]
 
 JSON: Final = "application/json"
@@ -195,6 +197,12 @@ LAST = Parameter("last", STRING, "The page begins behind this.")
 AFTER = Parameter("after", STRING, "The page begins behind this entry. Take it from the `Link`.")
 Q = Parameter("q", {"type": "string", "maxLength": 255}, "Only names that have this text in them.")
 ORDER = Parameter("order", one_of("asc", "desc"), "Which way.")
+KIND = Parameter("kind", one_of(*map(str, Role)), "Only what is this.")
+PLATFORM = Parameter(
+    "platform",
+    {"type": "string", "maxLength": 128, "pattern": "^[!-.0-~]+/[!-.0-~]+(/[!-.0-~]+)?$"},
+    "Only what is for this platform, as `linux/amd64`.",
+)
 IF_NONE_MATCH = Parameter("If-None-Match", STRING, "304 if this is the `ETag`.", "header")
 CONTENT_RANGE = Parameter(
     "Content-Range",

@@ -19,7 +19,9 @@ from angos_trio.storage.metadata import (
     api_keys,
     blobs,
     events,
+    facets,
     leases,
+    listings,
     manifests,
     namespaces,
     reclaims,
@@ -28,9 +30,13 @@ from angos_trio.storage.metadata import (
     summaries,
     switches,
     tags,
+    untagged,
 )
+from angos_trio.storage.metadata.facets import Facets, TagFilter
 from angos_trio.storage.metadata.leases import Due
+from angos_trio.storage.metadata.listings import TagOrder
 from angos_trio.storage.metadata.samples import Sample
+from angos_trio.storage.metadata.untagged import UntaggedOrder
 from angos_trio.storage.transactions import Rows
 from tests.registry.support import image
 
@@ -38,6 +44,7 @@ NAME = RepositoryName("team/app")
 A, B = digest_of(b"a"), digest_of(b"b")
 FACTS = parse_manifest(image(A), None)
 DUE = Due(1, 1, A)
+CHARTS = TagFilter(facets=Facets("chart", "linux/amd64", is_signed=True))
 
 VERBS: dict[str, Callable[[Rows], object]] = {
     "namespaces.find": partial(namespaces.find, name=NAME),
@@ -89,6 +96,21 @@ VERBS: dict[str, Callable[[Rows], object]] = {
     "tags.list_names": partial(tags.list_names, namespace=1, after="a", limit=10),
     "tags.names_of": partial(tags.names_of, namespace=1, digest=A),
     "tags.delete": partial(tags.delete, namespace=1, tag=Tag("v1"), now=1, by="me"),
+    "facets.tag_groups": partial(facets.tag_groups, namespace=1, wanted=TagFilter()),
+    "untagged.in_order": partial(
+        untagged.in_order, namespace=1, order=UntaggedOrder((1, A), "a"), limit=10
+    ),
+    "listings.tags_in_order": partial(
+        listings.tags_in_order, namespace=1, order=TagOrder(), wanted=CHARTS, limit=10
+    ),
+    "listings.tags_in_order, by time": partial(
+        listings.tags_in_order,
+        namespace=1,
+        order=TagOrder("pushed", is_descending=True, after=(1, "a")),
+        wanted=CHARTS,
+        limit=10,
+    ),
+    "listings.tag_names": partial(listings.tag_names, namespace=1, wanted=CHARTS, limit=10),
     "retention.tags_after": partial(retention.tags_after, namespace=1, after="a", limit=10),
     "retention.manifest": partial(retention.manifest, namespace=1, digest=A),
     "retention.tag_as_of": partial(retention.tag_as_of, namespace=1, tag=Tag("v1")),
@@ -182,6 +204,9 @@ def test_verb_reads_its_rows_in_their_order(rows: sqlite3.Connection, name: str)
         ("blobs.is_referenced", "manifest_references_by_digest", "namespace=? AND digest=?"),
         ("leases.due_blobs", "namespace_blobs_by_lease", "lease_until>? AND lease_until<?"),
         ("leases.due_manifests", "manifests_by_lease", "lease_until>? AND lease_until<?"),
+        ("facets.tag_groups", "sqlite_autoindex_tag_facets_1", "namespace=?"),
+        ("untagged.in_order", "manifests_loose", "namespace=? AND (pushed_at,digest)<(?,?)"),
+        ("listings.tags_in_order", "tags_by_sort_key", "namespace=?"),
         ("leases.untagged_manifests", "manifests_untagged", "untagged_at>? AND untagged_at<?"),
         ("api_keys.find", "PRIMARY KEY", "id=?"),
         ("api_keys.list_after", "PRIMARY KEY", "id>?"),

@@ -31,6 +31,8 @@ PATHS = (
     *("/", "/team", "/team?sort=size&order=desc", "/team?q=app-049", f"/{LARGE}"),
     *("/_ui/activity", "/_ui/storage", "/_ui/health", "/_ui/find?q=app-04", "/_ui/find?q=one:v00"),
     "/_ui/help",
+    *(f"/{LARGE}?kind=image", f"/{LARGE}?kind=chart", f"/{LARGE}?platform=linux/arm64&q=v"),
+    *(f"/{LARGE}?state=signed&sort=size", f"/{LARGE}?state=untagged"),
 )
 
 

@@ -124,3 +124,80 @@ def with_content(rows: Rows, names: Sequence[str]) -> set[str]:
     """Those of some names whose namespaces hold a manifest."""
     query = "SELECT 1 FROM namespaces WHERE name = ? AND manifest_count > 0"
     return {name for name in names if rows.execute(query, (name,)).fetchone() is not None}
+
+
+OWN: Final = "/"
+"""The segment of what has no other: the name itself, which stands before all."""
+
+
+@dataclass(frozen=True, slots=True)
+class FolderSums:
+    """Over the namespaces whose names go on with one segment; `deeper` are those that go on behind
+    it."""
+
+    segment: str
+    namespaces: int
+    deeper: int
+    manifests: int
+    tags: int
+    held_bytes: int
+    last_pushed_at: int | None
+
+
+FOLDER_ORDERS: Final[Mapping[str, str]] = {
+    "name": "0",
+    "manifests": "manifests",
+    "tags": "tags",
+    "size": "held_bytes",
+    "pushed": "coalesce(last_pushed_at, 0)",
+}
+"""By what folders can be sorted; their segments come second."""
+
+
+def _segment(name: str) -> tuple[str, list[Any]]:
+    """The first segment behind a name, as SQL over names below it."""
+    rest = "substr(name, ?)"
+    segment = f"substr({rest}, 1, instr({rest} || '/', '/') - 1)"
+    return f"coalesce(nullif({segment}, ''), '{OWN}')", [len(name) + 2] * 2
+
+
+def count_folders(rows: Rows, part: Part, examined: int) -> int:
+    """How many segments so many names of a part, the first in byte order, go on with."""
+    segment, first = _segment(part.name)
+    where, values = part.where()
+    found = rows.execute(
+        f"SELECT count(DISTINCT {segment}) FROM ("
+        f"SELECT name FROM namespaces WHERE {where} ORDER BY name LIMIT ?)",
+        [*first, *values, examined],
+    )
+    return int(found.fetchone()[0])
+
+
+def page_of_folders(rows: Rows, part: Part, order: Order, limit: int) -> list[FolderSums]:
+    """Some of the segments that the names of a part go on with, in an order."""
+    segment, first = _segment(part.name)
+    where, values = part.where()
+    column = FOLDER_ORDERS[order.by]
+    direction, sign = ("DESC", "<") if order.is_descending else ("ASC", ">")
+    first_by = "" if order.by == "name" else f"{column} {direction}, "
+    behind, after = "", list[Any]()
+    if order.after is not None:
+        behind, after = f"WHERE ({column}, segment) {sign} (?, ?) ", [*order.after]
+    found = rows.execute(
+        f"SELECT * FROM (SELECT {segment} AS segment, count(*) AS namespaces, "
+        "sum(instr(substr(name, ?), '/') > 0) AS deeper, sum(manifest_count) AS manifests, "
+        "sum(tag_count) AS tags, total(held_bytes) AS held_bytes, "
+        f"max(last_pushed_at) AS last_pushed_at FROM namespaces WHERE {where} GROUP BY segment) "
+        f"{behind}ORDER BY {first_by}segment {direction} LIMIT ?",
+        [*first, len(part.name) + 2, *values, *after, limit],
+    )
+    return [
+        FolderSums(row[0], row[1], row[2], row[3], row[4], int(row[5]), row[6]) for row in found
+    ]
+
+
+def is_empty(rows: Rows, part: Part) -> bool:
+    """Whether no namespace of a part holds a manifest."""
+    where, values = part.where()
+    found = rows.execute(f"SELECT 1 FROM namespaces WHERE {where} LIMIT 1", values)
+    return found.fetchone() is None

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from angos_trio.oci.digest import Digest
 from angos_trio.policy.integrity import BlobRow, Flaw, ManifestRow
+from angos_trio.storage.metadata import facets
 from angos_trio.storage.transactions import Rows
 
 Key = tuple[Any, ...]
@@ -30,6 +31,36 @@ _WEIGHT: Final = (
     "WHERE h.namespace = t.id), 0)"
 )
 """What a namespace holds, in bytes, as triggers add it up."""
+_BLOBS: Final = (
+    "coalesce((SELECT sum(b.size) FROM namespace_blobs h JOIN blobs b ON b.digest = h.digest "
+    "WHERE h.namespace = t.id), 0)"
+)
+_EXCLUSIVE: Final = (
+    "coalesce((SELECT sum(b.size) FROM namespace_blobs h JOIN blobs b ON b.digest = h.digest "
+    "WHERE h.namespace = t.id AND NOT EXISTS (SELECT 1 FROM namespace_blobs o "
+    "WHERE o.digest = h.digest AND o.namespace <> h.namespace)), 0)"
+)
+_NAMED_BYTES: Final = (
+    "coalesce((SELECT sum(min(m.total_size, 1125899906842624)) FROM manifests m "
+    "WHERE m.namespace = t.id AND m.kind = 'image'), 0)"
+)
+_WEIGHTS: Final = {
+    "held_bytes": _WEIGHT,
+    "blob_bytes": _BLOBS,
+    "exclusive_bytes": _EXCLUSIVE,
+    "named_bytes": _NAMED_BYTES,
+}
+_WEIGHED: Final = ", ".join(f"{column} = {weight}" for column, weight in _WEIGHTS.items())
+_WEIGHS_ELSE: Final = " OR ".join(f"{column} <> {weight}" for column, weight in _WEIGHTS.items())
+_FACETED_ELSE: Final = (
+    "EXISTS (SELECT 1 FROM faceted_tags w JOIN tags g ON g.namespace = w.namespace "
+    "AND g.name = w.name WHERE w.namespace = t.id AND (g.facet IS NULL OR g.facet IS NOT w.facet))"
+)
+_FACETS_ELSE: Final = (
+    "EXISTS (SELECT 1 FROM tag_facets f LEFT JOIN (SELECT facet, count(*) AS tags FROM tags g "
+    "WHERE g.namespace = t.id GROUP BY facet) c ON c.facet = f.id "
+    "WHERE f.namespace = t.id AND f.tag_count <> coalesce(c.tags, 0))"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +141,8 @@ CHECKS: Final = (
         ("id",),
         "manifest_count <> (SELECT count(*) FROM manifests m WHERE m.namespace = t.id) "
         "OR tag_count <> (SELECT count(*) FROM tags g WHERE g.namespace = t.id) "
-        f"OR (held_bytes <> {_WEIGHT} AND NOT EXISTS (SELECT 1 FROM namespace_blobs h "
+        f"OR {_FACETED_ELSE} OR {_FACETS_ELSE} "
+        f"OR (({_WEIGHS_ELSE}) AND NOT EXISTS (SELECT 1 FROM namespace_blobs h "
         "WHERE h.namespace = t.id AND NOT EXISTS "
         "(SELECT 1 FROM blobs b WHERE b.digest = h.digest)))",
     ),
@@ -118,7 +150,7 @@ CHECKS: Final = (
 TABLES: Final = (
     *("namespaces", "blobs", "namespace_blobs", "manifest_bodies", "manifests"),
     *("manifest_references", "tags", "tag_history", "events", "api_keys", "reclaims"),
-    *("switches", "scrub_state"),
+    *("switches", "scrub_state", "tag_facets"),
 )
 
 
@@ -171,16 +203,17 @@ def count_again(rows: Rows, namespace: int) -> None:
     rows.execute(
         "UPDATE namespaces AS t SET manifest_count = "
         "(SELECT count(*) FROM manifests m WHERE m.namespace = t.id), tag_count = "
-        f"(SELECT count(*) FROM tags g WHERE g.namespace = t.id), held_bytes = {_WEIGHT} "
+        f"(SELECT count(*) FROM tags g WHERE g.namespace = t.id), {_WEIGHED} "
         "WHERE id = ?",
         (namespace,),
     )
+    facets.count_again(rows, namespace)
 
 
 def weigh_again(rows: Rows, digest: str) -> None:
     """A blob has a row again, which no trigger has weighed: for all who hold it."""
     rows.execute(
-        f"UPDATE namespaces AS t SET held_bytes = {_WEIGHT} "
+        f"UPDATE namespaces AS t SET {_WEIGHED} "
         "WHERE id IN (SELECT namespace FROM namespace_blobs WHERE digest = ?)",
         (digest,),
     )

@@ -10,12 +10,17 @@ from angos_trio.limits import HOLDERS_MAX, SHARING_MAX
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.natural import natural_key
 from angos_trio.oci.roles import Carried
+from angos_trio.storage.metadata.facets import TagFilter
 from angos_trio.storage.transactions import Rows
 
 
 @dataclass(frozen=True, slots=True)
 class NamespaceRow:
-    """A namespace; `held_bytes` counts each blob once, `last_pushed_at` is in epoch seconds."""
+    """A namespace; `held_bytes` counts each blob once, `last_pushed_at` is in epoch seconds.
+
+    `blob_bytes` are those of its blobs on disk, `exclusive_bytes` of these what no other namespace
+    holds, `named_bytes` of its images as if none shared anything with another.
+    """
 
     number: int
     name: str
@@ -24,9 +29,15 @@ class NamespaceRow:
     held_bytes: int = 0
     last_pushed_at: int | None = None
     generation: int = 0
+    blob_bytes: int = 0
+    exclusive_bytes: int = 0
+    named_bytes: int = 0
 
 
-NAMESPACE: Final = "id, name, manifest_count, tag_count, held_bytes, last_pushed_at, generation"
+NAMESPACE: Final = (
+    "id, name, manifest_count, tag_count, held_bytes, last_pushed_at, generation, blob_bytes, "
+    "exclusive_bytes, named_bytes"
+)
 
 
 def namespaces_after(rows: Rows, after: str, limit: int) -> list[NamespaceRow]:
@@ -74,13 +85,14 @@ class RevisionRow:
     pushed_by: str
 
 
-_REVISION: Final = (
+REVISION: Final = (
     "m.digest, m.media_type, m.kind, m.role, m.artifact_type, m.subject, abs(m.size), "
     "m.total_size, m.platforms, m.attached, m.pushed_at, m.pushed_by"
 )
 
 
-def _revision(row: Sequence[Any]) -> RevisionRow:
+def revision_of(row: Sequence[Any]) -> RevisionRow:
+    """A row of the columns `REVISION`."""
     return RevisionRow(
         digest=Digest(row[0]),
         media_type=row[1],
@@ -107,20 +119,20 @@ def revisions_in_order(
     if contains:
         where, values = f"{where}AND instr(m.digest, ?) > 0 ", [*values, contains]
     found = rows.execute(
-        f"SELECT {_REVISION} FROM manifests m WHERE m.namespace = ? {where}"
+        f"SELECT {REVISION} FROM manifests m WHERE m.namespace = ? {where}"
         f"ORDER BY m.digest {direction} LIMIT ?",
         (namespace, *values, limit),
     )
-    return [_revision(row) for row in found]
+    return [revision_of(row) for row in found]
 
 
 def find_revision(rows: Rows, namespace: int, digest: str) -> RevisionRow | None:
     """A manifest of a namespace."""
     row = rows.execute(
-        f"SELECT {_REVISION} FROM manifests m WHERE m.namespace = ? AND m.digest = ?",
+        f"SELECT {REVISION} FROM manifests m WHERE m.namespace = ? AND m.digest = ?",
         (namespace, digest),
     ).fetchone()
-    return None if row is None else _revision(row)
+    return None if row is None else revision_of(row)
 
 
 def indexes_above(rows: Rows, namespace: int, digest: str, limit: int) -> list[str]:
@@ -149,11 +161,11 @@ def attached_to(
 ) -> list[RevisionRow]:
     """Manifests whose subject this is, in digest order, strictly behind a text."""
     found = rows.execute(
-        f"SELECT {_REVISION} FROM manifests m WHERE m.namespace = ? AND m.subject = ? "
+        f"SELECT {REVISION} FROM manifests m WHERE m.namespace = ? AND m.subject = ? "
         "AND m.digest > ? ORDER BY m.digest LIMIT ?",
         (namespace, digest, after, limit),
     )
-    return [_revision(row) for row in found]
+    return [revision_of(row) for row in found]
 
 
 def tags_of(rows: Rows, namespace: int, digest: str, limit: int) -> list[str]:
@@ -224,36 +236,25 @@ class TagOrder:
     by: str = "name"
     is_descending: bool = False
     after: tuple[object, str] | None = None
-    contains: str = ""
-    """In lower case; what a tag must have in it."""
-    hides_fallback: bool = False
-    """Leaves out tags that are named after a digest, by which older clients find referrers."""
 
 
-_FALLBACK: Final = "(name GLOB 'sha256-*' AND length(name) >= 71)"
-
-
-def tags_in_order(rows: Rows, namespace: int, order: TagOrder, limit: int) -> list[TagRow]:
-    """Tags of a namespace that point to what is held, in an order."""
+def tags_in_order(
+    rows: Rows, namespace: int, order: TagOrder, wanted: TagFilter, limit: int
+) -> list[TagRow]:
+    """Tags of a namespace that a filter leaves and that point to what is held, in an order."""
     first, second = ORDERS[order.by]
     direction, sign = ("DESC", "<") if order.is_descending else ("ASC", ">")
-    where, values = "", []
+    where, values = wanted.where(namespace)
     if order.after is not None:
-        where = f"AND ({first}, {second}) {sign} (?, ?) "
-        values = [*order.after]
-    if order.contains:
-        where += "AND instr(lower(t.name), ?) > 0 "
-        values.append(order.contains)
-    if order.hides_fallback:
-        where += f"AND NOT {_FALLBACK.replace('name', 't.name')} "
+        where += f"AND ({first}, {second}) {sign} (?, ?) "
+        values += order.after
     found = rows.execute(
-        f"SELECT t.name, t.updated_at, t.updated_by, {_REVISION} FROM tags t "
+        f"SELECT t.name, t.updated_at, t.updated_by, {REVISION} FROM tags t "
         "JOIN manifests m ON m.namespace = t.namespace AND m.digest = t.digest "
-        f"WHERE t.namespace = ? {where}"
-        f"ORDER BY {first} {direction}, {second} {direction} LIMIT ?",
-        (namespace, *values, limit),
+        f"WHERE {where}ORDER BY {first} {direction}, {second} {direction} LIMIT ?",
+        (*values, limit),
     )
-    return [TagRow(row[0], row[1], row[2], _revision(row[3:])) for row in found]
+    return [TagRow(row[0], row[1], row[2], revision_of(row[3:])) for row in found]
 
 
 def place_of(row: TagRow, by: str) -> tuple[object, str]:
@@ -266,26 +267,12 @@ def place_of(row: TagRow, by: str) -> tuple[object, str]:
     return values[by], row.name
 
 
-def count_tags(rows: Rows, namespace: int, contains: str, *, hides_fallback: bool) -> int:
-    """How many tags of a namespace have a text in lower case in them, with those that are named
-    after a digest or without."""
-    where = f"AND NOT {_FALLBACK} " if hides_fallback else ""
+def tag_names(rows: Rows, namespace: int, wanted: TagFilter, limit: int) -> list[str]:
+    """The first tags that a filter leaves, in the order in which people order names."""
+    where, values = wanted.where(namespace)
     found = rows.execute(
-        f"SELECT count(*) FROM tags WHERE namespace = ? AND instr(lower(name), ?) > 0 {where}",
-        (namespace, contains),
-    )
-    return int(found.fetchone()[0])
-
-
-def tag_names(
-    rows: Rows, namespace: int, contains: str, limit: int, *, hides_fallback: bool
-) -> list[str]:
-    """The first tags that `count_tags` counts, in the order in which people order names."""
-    where = f"AND NOT {_FALLBACK} " if hides_fallback else ""
-    found = rows.execute(
-        f"SELECT name FROM tags WHERE namespace = ? AND instr(lower(name), ?) > 0 {where}"
-        "ORDER BY sort_key, name LIMIT ?",
-        (namespace, contains, limit),
+        f"SELECT t.name FROM tags t WHERE {where}ORDER BY t.sort_key, t.name LIMIT ?",
+        (*values, limit),
     )
     return [row[0] for row in found]
 
@@ -293,8 +280,8 @@ def tag_names(
 def count_fallback_tags(rows: Rows, namespace: int) -> int:
     """How many tags of a namespace are named after a digest."""
     found = rows.execute(
-        "SELECT count(*) FROM tags WHERE namespace = ? AND name >= 'sha256-' AND name < 'sha256.' "
-        f"AND {_FALLBACK}",
+        "SELECT coalesce(sum(tag_count), 0) FROM tag_facets "
+        "WHERE namespace = ? AND is_fallback = 1",
         (namespace,),
     )
     return int(found.fetchone()[0])
@@ -309,7 +296,7 @@ def roots_in_order(
     if after is not None:
         where, values = "AND (m.pushed_at, m.digest) < (?, ?) ", [*after]
     found = rows.execute(
-        f"SELECT {_REVISION} FROM manifests m WHERE m.namespace = ? {where}"
+        f"SELECT {REVISION} FROM manifests m WHERE m.namespace = ? {where}"
         "AND NOT EXISTS (SELECT 1 FROM manifest_references r WHERE r.namespace = m.namespace "
         "AND r.digest = m.digest AND r.manifest <> m.digest) "
         "AND NOT EXISTS (SELECT 1 FROM manifests s WHERE s.namespace = m.namespace "
@@ -317,19 +304,19 @@ def roots_in_order(
         "ORDER BY m.pushed_at DESC, m.digest DESC LIMIT ?",
         (namespace, *values, limit),
     )
-    return [_revision(row) for row in found]
+    return [revision_of(row) for row in found]
 
 
 def parts_of(rows: Rows, namespace: int, digest: str, limit: int) -> list[RevisionRow]:
     """The manifests that one lists, itself never, in digest order."""
     found = rows.execute(
-        f"SELECT {_REVISION} FROM manifest_references r "
+        f"SELECT {REVISION} FROM manifest_references r "
         "JOIN manifests m ON m.namespace = r.namespace AND m.digest = r.digest "
         "WHERE r.namespace = ? AND r.manifest = ? AND r.digest <> r.manifest "
         "ORDER BY m.digest LIMIT ?",
         (namespace, digest, limit),
     )
-    return [_revision(row) for row in found]
+    return [revision_of(row) for row in found]
 
 
 def count_absent_parts(rows: Rows, namespace: int, digest: str) -> int:

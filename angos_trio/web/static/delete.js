@@ -172,13 +172,16 @@ function put(cell, name, reference, label) {
   cell.prepend(link);
 }
 
+const shortOf = (digest) => digest.split(":")[1].slice(0, 12);
+
 function offer(within) {
   for (const box of within.querySelectorAll("[data-chosen] [name=ref]:not([disabled])")) {
-    put(box.closest("tr").querySelector(".c-do"), box.form.elements.ns.value, box.value, box.value);
+    const label = box.value.includes(":") ? `manifest ${shortOf(box.value)}` : box.value;
+    put(box.closest("tr").querySelector(".c-do"), box.form.elements.ns.value, box.value, label);
   }
   for (const cell of within.querySelectorAll("[data-trash]")) {
     const digest = cell.closest("tr").querySelector("th").title;
-    const label = `manifest ${digest.split(":")[1].slice(0, 12)}`;
+    const label = `manifest ${shortOf(digest)}`;
     put(cell, cell.closest("table").dataset.of, digest, label);
   }
 }
@@ -227,7 +230,7 @@ document.addEventListener("submit", (event) => {
     event.preventDefault();
     const body = bodyOf(form, event.submitter);
     if (body.has("all")) body.delete("ref");
-    else for (const name of ["q", "seen", "show"]) body.delete(name);
+    else for (const name of [...body.keys()]) if (name !== "ns" && name !== "ref") body.delete(name);
     look(event.submitter, `${form.getAttribute("action")}?${body}`);
   } else if (form.matches("form[data-cancels]")) {
     event.preventDefault();

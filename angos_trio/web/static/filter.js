@@ -9,7 +9,7 @@ let pause = 0;
 
 function addressOf(form) {
   const query = new URLSearchParams(new FormData(form));
-  if (!query.get("q")) query.delete("q");
+  for (const [name, value] of [...query]) if (!value) query.delete(name);
   const text = query.toString();
   return form.getAttribute("action") + (text ? `?${text}` : "");
 }
@@ -21,7 +21,10 @@ function show(region, page, address) {
     return;
   }
   take(region, found);
-  region.toggleAttribute("data-plain", found.hasAttribute("data-plain"));
+  for (const name of ["data-plain", "data-sifted"]) {
+    region.toggleAttribute(name, found.hasAttribute(name));
+  }
+  choices(page);
   const [shown, count] = [document, page].map((from) => from.querySelector("[data-count]"));
   if (count && shown) {
     shown.textContent = count.textContent;
@@ -31,6 +34,27 @@ function show(region, page, address) {
   for (const back of document.querySelectorAll("header [name=next], footer [name=next]")) {
     back.value = address;
   }
+}
+
+// What can be chosen changes with what is: the focus stays where it is.
+function choices(page) {
+  const [box, fresh] = [document, page].map((from) => from.querySelector("[data-filter]"));
+  for (const name of ["aria-label", "placeholder"]) box.setAttribute(name, (fresh || box).getAttribute(name));
+  const [mine, other] = [document, page].map((from) => from.querySelector("[data-part=facets]"));
+  if (!mine || !other) return;
+  const namesOf = (part) => [...part.children].map((field) => field.name).join();
+  if (namesOf(mine) === namesOf(other)) {
+    for (const [at, field] of [...other.children].entries()) {
+      // A field that its options leave one by one chooses another each time.
+      const { value } = field;
+      mine.children[at].replaceChildren(...field.childNodes);
+      mine.children[at].value = value;
+    }
+    return;
+  }
+  const focused = mine.contains(document.activeElement) ? document.activeElement.name : "";
+  mine.replaceChildren(...other.childNodes);
+  if (focused) (mine.querySelector(`[name=${focused}]`) || document.querySelector("[data-filter]")).focus();
 }
 
 async function follow(form) {
@@ -56,6 +80,12 @@ document.addEventListener("input", (event) => {
   if (!form) return;
   clearTimeout(pause);
   pause = setTimeout(() => follow(form), PAUSE_MS);
+});
+document.addEventListener("change", (event) => {
+  const form = event.target.matches("[data-facet]") && formOf(event);
+  if (!form) return;
+  clearTimeout(pause);
+  follow(form);
 });
 document.addEventListener("submit", (event) => {
   const form = formOf(event);

@@ -53,7 +53,13 @@ function isPush(type) {
   return type === "tag.created" || type === "tag.updated";
 }
 
+// Of a list that is chosen by more than names, only the server knows whether it has what was pushed.
+function isSifted() {
+  return Boolean(main.querySelector("[data-region][data-sifted]"));
+}
+
 function note(message) {
+  if (isSifted()) return;
   const { tag, digest } = message.data;
   if (main.dataset.of || FALLBACK.test(tag) || pushes.size >= PUSHES_MAX) return;
   const reference = tag ? `${message.ns}:${tag}` : `${message.ns}@${shortOf(digest)}`;
@@ -150,7 +156,7 @@ function bring(page) {
   if (isOtherwiseMade(found)) {
     // The first row of all, for example: there is no list yet in which it could appear.
     if (isFree(main, false)) bringAll(page);
-    else offerPushes();
+    else offerPushes(isSifted());
     return;
   }
   for (const part of main.querySelectorAll("[data-part]")) {
@@ -215,7 +221,7 @@ function bringRows(region, fresh) {
   } else {
     patch(region, fresh);
     left = true;
-    offerPushes();
+    offerPushes(isSifted());
   }
 }
 
@@ -240,8 +246,9 @@ function append(region, found) {
   const known = new Set(rowsOf(region).map(keyOf));
   const rows = found.filter((row) => !known.has(keyOf(row)));
   if (!rows.length || !body || region.querySelectorAll("[data-gone]").length > GONE_MAX) return;
-  for (const row of rows) row.toggleAttribute("data-new", pushes.size > 0);
+  for (const row of rows) row.toggleAttribute("data-new", pushes.size > 0 || isSifted());
   body.append(...rows);
+  if (isSifted()) say(`${rows.length} more in this list`);
   tell(region);
 }
 
@@ -334,12 +341,12 @@ function count() {
   return `${many} new push${pushes.size === 1 ? "" : "es"}`;
 }
 
-function offerPushes() {
-  if (!pushes.size || isLost) return;
+function offerPushes(isOther = false) {
+  if (!(pushes.size || isOther) || isLost) return;
   left = true;
   const first = new URL(location.href);
   first.searchParams.delete("after");
-  offer(count(), "Show", first.href);
+  offer(pushes.size ? count() : "This list has changed", "Show", first.href);
 }
 
 // A line over the foot of the page, which moves nothing on it.

@@ -36,11 +36,17 @@ function show(form) {
   listOf(form, chosen);
 }
 
+// A tag is its name, a manifest its digest.
+function referenceOf(row) {
+  const head = row.querySelector("th");
+  return row.closest("table").matches(".tree") ? head.title : head.querySelector("a").textContent;
+}
+
 function listOf(form, chosen) {
   const list = form.querySelector("[data-what='the list']");
   if (!list) return;
   const rows = chosen.length ? chosen.map((box) => box.closest("tr")) : form.querySelectorAll("tbody tr");
-  const names = [...rows].map((row) => row.querySelector("th a").textContent);
+  const names = [...rows].map(referenceOf);
   list.dataset.copy = names.map((name) => form.dataset.chosen + name).join("\n");
 }
 
