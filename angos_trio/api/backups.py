@@ -13,7 +13,7 @@ from angos_trio.errors import only_error
 from angos_trio.http.body import ClientGoneError, RequestBody
 from angos_trio.http.call import Call
 from angos_trio.http.reply import LinesReply, Reply, Say
-from angos_trio.limits import BACKUP_SILENCE_SECS_MAX
+from angos_trio.limits.housekeeping import BACKUP_SILENCE_SECS_MAX
 from angos_trio.oci.codes import OciError
 from angos_trio.storage.snapshots import Snapshot
 

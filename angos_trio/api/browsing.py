@@ -26,12 +26,8 @@ from angos_trio.browse.uploads import Upload, list_uploads
 from angos_trio.clock import iso
 from angos_trio.http.call import Call, Query
 from angos_trio.http.reply import ListReply, Reply, json_reply
-from angos_trio.limits import (
-    FILTER_CHARACTERS_MAX,
-    PAGE_ENTRIES_MAX,
-    REVISIONS_AT_ONCE,
-    TAGS_AT_ONCE,
-)
+from angos_trio.limits.lists import FILTER_CHARACTERS_MAX, REVISIONS_AT_ONCE, TAGS_AT_ONCE
+from angos_trio.limits.requests import PAGE_ENTRIES_MAX
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.conditional import is_not_modified, weak_tag
 from angos_trio.oci.pagination import next_link, parse_number

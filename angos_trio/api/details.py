@@ -23,7 +23,7 @@ from angos_trio.http.call import Call
 from angos_trio.http.document import read_document
 from angos_trio.http.reply import Reply, json_reply
 from angos_trio.identity import Action
-from angos_trio.limits import DELETE_BODY_BYTES_MAX, DELETE_REFERENCES_MAX
+from angos_trio.limits.lists import DELETE_BODY_BYTES_MAX, DELETE_REFERENCES_MAX
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.names import Reference, Tag, parse_reference_to_read, parse_reference_to_write
 from angos_trio.oci.roles import names_of

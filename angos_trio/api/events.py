@@ -15,12 +15,12 @@ from angos_trio.events.telling import data_for, is_for, learn
 from angos_trio.http.call import Call, Standing
 from angos_trio.http.reply import LinesReply, Reply, Say, SocketReply
 from angos_trio.identity import DRAIN_EXTENSION, Caller
-from angos_trio.limits import (
+from angos_trio.limits.callers import WEBHOOK_QUESTIONS_SECS_MAX
+from angos_trio.limits.lists import (
     EVENTS_BEHIND_MAX,
     EVENTS_HEARTBEAT_SECS,
     EVENTS_RECHECK_SECS,
     EVENTS_SLOW_SECS,
-    WEBHOOK_QUESTIONS_SECS_MAX,
 )
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.names import RepositoryName

@@ -9,7 +9,8 @@ from angos_trio.api.context import Runtime
 from angos_trio.http.call import Call
 from angos_trio.http.document import read_document
 from angos_trio.http.reply import Reply, json_reply
-from angos_trio.limits import API_KEYS_PAGE_ENTRIES, SMALL_BODY_BYTES_MAX
+from angos_trio.limits.callers import API_KEYS_PAGE_ENTRIES
+from angos_trio.limits.requests import SMALL_BODY_BYTES_MAX
 from angos_trio.oci.pagination import next_link
 from angos_trio.registry.api_keys import WantedKey, create_key, list_keys, revoke_key
 from angos_trio.storage.metadata.api_keys import ApiKey

@@ -5,7 +5,7 @@ from __future__ import annotations
 from angos_trio.api.context import Runtime
 from angos_trio.http.call import Call
 from angos_trio.http.reply import Reply, json_reply
-from angos_trio.limits import PAGE_ENTRIES_DEFAULT, PAGE_ENTRIES_MAX
+from angos_trio.limits.requests import PAGE_ENTRIES_DEFAULT, PAGE_ENTRIES_MAX
 from angos_trio.oci.codes import Code
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.media_types import OCI_INDEX

@@ -28,8 +28,8 @@ class Manifests:
         else:
             found = await pull.find_manifest(self._registry, call.name, reference)
         if call.request.method == "GET":
-            client = call.header("User-Agent") or ""
-            self._note_pull(call.name, reference, found.digest, call.caller.identity, client)
+            caller = call.caller
+            self._note_pull(call.name, reference, found.digest, caller.identity, caller.client)
         headers = {
             "Docker-Content-Digest": found.digest,
             "ETag": entity_tag(found.digest),

@@ -21,7 +21,8 @@ from angos_trio.events.telling import may_know_origins
 from angos_trio.http.call import Call
 from angos_trio.http.reply import Reply, json_reply
 from angos_trio.identity import Certificate, Identity
-from angos_trio.limits import ACTIVITY_ENTRIES_DEFAULT, FILTER_CHARACTERS_MAX, PAGE_ENTRIES_MAX
+from angos_trio.limits.lists import ACTIVITY_ENTRIES_DEFAULT, FILTER_CHARACTERS_MAX
+from angos_trio.limits.requests import PAGE_ENTRIES_MAX
 from angos_trio.maintenance.tasks import describe
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.pagination import next_link, parse_number

@@ -8,7 +8,7 @@ from angos_trio.api.context import Runtime
 from angos_trio.http.call import Call
 from angos_trio.http.document import read_document
 from angos_trio.http.reply import Reply, json_reply
-from angos_trio.limits import SMALL_BODY_BYTES_MAX
+from angos_trio.limits.requests import SMALL_BODY_BYTES_MAX
 from angos_trio.maintenance.tasks import describe
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.storage.metadata import integrity

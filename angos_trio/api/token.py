@@ -13,7 +13,7 @@ from angos_trio.http.call import Call
 from angos_trio.http.fields import parse_fields
 from angos_trio.http.reply import Reply, json_reply
 from angos_trio.identity import Identity
-from angos_trio.limits import QUERY_FIELDS_MAX, TOKEN_REQUEST_BYTES_MAX
+from angos_trio.limits.requests import QUERY_FIELDS_MAX, TOKEN_REQUEST_BYTES_MAX
 from angos_trio.oci.codes import Code, OciError
 
 FORM: Final = "application/x-www-form-urlencoded"

@@ -25,7 +25,7 @@ from angos_trio.events.feed import Feed
 from angos_trio.http.application import Application
 from angos_trio.http.gate import Gate
 from angos_trio.http.routing import RouteTable
-from angos_trio.limits import REPORT_SECS_MAX
+from angos_trio.limits.processes import REPORT_SECS_MAX
 from angos_trio.maintenance.tasks import Tasks
 from angos_trio.oci.codes import OciError
 from angos_trio.policy.immutability import TagRules

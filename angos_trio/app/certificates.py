@@ -17,7 +17,7 @@ from angos_trio.app.services import CERTIFICATES, tell
 from angos_trio.clock import epoch_seconds
 from angos_trio.config.model import Tls
 from angos_trio.identity import Certificate
-from angos_trio.limits import PKI_LOOK_SECS
+from angos_trio.limits.callers import PKI_LOOK_SECS
 from angos_trio.server.serve import ServeOptions
 from angos_trio.server.transport import TlsOptions
 from angos_trio.storage.metadata.services import Report

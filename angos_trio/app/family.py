@@ -47,7 +47,7 @@ from angos_trio.app.services import STEWARD, report_alive, run_services
 from angos_trio.auth.remembered import Remembered
 from angos_trio.config.reload import decode, encode
 from angos_trio.errors import OperatorError
-from angos_trio.limits import CHILD_ALIVE_SECS
+from angos_trio.limits.processes import CHILD_ALIVE_SECS
 from angos_trio.registry.push_blob import complete_interrupted
 from angos_trio.server.link import Drop, Link, Offer, Take
 from angos_trio.server.serve import serve

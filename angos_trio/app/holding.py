@@ -14,7 +14,8 @@ from angos_trio.app.building import build_registry
 from angos_trio.app.operator import beside_or_in_place
 from angos_trio.app.plan import Plan
 from angos_trio.errors import OperatorError, only_error
-from angos_trio.limits import BACKUP_KEEP_SECS, BACKUP_POLL_SECS, CONTROL_SECS_MAX
+from angos_trio.limits.housekeeping import BACKUP_KEEP_SECS, BACKUP_POLL_SECS
+from angos_trio.limits.processes import CONTROL_SECS_MAX
 from angos_trio.maintenance.backup import Held, held_snapshot
 from angos_trio.maintenance.collect import Collector
 from angos_trio.net.control import Conversation

@@ -23,7 +23,7 @@ from angos_trio.app.building import (
 from angos_trio.app.housekeeping import housekeeping_of
 from angos_trio.app.plan import Plan
 from angos_trio.errors import OperatorError, only_error
-from angos_trio.limits import COMMAND_POLL_SECS, COMMAND_WAIT_SECS_MAX, CONTROL_SECS_MAX
+from angos_trio.limits.processes import COMMAND_POLL_SECS, COMMAND_WAIT_SECS_MAX, CONTROL_SECS_MAX
 from angos_trio.net import control
 from angos_trio.net.control import Answer, Request
 from angos_trio.oci.codes import OciError

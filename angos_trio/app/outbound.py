@@ -15,7 +15,7 @@ from angos_trio.config.model import Auth, AuthorizationWebhook, Oidc
 from angos_trio.config.paths import dotted
 from angos_trio.config.sources import read_small_file
 from angos_trio.errors import OperatorError
-from angos_trio.limits import SECRET_FILE_BYTES_MAX
+from angos_trio.limits.processes import SECRET_FILE_BYTES_MAX
 
 if TYPE_CHECKING:
     from angos_trio.auth.key_sets import KeySets

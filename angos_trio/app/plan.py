@@ -14,7 +14,7 @@ from angos_trio.app.retention import retention_of
 from angos_trio.auth.access import Access
 from angos_trio.config.model import Config, Global, Repository
 from angos_trio.config.values import compile_exclusions, is_loopback, parse_size
-from angos_trio.limits import WORKERS_MAX
+from angos_trio.limits.processes import WORKERS_MAX
 from angos_trio.policy.immutability import TagRule, TagRules
 from angos_trio.policy.quota import Quotas, quotas_of
 from angos_trio.policy.retention import RetentionRules

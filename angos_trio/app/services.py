@@ -11,7 +11,7 @@ from typing import Final
 import trio
 
 from angos_trio.errors import only_error
-from angos_trio.limits import (
+from angos_trio.limits.processes import (
     CHILD_BACKOFF_SECS_MAX,
     CHILD_BACKOFF_SECS_MIN,
     EVENT_SECS_MAX,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import trio
 
-from angos_trio.limits import WATCH_STORAGE_SECS
+from angos_trio.limits.processes import WATCH_STORAGE_SECS
 from angos_trio.registry.context import Registry
 from angos_trio.registry.read_only import find_read_only
 from angos_trio.storage.metadata.switches import Switched

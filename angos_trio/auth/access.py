@@ -10,7 +10,7 @@ import trio
 
 from angos_trio.auth.api_keys import covers
 from angos_trio.identity import Action, Approach, Certificate, Decision, Identity, Target
-from angos_trio.limits import (
+from angos_trio.limits.callers import (
     POLICY_IDENTITIES_MAX,
     SEEN_IDENTITIES_MAX,
     SEEN_NAMES_MAX,

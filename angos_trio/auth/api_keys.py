@@ -18,7 +18,7 @@ from functools import lru_cache
 from typing import Final
 
 from angos_trio.identity import Action, Grant
-from angos_trio.limits import (
+from angos_trio.limits.callers import (
     API_KEY_GLOB_CHARACTERS_MAX,
     API_KEY_GLOBS_MAX,
     API_KEY_NAME_CHARACTERS_MAX,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 
-from angos_trio.limits import (
+from angos_trio.limits.callers import (
     FAILURE_DEBT_SECS_MAX,
     FAILURE_WINDOW_SECS,
     FAILURES_KEPT_MAX,

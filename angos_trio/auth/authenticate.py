@@ -27,7 +27,7 @@ from angos_trio.auth.remembered import Remembered
 from angos_trio.auth.tokens import Bearer, TokenService, is_registry_token
 from angos_trio.clock import epoch_seconds
 from angos_trio.identity import Certificate, Grant, Identity, anonymous
-from angos_trio.limits import FAILURE_REFUSAL_SECS, LOGGED_SUBJECT_CHARACTERS_MAX
+from angos_trio.limits.callers import FAILURE_REFUSAL_SECS, LOGGED_SUBJECT_CHARACTERS_MAX
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.storage.metadata.api_keys import ApiKey
 

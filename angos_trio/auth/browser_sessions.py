@@ -19,7 +19,7 @@ from typing import Final
 from angos_trio.auth.jose import encode
 from angos_trio.auth.tokens import Bearer
 from angos_trio.identity import Certificate, Identity
-from angos_trio.limits import (
+from angos_trio.limits.callers import (
     BROWSER_SESSION_SECS_MAX,
     BROWSER_SESSIONS_MAX,
     BROWSER_SESSIONS_OF_OWNER,

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
-from angos_trio.limits import TOKEN_CHARACTERS_MAX, TOKEN_HEADER_CHARACTERS_MAX
+from angos_trio.limits.callers import TOKEN_CHARACTERS_MAX, TOKEN_HEADER_CHARACTERS_MAX
 
 _COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]*)", re.ASCII)
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")

@@ -14,7 +14,7 @@ from typing import Any, Final
 import trio
 
 from angos_trio.auth.jose import TokenRefusedError, parse_object
-from angos_trio.limits import (
+from angos_trio.limits.callers import (
     KEY_SETS_MAX,
     KEYS_FORCED_SECS,
     KEYS_MAX,

@@ -9,7 +9,8 @@ from contextlib import suppress
 import trio
 
 from angos_trio.clock import epoch_seconds
-from angos_trio.limits import CLEANUP_SECS_MAX, LAST_USE_SECS, LAST_USES_MAX
+from angos_trio.limits.callers import LAST_USE_SECS, LAST_USES_MAX
+from angos_trio.limits.storage import CLEANUP_SECS_MAX
 from angos_trio.oci.codes import OciError
 from angos_trio.storage.metadata import api_keys
 from angos_trio.storage.store import Storage

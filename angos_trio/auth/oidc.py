@@ -32,7 +32,7 @@ from angos_trio.auth.key_sets import (
     parse_key_set,
 )
 from angos_trio.auth.remembered import Verified
-from angos_trio.limits import KEY_SET_BYTES_MAX, SUBJECT_CHARACTERS_MAX
+from angos_trio.limits.callers import KEY_SET_BYTES_MAX, SUBJECT_CHARACTERS_MAX
 from angos_trio.net.client import HttpClient, NetError
 
 GITHUB_ISSUER: Final = "https://token.actions.githubusercontent.com"

@@ -22,7 +22,7 @@ import trio
 
 from angos_trio.auth.memory import AskedOnce
 from angos_trio.auth.remembered import Marks
-from angos_trio.limits import (
+from angos_trio.limits.callers import (
     PASSWORD_BYTES_MAX,
     PASSWORD_HASH_CHARACTERS_MAX,
     PASSWORD_KIB_PASSES_MIN,

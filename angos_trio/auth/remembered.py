@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 
 from angos_trio.auth.memory import ShortMemory
 from angos_trio.auth.shared_marks import MARK_BYTES, SharedMarks
-from angos_trio.limits import (
+from angos_trio.limits.callers import (
     REMEMBERED_MAX,
     REMEMBERED_SECS,
     VERIFIED_CHARACTERS_MAX,

@@ -24,11 +24,8 @@ from angos_trio.auth.jose import (
     time_of,
 )
 from angos_trio.identity import Certificate, Identity
-from angos_trio.limits import (
-    TOKEN_CHARACTERS_MAX,
-    TOKEN_KEY_BYTES_MIN,
-    TOKEN_SKEW_SECS,
-)
+from angos_trio.limits.callers import TOKEN_CHARACTERS_MAX, TOKEN_SKEW_SECS
+from angos_trio.limits.processes import TOKEN_KEY_BYTES_MIN
 
 TYPE: Final = "angos-registry+jwt"
 ISSUER: Final = "angos-trio"

@@ -19,7 +19,7 @@ from angos_trio.auth.access import Question
 from angos_trio.auth.memory import AskedOnce, ShortMemory
 from angos_trio.auth.remembered import Marks
 from angos_trio.identity import Decision
-from angos_trio.limits import WEBHOOK_ANSWERS_MAX
+from angos_trio.limits.callers import WEBHOOK_ANSWERS_MAX
 from angos_trio.net.client import HttpClient, NetError
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", re.ASCII)

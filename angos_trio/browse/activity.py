@@ -11,11 +11,9 @@ import trio
 from angos_trio.clock import iso
 from angos_trio.events.telling import data_for, is_for, learn
 from angos_trio.identity import Caller
-from angos_trio.limits import (
-    ACTIVITY_ROWS_AT_ONCE,
-    EXAMINED_PER_ENTRY_MAX,
-    WEBHOOK_QUESTIONS_SECS_MAX,
-)
+from angos_trio.limits.callers import WEBHOOK_QUESTIONS_SECS_MAX
+from angos_trio.limits.lists import ACTIVITY_ROWS_AT_ONCE
+from angos_trio.limits.requests import EXAMINED_PER_ENTRY_MAX
 from angos_trio.registry.context import Registry
 from angos_trio.storage.metadata import events
 from angos_trio.storage.metadata.events import Stored

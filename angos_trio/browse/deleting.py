@@ -12,7 +12,7 @@ from typing import Final
 from angos_trio.browse.facets import UNTAGGED_EXAMINED_MAX
 from angos_trio.browse.impact import Impact
 from angos_trio.identity import Action, Caller, Decision, Target
-from angos_trio.limits import DELETIONS_LOGGED_MAX
+from angos_trio.limits.lists import DELETIONS_LOGGED_MAX
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import Reference, RepositoryName, Tag

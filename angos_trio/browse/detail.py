@@ -12,7 +12,9 @@ import trio
 from angos_trio.browse.pulled import Pulled, pulled_of
 from angos_trio.browse.revisions import Related, related_of
 from angos_trio.identity import Caller
-from angos_trio.limits import CONFIG_BLOB_BYTES_MAX, PARTS_MAX, WEBHOOK_QUESTIONS_SECS_MAX
+from angos_trio.limits.callers import WEBHOOK_QUESTIONS_SECS_MAX
+from angos_trio.limits.housekeeping import CONFIG_BLOB_BYTES_MAX
+from angos_trio.limits.lists import PARTS_MAX
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.image_config import ImageConfig, Step, parse_image_config

@@ -11,7 +11,8 @@ from typing import Final
 import trio
 
 from angos_trio.identity import Action, Caller, Target
-from angos_trio.limits import FOUND_EXAMINED_MAX, FOUND_MAX, WEBHOOK_QUESTIONS_SECS_MAX
+from angos_trio.limits.callers import WEBHOOK_QUESTIONS_SECS_MAX
+from angos_trio.limits.lists import FOUND_EXAMINED_MAX, FOUND_MAX
 from angos_trio.oci.codes import OciError
 from angos_trio.oci.digest import ALGORITHMS, Digest
 from angos_trio.oci.names import RepositoryName, Tag

@@ -11,7 +11,7 @@ from angos_trio.browse.overview import part_of, sees_whole, uploads_below
 from angos_trio.browse.repositories import Namespace
 from angos_trio.browse.selection import Order, Page, Selection, Wanted
 from angos_trio.identity import Caller
-from angos_trio.limits import PAGE_ENTRIES_MAX
+from angos_trio.limits.requests import PAGE_ENTRIES_MAX
 from angos_trio.registry.context import Registry
 from angos_trio.storage.metadata import below
 from angos_trio.storage.metadata.below import OWN

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from angos_trio.limits import IMPACT_MANIFESTS_MAX
+from angos_trio.limits.lists import IMPACT_MANIFESTS_MAX
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import Reference, RepositoryName, Tag

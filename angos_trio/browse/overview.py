@@ -12,12 +12,9 @@ from angos_trio.browse import repositories
 from angos_trio.browse.repositories import Namespace, Repository
 from angos_trio.browse.selection import Order, Page, Selection, Wanted
 from angos_trio.identity import Caller
-from angos_trio.limits import (
-    CATALOG_ROWS_AT_ONCE,
-    PAGE_ENTRIES_MAX,
-    RELATED_MAX,
-    WEBHOOK_QUESTIONS_SECS_MAX,
-)
+from angos_trio.limits.callers import WEBHOOK_QUESTIONS_SECS_MAX
+from angos_trio.limits.lists import RELATED_MAX
+from angos_trio.limits.requests import CATALOG_ROWS_AT_ONCE, PAGE_ENTRIES_MAX
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.registry.context import Registry
 from angos_trio.storage.metadata import below

@@ -9,11 +9,8 @@ from functools import partial
 import trio
 
 from angos_trio.identity import Caller
-from angos_trio.limits import (
-    CATALOG_ROWS_AT_ONCE,
-    NAMESPACES_AT_ONCE,
-    WEBHOOK_QUESTIONS_SECS_MAX,
-)
+from angos_trio.limits.callers import WEBHOOK_QUESTIONS_SECS_MAX
+from angos_trio.limits.requests import CATALOG_ROWS_AT_ONCE, NAMESPACES_AT_ONCE
 from angos_trio.oci.names import longest_prefix
 from angos_trio.policy.immutability import TagRule
 from angos_trio.registry.context import Registry

@@ -7,7 +7,7 @@ from functools import partial
 
 from angos_trio.browse.pulled import Pulled, pulled_of
 from angos_trio.browse.selection import Wanted
-from angos_trio.limits import RELATED_MAX
+from angos_trio.limits.lists import RELATED_MAX
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.names import RepositoryName
 from angos_trio.registry.context import Registry

@@ -10,13 +10,9 @@ import trio
 
 from angos_trio.browse.repositories import deep_names
 from angos_trio.identity import Caller
-from angos_trio.limits import (
-    IMAGES_WITH_MAX,
-    LARGEST_EXAMINED_MAX,
-    LARGEST_MAX,
-    TALLIED_MAX,
-    WEBHOOK_QUESTIONS_SECS_MAX,
-)
+from angos_trio.limits.callers import WEBHOOK_QUESTIONS_SECS_MAX
+from angos_trio.limits.housekeeping import TALLIED_MAX
+from angos_trio.limits.lists import IMAGES_WITH_MAX, LARGEST_EXAMINED_MAX, LARGEST_MAX
 from angos_trio.registry.context import Registry
 from angos_trio.registry.rested import Rested
 from angos_trio.storage.metadata import leases, totals

@@ -7,7 +7,7 @@ from typing import Final
 
 from angos_trio.browse.revisions import require_namespace
 from angos_trio.identity import Action, Caller, Decision, Target
-from angos_trio.limits import TAG_HISTORY_ENTRIES_MAX
+from angos_trio.limits.storage import TAG_HISTORY_ENTRIES_MAX
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import RepositoryName, Tag
 from angos_trio.registry.context import Registry

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from angos_trio.browse.cursors import cursor_of, parse_cursor
 from angos_trio.browse.pulled import Pulled, pulled_of
-from angos_trio.limits import SAME_DIGEST_MAX
+from angos_trio.limits.lists import SAME_DIGEST_MAX
 from angos_trio.oci.names import RepositoryName, Tag
 from angos_trio.oci.natural import natural_key
 from angos_trio.registry.context import Registry

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from angos_trio.browse.cursors import cursor_of, parse_cursor
 from angos_trio.browse.pulled import Pulled, pulled_of
 from angos_trio.browse.revisions import related_of
-from angos_trio.limits import RELATED_MAX
+from angos_trio.limits.lists import RELATED_MAX
 from angos_trio.registry.context import Registry
 from angos_trio.storage.metadata import listings
 from angos_trio.storage.metadata.listings import NamespaceRow, RevisionRow

@@ -14,7 +14,8 @@ from typing import Final
 import trio
 
 from angos_trio.identity import Caller
-from angos_trio.limits import LARGEST_EXAMINED_MAX, LARGEST_MAX, WEBHOOK_QUESTIONS_SECS_MAX
+from angos_trio.limits.callers import WEBHOOK_QUESTIONS_SECS_MAX
+from angos_trio.limits.lists import LARGEST_EXAMINED_MAX, LARGEST_MAX
 from angos_trio.oci.codes import OciError
 from angos_trio.registry.context import Registry
 from angos_trio.registry.rested import Rested

@@ -8,11 +8,9 @@ from dataclasses import dataclass
 import trio
 
 from angos_trio.identity import Action, Caller, Target
-from angos_trio.limits import (
-    UPLOAD_ACTIVE_SECS,
-    UPLOADS_EXAMINED_MAX,
-    WEBHOOK_QUESTIONS_SECS_MAX,
-)
+from angos_trio.limits.callers import WEBHOOK_QUESTIONS_SECS_MAX
+from angos_trio.limits.housekeeping import UPLOAD_ACTIVE_SECS
+from angos_trio.limits.lists import UPLOADS_EXAMINED_MAX
 from angos_trio.oci.names import RepositoryName, SessionId
 from angos_trio.registry.context import Registry
 from angos_trio.storage.session_record import UploadSession

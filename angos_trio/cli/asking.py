@@ -16,7 +16,7 @@ from angos_trio.app.plan import make_plan
 from angos_trio.cli.serve import PRIVATE_UMASK
 from angos_trio.config.overrides import load_with_overrides
 from angos_trio.errors import OperatorError
-from angos_trio.limits import TASK_LOOK_SECS
+from angos_trio.limits.housekeeping import TASK_LOOK_SECS
 from angos_trio.net.control import Answer, Request
 from angos_trio.telemetry import log
 

@@ -18,7 +18,7 @@ from angos_trio.cli.serve import PRIVATE_UMASK
 from angos_trio.clock import epoch_seconds
 from angos_trio.config.overrides import load_with_overrides
 from angos_trio.errors import OperatorError, only_error
-from angos_trio.limits import BACKUP_TELL_SECS
+from angos_trio.limits.housekeeping import BACKUP_TELL_SECS
 from angos_trio.maintenance import backup, restore
 from angos_trio.maintenance.backup import Held, Made, Progress
 from angos_trio.maintenance.restore import Found, Target

@@ -17,11 +17,8 @@ import trio
 
 from angos_trio.cli.asking import plain
 from angos_trio.errors import OperatorError
-from angos_trio.limits import (
-    EVENTS_AGAIN_SECS_MAX,
-    EVENTS_AGAIN_SECS_MIN,
-    PASSWORD_BYTES_MAX,
-)
+from angos_trio.limits.callers import PASSWORD_BYTES_MAX
+from angos_trio.limits.lists import EVENTS_AGAIN_SECS_MAX, EVENTS_AGAIN_SECS_MIN
 from angos_trio.net.client import NetError
 from angos_trio.net.socket import Closed, Endpoint, RejectedError, listen
 from angos_trio.net.tls import Names, context_of

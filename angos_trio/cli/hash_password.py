@@ -7,7 +7,7 @@ import sys
 
 from angos_trio.auth.passwords import hash_password
 from angos_trio.errors import OperatorError
-from angos_trio.limits import PASSWORD_BYTES_MAX
+from angos_trio.limits.callers import PASSWORD_BYTES_MAX
 
 
 def print_hash() -> int:

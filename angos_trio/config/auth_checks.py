@@ -27,7 +27,7 @@ from angos_trio.config.values import (
     is_loopback,
     parse_url,
 )
-from angos_trio.limits import TABLE_NAME_CHARACTERS_MAX, USERNAME_CHARACTERS_MAX
+from angos_trio.limits.processes import TABLE_NAME_CHARACTERS_MAX, USERNAME_CHARACTERS_MAX
 
 _OWN_HEADERS = "x-registry-"
 _BEARER = re.compile(r"[!-~]+", re.ASCII)

@@ -14,7 +14,7 @@ from angos_trio.config.parse import SecretFile
 from angos_trio.config.paths import KeyRefused, Keys, dotted, quoted
 from angos_trio.config.sources import read_small_file
 from angos_trio.config.tables import changed, keys_of, secrets_with_files
-from angos_trio.limits import SECRET_FILE_BYTES_MAX
+from angos_trio.limits.processes import SECRET_FILE_BYTES_MAX
 
 CREDENTIALS = "CREDENTIALS_DIRECTORY"
 """The variable in which systemd names the directory of a service's credentials."""

@@ -18,7 +18,7 @@ from angos_trio.config.parse import (
 )
 from angos_trio.config.paths import KeyRefused
 from angos_trio.errors import OperatorError
-from angos_trio.limits import CONFIG_FILE_BYTES_MAX
+from angos_trio.limits.processes import CONFIG_FILE_BYTES_MAX
 
 NO_ENVIRONMENT: Mapping[str, str] = MappingProxyType({})
 

@@ -13,7 +13,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from angos_trio.config.model import SIZE_PATTERN, Secret
 from angos_trio.config.paths import KeyRefused, one_line, quoted
-from angos_trio.limits import TOKEN_KEY_BYTES_MIN
+from angos_trio.limits.processes import TOKEN_KEY_BYTES_MIN
 from angos_trio.oci.codes import OciError
 from angos_trio.oci.names import RepositoryName
 

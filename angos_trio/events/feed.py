@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import trio
 
-from angos_trio.limits import EVENTS_LISTENERS_MAX, EVENTS_PAGE, EVENTS_POLL_SECS
+from angos_trio.limits.lists import EVENTS_LISTENERS_MAX, EVENTS_PAGE, EVENTS_POLL_SECS
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.storage.metadata import events as outbox
 from angos_trio.storage.metadata.events import Stored

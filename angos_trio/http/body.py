@@ -11,7 +11,7 @@ from typing import Any
 
 from quart_trio.wrappers.request import TrioBody
 
-from angos_trio.limits import SMALL_BODY_BYTES_MAX
+from angos_trio.limits.requests import SMALL_BODY_BYTES_MAX
 
 
 class ClientGoneError(Exception):

@@ -12,7 +12,7 @@ from quart_trio.wrappers.request import TrioRequest
 from angos_trio.http.body import BodyTooLargeError, RequestBody
 from angos_trio.http.fields import parse_fields
 from angos_trio.identity import Action, Caller, Decision, Identity
-from angos_trio.limits import QUERY_FIELDS_MAX
+from angos_trio.limits.requests import QUERY_FIELDS_MAX
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.names import RepositoryName
 from angos_trio.oci.pagination import Page, parse_page

@@ -12,7 +12,8 @@ import msgspec
 import trio
 
 from angos_trio.identity import FILE_EXTENSION
-from angos_trio.limits import FILE_READ_BYTES, LINES_BYTES_MAX, LIST_PIECE_BYTES
+from angos_trio.limits.lists import LINES_BYTES_MAX, LIST_PIECE_BYTES
+from angos_trio.limits.requests import FILE_READ_BYTES
 from angos_trio.oci.codes import OciError
 
 

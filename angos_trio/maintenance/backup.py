@@ -18,12 +18,8 @@ import trio
 
 from angos_trio import __version__
 from angos_trio.errors import OperatorError, only_error
-from angos_trio.limits import (
-    BACKUP_DAMAGE_TOLD_MAX,
-    BACKUP_PREFIXES,
-    BACKUP_THREADS,
-    CLEANUP_SECS_MAX,
-)
+from angos_trio.limits.housekeeping import BACKUP_DAMAGE_TOLD_MAX, BACKUP_PREFIXES, BACKUP_THREADS
+from angos_trio.limits.storage import CLEANUP_SECS_MAX
 from angos_trio.maintenance.collect import Collector
 from angos_trio.oci.digest import Digest
 from angos_trio.storage import backup_databases, backup_files, backup_place

@@ -18,7 +18,7 @@ from typing import ClassVar, Final
 import trio
 
 from angos_trio.events.model import Event, EventKind, record
-from angos_trio.limits import (
+from angos_trio.limits.housekeeping import (
     CLOCK_STEP_SECS,
     COLLECT_REST,
     COLLECT_ROWS,

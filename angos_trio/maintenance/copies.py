@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import trio
 
-from angos_trio.limits import COPY_LOOK_SECS, COPY_MARKS, COPY_SECS
+from angos_trio.limits.housekeeping import COPY_LOOK_SECS, COPY_MARKS, COPY_SECS
 from angos_trio.oci.codes import OciError
 from angos_trio.registry.context import Registry
 from angos_trio.telemetry.log import logger

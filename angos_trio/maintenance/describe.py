@@ -8,7 +8,7 @@ from functools import partial
 
 import trio
 
-from angos_trio.limits import DESCRIBE_SECS, DESCRIBED_AT_ONCE
+from angos_trio.limits.housekeeping import DESCRIBE_SECS, DESCRIBED_AT_ONCE
 from angos_trio.oci.codes import OciError
 from angos_trio.oci.names import RepositoryName
 from angos_trio.oci.roles import Carried, Role

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from angos_trio.limits import EXPLAINED_MAX, TALLIED_MAX
+from angos_trio.limits.housekeeping import EXPLAINED_MAX, TALLIED_MAX
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import RepositoryName
 from angos_trio.policy.reclaim import Terms, Verdict, judge

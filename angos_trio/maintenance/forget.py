@@ -7,7 +7,8 @@ from typing import Final
 
 import trio
 
-from angos_trio.limits import COLLECT_ROWS, PULL_LINES_MAX
+from angos_trio.limits.housekeeping import COLLECT_ROWS
+from angos_trio.limits.storage import PULL_LINES_MAX
 from angos_trio.storage.metadata import pull_history, pulls, retention
 from angos_trio.storage.store import Storage
 from angos_trio.storage.transactions import Rows

@@ -9,7 +9,7 @@ from functools import partial
 
 import trio
 
-from angos_trio.limits import COLLECT_ROWS, CONFIG_BLOB_BYTES_MAX
+from angos_trio.limits.housekeeping import COLLECT_ROWS, CONFIG_BLOB_BYTES_MAX
 from angos_trio.oci.codes import OciError
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import Tag

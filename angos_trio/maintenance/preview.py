@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from angos_trio.limits import COLLECT_ROWS, PREVIEW_MAX
+from angos_trio.limits.housekeeping import COLLECT_ROWS, PREVIEW_MAX
 from angos_trio.maintenance.collect import Collected
 from angos_trio.oci.digest import Digest
 from angos_trio.policy.reclaim import Hold, Terms, judge

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import trio
 
-from angos_trio.limits import (
+from angos_trio.limits.housekeeping import (
     CLOCK_STEP_SECS,
     COLLECT_REST,
     COLLECT_ROWS,

@@ -9,7 +9,7 @@ from functools import partial
 import trio
 
 from angos_trio.errors import OperatorError
-from angos_trio.limits import BACKUP_DAMAGE_TOLD_MAX
+from angos_trio.limits.housekeeping import BACKUP_DAMAGE_TOLD_MAX
 from angos_trio.maintenance.backup import Progress, count_rows, in_thread, over_prefixes
 from angos_trio.oci.digest import Digest
 from angos_trio.storage import backup_databases, backup_files, backup_place

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from angos_trio.limits import HURRIED_LEASE_SECS, SCRUB_RATE
+from angos_trio.limits.housekeeping import HURRIED_LEASE_SECS, SCRUB_RATE
 from angos_trio.maintenance.collect import Collector, terms_of
 from angos_trio.maintenance.preview import preview
 from angos_trio.maintenance.prune import Pruner

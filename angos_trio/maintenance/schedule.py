@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import trio
 
-from angos_trio.limits import SCRUB_LOOK_SECS, SCRUB_SAVE_SECS
+from angos_trio.limits.housekeeping import SCRUB_LOOK_SECS, SCRUB_SAVE_SECS
 from angos_trio.maintenance.collect import Collector
 from angos_trio.maintenance.scrub import Scrubber, Wish
 from angos_trio.maintenance.scrub_files import scrub_blobs, scrub_files

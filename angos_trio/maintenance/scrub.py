@@ -17,7 +17,7 @@ from typing import Any, Final
 import trio
 
 from angos_trio.events.model import EventKind
-from angos_trio.limits import SCRUB_REST
+from angos_trio.limits.housekeeping import SCRUB_REST
 from angos_trio.maintenance.collect import Collector
 from angos_trio.maintenance.told import tell_ended
 from angos_trio.policy.integrity import Flaw

@@ -7,7 +7,7 @@ from functools import partial
 
 import trio
 
-from angos_trio.limits import SCRUB_BLOBS, SCRUB_ROWS, SCRUB_SHELVES, SCRUB_WORKERS
+from angos_trio.limits.housekeeping import SCRUB_BLOBS, SCRUB_ROWS, SCRUB_SHELVES, SCRUB_WORKERS
 from angos_trio.maintenance.scrub import Run
 from angos_trio.oci.digest import Digest
 from angos_trio.policy.integrity import BlobBytes, Flaw, judge_blob

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from angos_trio.events.model import Event, EventKind, record
-from angos_trio.limits import SCRUB_BODY_SECS, SCRUB_ROWS
+from angos_trio.limits.housekeeping import SCRUB_BODY_SECS, SCRUB_ROWS
 from angos_trio.maintenance.scrub import ACTOR, Run
 from angos_trio.oci.codes import OciError
 from angos_trio.oci.digest import Digest

@@ -13,7 +13,7 @@ from typing import Any
 
 import trio
 
-from angos_trio.limits import TASK_LOOK_SECS
+from angos_trio.limits.housekeeping import TASK_LOOK_SECS
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.storage.metadata import tasks
 from angos_trio.storage.metadata.tasks import Task

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from angos_trio.limits import ANSWER_HEADER_BYTES_MAX, OUTBOUND_CALLS_MAX
+from angos_trio.limits.callers import ANSWER_HEADER_BYTES_MAX, OUTBOUND_CALLS_MAX
 from angos_trio.net.names import use_own_threads
 
 if TYPE_CHECKING:

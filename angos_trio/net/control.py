@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from typing import cast
 
 from angos_trio.errors import OperatorError
-from angos_trio.limits import BACKUP_LINE_BYTES_MAX, CONTROL_ANSWER_BYTES_MAX, RECEIVE_BYTES
+from angos_trio.limits.housekeeping import BACKUP_LINE_BYTES_MAX
+from angos_trio.limits.processes import CONTROL_ANSWER_BYTES_MAX
+from angos_trio.limits.requests import RECEIVE_BYTES
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import trio
 
-from angos_trio.limits import NAME_LOOKUP_THREADS
+from angos_trio.limits.callers import NAME_LOOKUP_THREADS
 
 
 def use_own_threads() -> None:

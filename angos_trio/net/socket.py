@@ -19,7 +19,7 @@ from trio_websocket import (
 )
 
 from angos_trio.errors import only_error
-from angos_trio.limits import (
+from angos_trio.limits.lists import (
     EVENT_BYTES_MAX,
     EVENTS_CONNECT_SECS_MAX,
     EVENTS_DISCONNECT_SECS_MAX,

@@ -7,7 +7,7 @@ import stat
 from collections.abc import Sequence
 
 from angos_trio.errors import OperatorError
-from angos_trio.limits import PKI_FILE_BYTES_MAX
+from angos_trio.limits.callers import PKI_FILE_BYTES_MAX
 
 FileState = tuple[int, int, int, int] | None
 """What changes with a file's content: device, inode, time and size; None when it is not there."""

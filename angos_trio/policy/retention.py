@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from angos_trio.limits import RETENTION_TOP_MAX
+from angos_trio.limits.housekeeping import RETENTION_TOP_MAX
 from angos_trio.oci.names import longest_prefix
 from angos_trio.policy.rules import Rule, RuleError, Words, compile_rules
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from angos_trio.limits import POLICY_RULE_CHARACTERS_MAX
+from angos_trio.limits.callers import POLICY_RULE_CHARACTERS_MAX
 
 if TYPE_CHECKING:
     import cel

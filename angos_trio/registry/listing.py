@@ -8,12 +8,12 @@ from functools import partial
 import trio
 
 from angos_trio.identity import Caller
-from angos_trio.limits import (
+from angos_trio.limits.callers import WEBHOOK_QUESTIONS_SECS_MAX
+from angos_trio.limits.requests import (
     CATALOG_ROWS_AT_ONCE,
     EXAMINED_PER_ENTRY_MAX,
     REFERRERS_PAGE_BYTES,
     REFERRERS_PAGE_ENTRIES,
-    WEBHOOK_QUESTIONS_SECS_MAX,
 )
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.digest import Digest

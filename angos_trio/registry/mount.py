@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from angos_trio.events.model import Event, EventKind, record
 from angos_trio.identity import Action, Caller, Target
-from angos_trio.limits import MOUNT_CANDIDATES_MAX
+from angos_trio.limits.requests import MOUNT_CANDIDATES_MAX
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import RepositoryName
 from angos_trio.registry.context import Registry

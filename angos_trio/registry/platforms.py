@@ -6,7 +6,7 @@ from functools import partial
 
 import trio
 
-from angos_trio.limits import CONFIG_BLOB_BYTES_MAX
+from angos_trio.limits.housekeeping import CONFIG_BLOB_BYTES_MAX
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.manifest import ManifestFacts
 from angos_trio.oci.names import RepositoryName

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from angos_trio.limits import HURRIED_LEASE_SECS
+from angos_trio.limits.housekeeping import HURRIED_LEASE_SECS
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.digest import Digest, digest_of
 from angos_trio.oci.names import Reference, RepositoryName

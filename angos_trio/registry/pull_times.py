@@ -9,10 +9,9 @@ from collections.abc import Callable, Iterable
 import trio
 
 from angos_trio.clock import epoch_seconds
-from angos_trio.identity import LOCAL_ADDRESS, Identity, anonymous
-from angos_trio.limits import (
+from angos_trio.identity import CLIENT_CHARACTERS_MAX, LOCAL_ADDRESS, Identity, anonymous
+from angos_trio.limits.storage import (
     CLEANUP_SECS_MAX,
-    PULL_CLIENT_CHARACTERS_MAX,
     PULL_LINES_WAITING_MAX,
     PULLS_MAX,
     PULLS_SECS,
@@ -61,7 +60,7 @@ class PullTimes:
         if tag is not None:
             self._add((name, tag), now)
         if is_counted:  # what has no count is never looked at again, to be forgotten
-            client = client[:PULL_CLIENT_CHARACTERS_MAX]
+            client = client[:CLIENT_CHARACTERS_MAX]
             self._lines.append(Line(name, digest, tag, now, by.owner, client, by.address))
 
     def _add(self, key: Pulled, now: int) -> bool:

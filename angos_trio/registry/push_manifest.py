@@ -8,7 +8,7 @@ import trio
 
 from angos_trio.events.model import Event, EventKind, record
 from angos_trio.identity import Caller, Origin
-from angos_trio.limits import PARSE_ON_LOOP_BYTES_MAX
+from angos_trio.limits.requests import PARSE_ON_LOOP_BYTES_MAX
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.digest import Digest, digest_of
 from angos_trio.oci.manifest import ManifestFacts, parse_manifest

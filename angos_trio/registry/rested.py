@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 import trio
 
-from angos_trio.limits import STORAGE_USE_REST, STORAGE_USE_SECS
+from angos_trio.limits.lists import STORAGE_USE_REST, STORAGE_USE_SECS
 
 Look = TypeVar("Look")
 

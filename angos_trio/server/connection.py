@@ -22,13 +22,13 @@ from hypercorn.typing import ConnectionState
 
 from angos_trio.errors import only_error
 from angos_trio.identity import CERTIFICATE_EXTENSION, DRAIN_EXTENSION, FILE_EXTENSION
-from angos_trio.limits import (
+from angos_trio.limits.lists import SOCKET_MESSAGE_BYTES_MAX
+from angos_trio.limits.requests import (
     HEADER_BYTES_MAX,
     HEADER_SECS_MAX,
     IDLE_SECS_MAX,
     LINGER_BYTES_MAX,
     LINGER_SECS_MAX,
-    SOCKET_MESSAGE_BYTES_MAX,
 )
 from angos_trio.server.transport import StalledError, Transport
 from angos_trio.server.websocket import WebSocket, asks_for_socket

@@ -8,7 +8,7 @@ from functools import partial
 
 import trio
 
-from angos_trio.limits import WATCH_SECS
+from angos_trio.limits.requests import WATCH_SECS
 from angos_trio.server.connection import AsgiApp, Connection, ServerSettings, hypercorn_config
 from angos_trio.server.transport import PlainTransport, TlsOptions, Transport
 

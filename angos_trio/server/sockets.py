@@ -16,7 +16,8 @@ from typing import Final
 import trio
 
 from angos_trio.errors import OperatorError
-from angos_trio.limits import ACCEPT_DELAY_SECS, ACCEPT_DELAY_SECS_MAX, BACKLOG, WORKERS_MAX
+from angos_trio.limits.processes import WORKERS_MAX
+from angos_trio.limits.requests import ACCEPT_DELAY_SECS, ACCEPT_DELAY_SECS_MAX, BACKLOG
 
 _FIRST_HANDED: Final = 3
 _UNIX_PATH_MAX: Final = 100

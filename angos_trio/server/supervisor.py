@@ -23,7 +23,7 @@ from types import FrameType
 from typing import Final
 
 from angos_trio.errors import OperatorError
-from angos_trio.limits import (
+from angos_trio.limits.processes import (
     CHILD_ALIVE_SECS,
     CHILD_BACKOFF_SECS_MAX,
     CHILD_BACKOFF_SECS_MIN,

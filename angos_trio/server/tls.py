@@ -19,7 +19,7 @@ from typing import Final
 import trio
 
 from angos_trio.identity import Certificate
-from angos_trio.limits import (
+from angos_trio.limits.requests import (
     FILE_SLICE_BYTES_MAX,
     HANDSHAKE_TELL_SECS,
     HANDSHAKES_TOLD_MAX,

@@ -24,7 +24,7 @@ from typing import Protocol
 import trio
 
 from angos_trio.identity import LOCAL_ADDRESS, Certificate
-from angos_trio.limits import (
+from angos_trio.limits.requests import (
     FILE_SLICE_BYTES_MAX,
     LINGER_BYTES_MAX,
     LINGER_SECS_MAX,

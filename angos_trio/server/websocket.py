@@ -22,12 +22,12 @@ from wsproto.connection import ConnectionState
 from wsproto.events import CloseConnection, Ping
 from wsproto.frame_protocol import CloseReason
 
-from angos_trio.limits import (
-    LINGER_SECS_MAX,
+from angos_trio.limits.lists import (
     SOCKET_MESSAGES_WAITING_MAX,
     SOCKET_PING_SECS,
     SOCKET_STALL_SECS_MAX,
 )
+from angos_trio.limits.requests import LINGER_SECS_MAX
 from angos_trio.server.transport import StalledError, Transport
 
 STREAM_ID: Final = 1

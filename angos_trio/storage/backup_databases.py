@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from angos_trio.errors import OperatorError
-from angos_trio.limits import BACKUP_BYTES, COLLECT_ROWS
+from angos_trio.limits.housekeeping import BACKUP_BYTES, COLLECT_ROWS
 from angos_trio.oci.codes import OciError
 from angos_trio.oci.digest import Digest
 from angos_trio.storage.backup_files import link_file, new_file

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from angos_trio.limits import BACKUP_BYTES, BACKUP_ROWS
+from angos_trio.limits.housekeeping import BACKUP_BYTES, BACKUP_ROWS
 from angos_trio.oci.codes import OciError
 from angos_trio.oci.digest import ALGORITHMS, Digest, new_hash
 from angos_trio.storage.backup_place import BackupPlace

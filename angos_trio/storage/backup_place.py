@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from angos_trio.errors import OperatorError
-from angos_trio.limits import BACKUP_RECORD_BYTES_MAX
+from angos_trio.limits.housekeeping import BACKUP_RECORD_BYTES_MAX
 from angos_trio.oci.digest import Digest
 from angos_trio.storage.files import Files
 from angos_trio.storage.snapshots import METADATA

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from angos_trio.limits import BODY_CACHE_BYTES_MAX
+from angos_trio.limits.storage import BODY_CACHE_BYTES_MAX
 from angos_trio.oci.digest import Digest
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from angos_trio.errors import OperatorError
-from angos_trio.limits import WRITER_BUSY_MSECS
+from angos_trio.limits.storage import WRITER_BUSY_MSECS
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.natural import natural_key
 from angos_trio.storage.files import is_disk_full

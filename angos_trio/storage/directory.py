@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from angos_trio.errors import OperatorError
-from angos_trio.limits import INSTANCE_WAIT_SECS_MAX
+from angos_trio.limits.processes import INSTANCE_WAIT_SECS_MAX
 from angos_trio.oci.digest import ALGORITHMS, Digest
 from angos_trio.oci.names import SessionId
 from angos_trio.storage.files import Files

@@ -11,7 +11,7 @@ from typing import Final
 
 import trio
 
-from angos_trio.limits import SCRUB_SLICE_BYTES
+from angos_trio.limits.housekeeping import SCRUB_SLICE_BYTES
 from angos_trio.oci.codes import OciError
 from angos_trio.oci.digest import ALGORITHMS, Digest, new_hash
 from angos_trio.oci.names import SessionId

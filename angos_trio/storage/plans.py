@@ -11,7 +11,7 @@ from typing import Final
 
 import trio
 
-from angos_trio.limits import PLAN_PAGE_BYTES, PLAN_PAGE_LINES_MAX
+from angos_trio.limits.housekeeping import PLAN_PAGE_BYTES, PLAN_PAGE_LINES_MAX
 from angos_trio.storage.connections import unavailable
 from angos_trio.storage.directory import PLAN_KINDS, DataDirectory
 from angos_trio.storage.files import Files

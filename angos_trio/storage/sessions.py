@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 import trio
 
 from angos_trio.clock import epoch_seconds
-from angos_trio.limits import (
+from angos_trio.limits.housekeeping import UPLOAD_ACTIVE_SECS
+from angos_trio.limits.storage import (
     CLAIM_WAIT_SECS,
     CLEANUP_SECS_MAX,
     FINISH_POLL_SECS,
@@ -24,7 +25,6 @@ from angos_trio.limits import (
     TAKEOVER_IDLE_SECS,
     TAKEOVER_POLL_SECS,
     TAKEOVER_WAIT_SECS,
-    UPLOAD_ACTIVE_SECS,
     WRITE_SECS_MAX,
 )
 from angos_trio.oci.codes import Code, OciError

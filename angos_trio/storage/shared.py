@@ -22,7 +22,7 @@ from typing import Final, TypeVar
 import trio
 
 from angos_trio.errors import OperatorError
-from angos_trio.limits import COUNTER_FILE_BYTES, SHARED_BUSY_SECS_MAX
+from angos_trio.limits.storage import COUNTER_FILE_BYTES, SHARED_BUSY_SECS_MAX
 from angos_trio.storage.connections import is_busy, unavailable
 from angos_trio.storage.directory import DataDirectory
 from angos_trio.storage.transactions import Rows

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from angos_trio.limits import READER_BUSY_SECS_MAX
+from angos_trio.limits.storage import READER_BUSY_SECS_MAX
 from angos_trio.storage.connections import disk_full, is_lost, open_reader
 from angos_trio.storage.directory import DataDirectory, instance_of
 from angos_trio.storage.files import Files

@@ -12,7 +12,7 @@ import itertools
 from collections import deque
 from pathlib import Path
 
-from angos_trio.limits import SPARE_FILES_MAX
+from angos_trio.limits.storage import SPARE_FILES_MAX
 from angos_trio.storage.files import Files
 
 

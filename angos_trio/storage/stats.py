@@ -18,7 +18,7 @@ from typing import TypeVar
 
 import trio
 
-from angos_trio.limits import STATS_POLL_SECS, STATS_WAIT_SECS_MAX
+from angos_trio.limits.storage import STATS_POLL_SECS, STATS_WAIT_SECS_MAX
 from angos_trio.storage.connections import is_lost, unavailable
 from angos_trio.storage.directory import DataDirectory
 from angos_trio.storage.files import Files

@@ -14,7 +14,7 @@ from pathlib import Path
 import trio
 
 from angos_trio.errors import OperatorError
-from angos_trio.limits import (
+from angos_trio.limits.storage import (
     BODY_CACHE_BYTES_MAX,
     READER_BUSY_SECS_MAX,
     READER_THREADS,

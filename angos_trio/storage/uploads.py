@@ -16,7 +16,7 @@ from typing import ParamSpec, TypeVar
 import trio
 
 from angos_trio.errors import only_error
-from angos_trio.limits import (
+from angos_trio.limits.storage import (
     CHUNK_BYTES_MAX,
     CHUNK_BYTES_MIN,
     CHUNKS_HELD_MAX,

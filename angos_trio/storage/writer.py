@@ -20,7 +20,7 @@ from typing import Any
 import trio
 
 from angos_trio.errors import OperatorError
-from angos_trio.limits import (
+from angos_trio.limits.storage import (
     BATCH_STEPS_MAX,
     CHECKPOINT_WAIT_MSECS,
     WAITING_STEPS_MAX,

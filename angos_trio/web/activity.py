@@ -13,7 +13,11 @@ from angos_trio.events.telling import data_for, may_know_origins
 from angos_trio.http.call import Call, Query
 from angos_trio.http.reply import LinesReply, Reply, Say
 from angos_trio.identity import NOWHERE, Caller, Origin
-from angos_trio.limits import ACTIVITY_ENTRIES_DEFAULT, EXPORT_ENTRIES_MAX, FILTER_CHARACTERS_MAX
+from angos_trio.limits.lists import (
+    ACTIVITY_ENTRIES_DEFAULT,
+    EXPORT_ENTRIES_MAX,
+    FILTER_CHARACTERS_MAX,
+)
 from angos_trio.registry.context import Registry
 from angos_trio.storage.metadata.events import Stored
 from angos_trio.web import headers

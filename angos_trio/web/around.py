@@ -12,7 +12,7 @@ import trio
 from angos_trio.http.call import Call
 from angos_trio.http.reply import Reply
 from angos_trio.identity import Action, Target
-from angos_trio.limits import RENDER_SECS_MAX
+from angos_trio.limits.lists import RENDER_SECS_MAX
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.web.frame import Frame, NavLink, Site, frame_of, show
 

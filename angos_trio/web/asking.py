@@ -8,7 +8,7 @@ from typing import Final
 from urllib.parse import quote, urlencode
 
 from angos_trio.http.call import Query
-from angos_trio.limits import FILTER_CHARACTERS_MAX
+from angos_trio.limits.lists import FILTER_CHARACTERS_MAX
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.platform import is_platform

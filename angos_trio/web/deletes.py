@@ -24,7 +24,7 @@ from angos_trio.browse.tag_history import may_point
 from angos_trio.http.call import Call
 from angos_trio.http.reply import Reply
 from angos_trio.identity import Action, Target
-from angos_trio.limits import DELETE_REFERENCES_MAX, FILTER_CHARACTERS_MAX
+from angos_trio.limits.lists import DELETE_REFERENCES_MAX, FILTER_CHARACTERS_MAX
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import Reference, RepositoryName, Tag, parse_reference_to_write

@@ -9,7 +9,7 @@ from typing import Final
 from angos_trio.browse.finding import Found, Sought, find, find_pasted, parse_sought
 from angos_trio.http.call import Call
 from angos_trio.http.reply import Reply
-from angos_trio.limits import FILTER_CHARACTERS_MAX, FOUND_MAX
+from angos_trio.limits.lists import FILTER_CHARACTERS_MAX, FOUND_MAX
 from angos_trio.registry.context import Registry
 from angos_trio.web import headers
 from angos_trio.web.around import show_page

@@ -13,7 +13,7 @@ from angos_trio.http.front import is_own_page
 from angos_trio.http.reply import Reply
 from angos_trio.http.routing import Admission, Handler, Operation
 from angos_trio.identity import Action, Decision
-from angos_trio.limits import FORM_BYTES_MAX, FORM_FIELDS_MAX
+from angos_trio.limits.lists import FORM_BYTES_MAX, FORM_FIELDS_MAX
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.web.form_tokens import FIELD, binding_of, is_token
 from angos_trio.web.frame import Site, show

@@ -12,7 +12,8 @@ from angos_trio.http.challenge import LOGIN
 from angos_trio.http.cookies import Cookie, forgotten, kept, secret_in
 from angos_trio.http.front import SAFE_METHODS
 from angos_trio.http.reply import Reply
-from angos_trio.limits import LOGIN_CHARACTERS_MAX, TOKEN_CHARACTERS_MAX
+from angos_trio.limits.callers import TOKEN_CHARACTERS_MAX
+from angos_trio.limits.requests import LOGIN_CHARACTERS_MAX
 from angos_trio.oci.codes import TABLE, Code, OciError
 from angos_trio.telemetry.log import logger
 from angos_trio.web.form_tokens import Stamp

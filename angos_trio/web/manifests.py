@@ -15,7 +15,7 @@ from angos_trio.browse.pulls import may_see_pulls, pull_history_of
 from angos_trio.browse.tag_history import current_of
 from angos_trio.http.call import Call
 from angos_trio.http.reply import Reply
-from angos_trio.limits import FILTER_CHARACTERS_MAX, RELATED_MAX
+from angos_trio.limits.lists import FILTER_CHARACTERS_MAX, RELATED_MAX
 from angos_trio.oci.codes import OciError
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.image_config import ImageConfig

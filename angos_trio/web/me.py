@@ -17,7 +17,7 @@ from angos_trio.clock import DAY_SECS
 from angos_trio.http.call import Call
 from angos_trio.http.reply import Reply
 from angos_trio.identity import Action, Caller, Certificate, Identity, Target
-from angos_trio.limits import WEBHOOK_QUESTIONS_SECS_MAX
+from angos_trio.limits.callers import WEBHOOK_QUESTIONS_SECS_MAX
 from angos_trio.registry.context import Registry
 from angos_trio.web.around import show_page
 from angos_trio.web.frame import Site, method_of

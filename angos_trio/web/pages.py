@@ -20,7 +20,7 @@ from angos_trio.browse.uploads import Upload, list_uploads
 from angos_trio.http.call import Call
 from angos_trio.http.reply import Reply
 from angos_trio.identity import Action, Target
-from angos_trio.limits import FILTER_CHARACTERS_MAX
+from angos_trio.limits.lists import FILTER_CHARACTERS_MAX
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import RepositoryName, Tag

@@ -8,7 +8,7 @@ from typing import Final
 
 from angos_trio.browse.pulls import PullHistory
 from angos_trio.clock import DAY_SECS, date_of
-from angos_trio.limits import PULL_DAYS, PULL_LINE_SECS_MAX, PULL_LINES_PER_MANIFEST_MAX
+from angos_trio.limits.storage import PULL_DAYS, PULL_LINE_SECS_MAX, PULL_LINES_PER_MANIFEST_MAX
 from angos_trio.web.words import counted, number, span
 
 STEP_UNITS: Final = 20

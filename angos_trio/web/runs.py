@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from angos_trio.identity import Action
-from angos_trio.limits import COLLECT_SECS
+from angos_trio.limits.housekeeping import COLLECT_SECS
 from angos_trio.maintenance.tasks import Document
 from angos_trio.registry.context import Registry
 from angos_trio.storage.metadata.tasks import Task

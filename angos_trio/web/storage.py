@@ -21,7 +21,7 @@ from angos_trio.clock import DAY_SECS, date_of
 from angos_trio.http.call import Call
 from angos_trio.http.reply import Reply
 from angos_trio.identity import Action
-from angos_trio.limits import IMAGES_WITH_MAX
+from angos_trio.limits.lists import IMAGES_WITH_MAX
 from angos_trio.maintenance.collect import terms_of
 from angos_trio.maintenance.preview import Preview, preview
 from angos_trio.registry.context import Registry

@@ -10,7 +10,7 @@ from angos_trio.browse.uploads import UploadPage, list_all_uploads
 from angos_trio.http.call import Call
 from angos_trio.http.reply import Reply
 from angos_trio.identity import Action, Decision, Target
-from angos_trio.limits import UPLOADS_CANCELLED_MAX
+from angos_trio.limits.lists import UPLOADS_CANCELLED_MAX
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.names import RepositoryName, SessionId
 from angos_trio.registry.context import Registry

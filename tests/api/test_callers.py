@@ -15,7 +15,7 @@ import pytest
 
 from angos_trio.auth.api_keys import make_key
 from angos_trio.auth.passwords import hash_password
-from angos_trio.limits import FAILURE_REFUSAL_SECS
+from angos_trio.limits.callers import FAILURE_REFUSAL_SECS
 from tests.api.client import expect_error
 from tests.api.serving import ServedRegistry, serving
 from tests.auth.issuer import AUDIENCE, Issuer, issuer, rsa_key

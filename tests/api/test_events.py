@@ -15,7 +15,7 @@ import pytest
 import trio.testing
 
 from angos_trio.auth.passwords import hash_password
-from angos_trio.limits import EVENTS_LISTENERS_MAX
+from angos_trio.limits.lists import EVENTS_LISTENERS_MAX
 from angos_trio.registry.api_keys import WantedKey, create_key, revoke_key
 from tests.api.client import Client, expect_error
 from tests.api.serving import ServedRegistry, serving, serving_operator

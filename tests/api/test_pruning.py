@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from angos_trio.limits import PLAN_PAGE_LINES_MAX
+from angos_trio.limits.housekeeping import PLAN_PAGE_LINES_MAX
 from angos_trio.storage.metadata import pulls
 from tests.api.client import Client, expect_error
 from tests.api.serving import ServedRegistry, serving, serving_operator

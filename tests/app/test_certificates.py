@@ -11,7 +11,7 @@ import trio.testing
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from angos_trio.app.certificates import follow_files, problem_of, remarks_of
-from angos_trio.limits import PKI_LOOK_SECS
+from angos_trio.limits.callers import PKI_LOOK_SECS
 from angos_trio.pki.certificates import read_certificate
 from tests.certificates import Authority
 from tests.server.log_lines import LogLines

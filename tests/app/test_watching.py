@@ -9,7 +9,7 @@ import trio
 import trio.testing
 
 from angos_trio.app.watching import Watch
-from angos_trio.limits import WATCH_STORAGE_SECS
+from angos_trio.limits.processes import WATCH_STORAGE_SECS
 from angos_trio.registry.read_only import begin_read_only, end_read_only
 from angos_trio.storage.files import Files
 from tests.registry.support import ANYBODY, opened_registry, registry_of

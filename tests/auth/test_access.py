@@ -11,7 +11,7 @@ import trio.testing
 
 from angos_trio.auth.access import Access, Question
 from angos_trio.identity import Action, Approach, Decision, Grant, Identity, Target
-from angos_trio.limits import WEBHOOK_QUESTIONS_MAX
+from angos_trio.limits.callers import WEBHOOK_QUESTIONS_MAX
 from angos_trio.oci.names import longest_prefix
 from angos_trio.policy.access import AccessPolicy, compile_policy
 from tests.factories import make_certificate

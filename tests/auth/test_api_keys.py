@@ -28,7 +28,7 @@ from angos_trio.auth.api_keys import (
     parse_key,
 )
 from angos_trio.identity import Action, Grant
-from angos_trio.limits import (
+from angos_trio.limits.callers import (
     API_KEY_GLOB_CHARACTERS_MAX,
     API_KEY_GLOBS_MAX,
     API_KEY_NAME_CHARACTERS_MAX,

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from angos_trio.auth.attempts import Attempts, network_of
-from angos_trio.limits import (
+from angos_trio.limits.callers import (
     FAILURE_DEBT_SECS_MAX,
     FAILURES_KEPT_MAX,
     FAILURES_OF_ADDRESS,

@@ -19,7 +19,7 @@ from angos_trio.auth.jose import (
     take_apart,
     time_of,
 )
-from angos_trio.limits import TOKEN_CHARACTERS_MAX
+from angos_trio.limits.callers import TOKEN_CHARACTERS_MAX
 from tests.oci.strategies import QUICK
 
 SIGNED = jwt.encode({"iss": "https://issuer.example.test"}, b"k" * 32, "HS256")

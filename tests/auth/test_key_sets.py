@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from angos_trio.auth.jose import TokenRefusedError
 from angos_trio.auth.key_sets import KeySets, KeysUnavailableError, parse_key, parse_key_set
 from angos_trio.auth.oidc import OidcProvider
-from angos_trio.limits import (
+from angos_trio.limits.callers import (
     KEY_SET_BYTES_MAX,
     KEY_SETS_MAX,
     KEYS_FORCED_SECS,

@@ -11,7 +11,7 @@ import trio
 import trio.testing
 
 from angos_trio.auth.last_uses import LastUses
-from angos_trio.limits import LAST_USE_SECS, LAST_USES_MAX
+from angos_trio.limits.callers import LAST_USE_SECS, LAST_USES_MAX
 from angos_trio.storage.metadata import api_keys
 from angos_trio.storage.metadata.api_keys import ApiKey
 from angos_trio.storage.store import Storage

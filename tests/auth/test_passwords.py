@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from angos_trio.auth import passwords
 from angos_trio.auth.passwords import Passwords, check_hash, hash_password, too_many
-from angos_trio.limits import PASSWORD_BYTES_MAX, PASSWORD_SECS_MAX, PASSWORDS_WAITING_MAX
+from angos_trio.limits.callers import PASSWORD_BYTES_MAX, PASSWORD_SECS_MAX, PASSWORDS_WAITING_MAX
 from angos_trio.oci.codes import Code, OciError
 from tests.oci.refusals import refused
 from tests.oci.strategies import QUICK

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from angos_trio.auth.remembered import Marks, Remembered, Verified
-from angos_trio.limits import REMEMBERED_SECS, VERIFIED_CHARACTERS_MAX, VERIFIED_SECS
+from angos_trio.limits.callers import REMEMBERED_SECS, VERIFIED_CHARACTERS_MAX, VERIFIED_SECS
 from tests.oci.strategies import QUICK
 
 TEXTS = st.lists(st.text(st.characters(codec=None), max_size=4), max_size=4)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from angos_trio.auth.access import Access
 from angos_trio.identity import Approach, Grant, Identity
-from angos_trio.limits import SEEN_IDENTITIES_MAX, SEEN_NAMES_MAX
+from angos_trio.limits.callers import SEEN_IDENTITIES_MAX, SEEN_NAMES_MAX
 from angos_trio.policy.access import compile_policy
 from tests.oci.strategies import QUICK
 

@@ -25,7 +25,7 @@ from angos_trio.auth.tokens import (
     thumbprint,
 )
 from angos_trio.identity import Grant, Identity, anonymous
-from angos_trio.limits import TOKEN_SKEW_SECS
+from angos_trio.limits.callers import TOKEN_SKEW_SECS
 from tests.factories import make_certificate
 from tests.oci.strategies import QUICK
 

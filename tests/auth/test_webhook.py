@@ -25,7 +25,7 @@ from angos_trio.auth.webhook import (
     headers_of,
 )
 from angos_trio.identity import Action, Approach, Decision, Identity, Target, anonymous
-from angos_trio.limits import WEBHOOK_ANSWERS_MAX
+from angos_trio.limits.callers import WEBHOOK_ANSWERS_MAX
 from angos_trio.net.client import HttpClient
 from tests.auth.issuer import PLAIN
 from tests.factories import make_certificate

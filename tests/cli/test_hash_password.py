@@ -10,7 +10,7 @@ import time
 import pytest
 from argon2 import PasswordHasher
 
-from angos_trio.limits import PASSWORD_BYTES_MAX
+from angos_trio.limits.callers import PASSWORD_BYTES_MAX
 from tests.running import program
 
 pytestmark = pytest.mark.slow

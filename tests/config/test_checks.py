@@ -11,7 +11,7 @@ from angos_trio.config.model import ALGORITHMS, BasicCredential, Config
 from angos_trio.config.parse import parse
 from angos_trio.config.tables import secrets_with_files, tables_in
 from angos_trio.errors import OperatorError
-from angos_trio.limits import TABLE_NAME_CHARACTERS_MAX, USERNAME_CHARACTERS_MAX
+from angos_trio.limits.processes import TABLE_NAME_CHARACTERS_MAX, USERNAME_CHARACTERS_MAX
 from angos_trio.policy.access import compile_policy
 from tests.config.documents import ARGON2ID, TOKEN_KEY
 from tests.config.refusals import value_or_refusal

@@ -15,7 +15,7 @@ from angos_trio.config.parse import ParsedConfig, SecretFile, parse
 from angos_trio.config.reload import decode, encode
 from angos_trio.config.secret_files import expand_paths, resolve_secrets
 from angos_trio.errors import OperatorError
-from angos_trio.limits import SECRET_FILE_BYTES_MAX
+from angos_trio.limits.processes import SECRET_FILE_BYTES_MAX
 from tests.config.documents import ARGON2ID, TOKEN_KEY
 from tests.config.refusals import value_or_refusal
 from tests.oci.strategies import QUICK

@@ -11,7 +11,7 @@ import pytest
 from angos_trio.config.model import Config
 from angos_trio.config.sources import load
 from angos_trio.errors import OperatorError
-from angos_trio.limits import CONFIG_FILE_BYTES_MAX
+from angos_trio.limits.processes import CONFIG_FILE_BYTES_MAX
 
 
 def file_of(directory: Path, content: bytes, name: str = "angos.toml") -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import importlib
+import pkgutil
 import re
 import shutil
 import subprocess
@@ -168,9 +170,12 @@ def webhook_headers(pages: Pages) -> list[str]:
 def bounds(pages: Pages) -> list[str]:
     """Limits have the value of their constant."""
     found = []
+    constants: dict[str, object] = {}
+    for module in pkgutil.iter_modules(limits.__path__, f"{limits.__name__}."):
+        constants |= vars(importlib.import_module(module.name))
     for what, value, _, name in rows(pages[API], "Limit", "Value", "What happens", "Name"):
         match = re.fullmatch(r"([0-9,]+)( s| KiB| MiB|)", value)
-        real = getattr(limits, code(name), None)
+        real = constants.get(code(name))
         if match is None or int(match[1].replace(",", "")) * UNITS[match[2]] != real:
             found.append(f"limit: {what} is {value} in the docs and {code(name)} = {real}")
     return found

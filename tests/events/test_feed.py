@@ -10,7 +10,7 @@ import trio
 
 from angos_trio.events.feed import Feed
 from angos_trio.events.model import Event, EventKind, record
-from angos_trio.limits import EVENTS_LISTENERS_MAX, EVENTS_PAGE
+from angos_trio.limits.lists import EVENTS_LISTENERS_MAX, EVENTS_PAGE
 from angos_trio.oci.codes import OciError
 from angos_trio.storage.metadata import events as outbox
 from angos_trio.storage.store import Storage

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import httpx
 
-from angos_trio.limits import CHILD_SILENT_SECS_MAX
+from angos_trio.limits.processes import CHILD_SILENT_SECS_MAX
 from tests.family.family import STEWARD, Family, Report, Wrong, running_family, wait_until
 from tests.processes import family as processes_of
 from tests.running import HOST, free_port, program

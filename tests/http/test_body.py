@@ -10,7 +10,7 @@ import trio
 import trio.testing
 
 from angos_trio.http.body import BodyTooLargeError, ClientGoneError, RequestBody
-from angos_trio.limits import SMALL_BODY_BYTES_MAX
+from angos_trio.limits.requests import SMALL_BODY_BYTES_MAX
 
 Result = TypeVar("Result")
 GONE = {"type": "http.disconnect"}

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from angos_trio.http.call import Query
-from angos_trio.limits import QUERY_FIELDS_MAX
+from angos_trio.limits.requests import QUERY_FIELDS_MAX
 from angos_trio.oci.codes import TABLE, Code
 from tests.oci.refusals import refused, value_or_refusal
 from tests.oci.strategies import QUICK, SHA256

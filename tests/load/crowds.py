@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from angos_trio.limits import HEADER_SECS_MAX, IDLE_SECS_MAX
+from angos_trio.limits.requests import HEADER_SECS_MAX, IDLE_SECS_MAX
 from tests.load.behaviours import BIG, BIG_TARGET, HEADS, SMALL_BUFFER_BYTES, told
 from tests.load.resident import MIB, resident_bytes
 from tests.load.served import Served

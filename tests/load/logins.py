@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from angos_trio.limits import FAILURE_REFUSAL_SECS
+from angos_trio.limits.callers import FAILURE_REFUSAL_SECS
 from tests.bench.report import table
 from tests.bench.rows import KIB, Figures, Run, build_client, client_command, load
 from tests.bench.sides import OURS, BenchError, Serving, Side, start

@@ -14,7 +14,7 @@ import pytest
 import trio
 import trio.testing
 
-from angos_trio.limits import COLLECT_ROWS
+from angos_trio.limits.housekeeping import COLLECT_ROWS
 from angos_trio.maintenance.collect import Collected, Collector, terms_of
 from angos_trio.maintenance.preview import preview
 from angos_trio.oci.codes import Code, OciError

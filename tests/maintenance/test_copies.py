@@ -12,7 +12,7 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from angos_trio.limits import COPY_SECS
+from angos_trio.limits.housekeeping import COPY_SECS
 from angos_trio.maintenance import copies
 from angos_trio.maintenance.copies import superfluous
 from angos_trio.oci.codes import Code

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from angos_trio.limits import PULL_LINE_SECS_MAX
+from angos_trio.limits.storage import PULL_LINE_SECS_MAX
 from angos_trio.maintenance import forget
 from angos_trio.maintenance.forget import expire_pulls
 from angos_trio.storage.metadata import pull_history

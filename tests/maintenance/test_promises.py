@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import closing
 from pathlib import Path
 
-from angos_trio.limits import HURRIED_LEASE_SECS, UPLOAD_ACTIVE_SECS
+from angos_trio.limits.housekeeping import HURRIED_LEASE_SECS, UPLOAD_ACTIVE_SECS
 from angos_trio.maintenance.collect import Collected, Collector
 from angos_trio.maintenance.runs import early_secs_of
 from angos_trio.oci.codes import Code

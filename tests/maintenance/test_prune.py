@@ -15,7 +15,7 @@ import pytest
 import trio
 import trio.testing
 
-from angos_trio.limits import PRUNE_FIRST_SECS
+from angos_trio.limits.housekeeping import PRUNE_FIRST_SECS
 from angos_trio.maintenance.collect import Collector
 from angos_trio.maintenance.forget import forget_gone
 from angos_trio.maintenance.prune import ACTOR, Deleting, Pruned, Pruner

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from angos_trio.errors import OperatorError
-from angos_trio.limits import CONTROL_ANSWER_BYTES_MAX
+from angos_trio.limits.processes import CONTROL_ANSWER_BYTES_MAX
 from angos_trio.net.control import Answer, Conversation, Request, ask, is_listening
 
 POST = Request("POST", "/v2/_ext/_keys", b'{"a": 1}')

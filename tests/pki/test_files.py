@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from angos_trio.clock import epoch_seconds
 from angos_trio.errors import OperatorError
-from angos_trio.limits import PKI_FILE_BYTES_MAX
+from angos_trio.limits.callers import PKI_FILE_BYTES_MAX
 from angos_trio.pki.server import LiveTls, TlsFiles, check_tls, load_server_tls
 from tests.certificates import DAY_SECS, Authority
 

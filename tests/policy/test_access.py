@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from angos_trio.limits import POLICY_RULE_CHARACTERS_MAX
+from angos_trio.limits.callers import POLICY_RULE_CHARACTERS_MAX
 from angos_trio.policy.access import AccessPolicy, Facts, RuleError, Verdict, compile_policy
 from tests.oci.strategies import QUICK
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from angos_trio.limits import RETENTION_TOP_MAX
+from angos_trio.limits.housekeeping import RETENTION_TOP_MAX
 from angos_trio.policy.retention import (
     FIELDS,
     Ground,

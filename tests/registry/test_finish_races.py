@@ -10,7 +10,7 @@ from pathlib import Path
 import trio
 import trio.testing
 
-from angos_trio.limits import WRITE_SECS_MAX
+from angos_trio.limits.storage import WRITE_SECS_MAX
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.digest import digest_of
 from angos_trio.registry.context import Registry

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import trio
 
-from angos_trio.limits import (
+from angos_trio.limits.callers import WEBHOOK_QUESTIONS_SECS_MAX
+from angos_trio.limits.requests import (
     CATALOG_ROWS_AT_ONCE,
     REFERRERS_PAGE_BYTES,
     REFERRERS_PAGE_ENTRIES,
-    WEBHOOK_QUESTIONS_SECS_MAX,
 )
 from angos_trio.oci.codes import Code
 from angos_trio.oci.digest import Digest, digest_of

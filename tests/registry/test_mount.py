@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from angos_trio.identity import Action, Decision, Target
-from angos_trio.limits import MOUNT_CANDIDATES_MAX
+from angos_trio.limits.requests import MOUNT_CANDIDATES_MAX
 from angos_trio.oci.codes import Code
 from angos_trio.oci.digest import digest_of
 from angos_trio.oci.names import RepositoryName

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from angos_trio.limits import HURRIED_LEASE_SECS
+from angos_trio.limits.housekeeping import HURRIED_LEASE_SECS
 from angos_trio.oci.codes import Code
 from angos_trio.oci.digest import digest_of
 from angos_trio.oci.names import RepositoryName, Tag

@@ -9,9 +9,8 @@ from pathlib import Path
 import trio
 import trio.testing
 
-from angos_trio.identity import Identity
-from angos_trio.limits import (
-    PULL_CLIENT_CHARACTERS_MAX,
+from angos_trio.identity import CLIENT_CHARACTERS_MAX, Identity
+from angos_trio.limits.storage import (
     PULL_LINES_PER_MANIFEST_MAX,
     PULL_LINES_WAITING_MAX,
     PULLS_MAX,
@@ -174,7 +173,7 @@ def test_pull_is_told_with_who_and_how(root: Path) -> None:
             await noted.flush()
             by_digest, by_tag = await lines_of(storage.stats)
             assert by_tag == Line(NAME, DIGEST, TAG, 100, "basic::alice", "skopeo/1.9", "192.0.2.7")
-            assert (by_digest.tag, by_digest.client) == (None, "x" * PULL_CLIENT_CHARACTERS_MAX)
+            assert (by_digest.tag, by_digest.client) == (None, "x" * CLIENT_CHARACTERS_MAX)
 
     run(test)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from angos_trio.limits import PARSE_ON_LOOP_BYTES_MAX
+from angos_trio.limits.requests import PARSE_ON_LOOP_BYTES_MAX
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.digest import Digest, digest_of
 from angos_trio.oci.media_types import DOCKER_MANIFEST

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from angos_trio.limits import SUMMARIES_AT_ONCE_MAX
+from angos_trio.limits.housekeeping import SUMMARIES_AT_ONCE_MAX
 from angos_trio.maintenance.describe import describe_all
 from angos_trio.oci.digest import Digest, digest_of
 from angos_trio.oci.manifest import SIZE_MAX

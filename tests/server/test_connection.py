@@ -11,7 +11,7 @@ import pytest
 import trio
 import trio.testing
 
-from angos_trio.limits import HEADER_BYTES_MAX, WATCH_SECS
+from angos_trio.limits.requests import HEADER_BYTES_MAX, WATCH_SECS
 from tests.server.applications import Waiting, break_off, echo, refuse
 from tests.server.in_process import InProcessServer, in_process
 from tests.server.log_lines import LogLines

@@ -13,7 +13,7 @@ import pytest
 import trio
 import trio.testing
 
-from angos_trio.limits import HEADER_SECS_MAX
+from angos_trio.limits.requests import HEADER_SECS_MAX
 from angos_trio.server.tls import TlsDoor
 from angos_trio.server.transport import StalledError
 from tests.server.applications import echo

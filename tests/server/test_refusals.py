@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import trio.testing
 
-from angos_trio.limits import LINGER_BYTES_MAX
+from angos_trio.limits.requests import LINGER_BYTES_MAX
 from tests.api.client import Client
 from tests.api.serving import ServedRegistry, serving
 from tests.server.applications import refuse

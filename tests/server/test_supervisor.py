@@ -6,13 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from angos_trio.limits import (
-    ACCEPT_DELAY_SECS,
-    ACCEPT_DELAY_SECS_MAX,
-    CHILD_BACKOFF_SECS_MAX,
-    CHILD_BACKOFF_SECS_MIN,
-    WORKERS_MAX,
-)
+from angos_trio.limits.processes import CHILD_BACKOFF_SECS_MAX, CHILD_BACKOFF_SECS_MIN, WORKERS_MAX
+from angos_trio.limits.requests import ACCEPT_DELAY_SECS, ACCEPT_DELAY_SECS_MAX
 from angos_trio.server.sockets import Turns, turn_delay_secs
 from angos_trio.server.supervisor import backoff_secs
 

@@ -22,7 +22,7 @@ import trio.testing
 
 from angos_trio.clock import epoch_seconds
 from angos_trio.identity import CERTIFICATE_EXTENSION, Certificate
-from angos_trio.limits import HANDSHAKE_TELL_SECS, HANDSHAKES_TOLD_MAX
+from angos_trio.limits.requests import HANDSHAKE_TELL_SECS, HANDSHAKES_TOLD_MAX
 from angos_trio.server.tls import TlsDoor, failure_of
 from tests.certificates import FOR_SERVERS, Authority, Issued, client_context
 from tests.server.applications import OneFile, answer, echo

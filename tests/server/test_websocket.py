@@ -10,10 +10,7 @@ import trio
 import trio.testing
 
 from angos_trio.identity import CERTIFICATE_EXTENSION, DRAIN_EXTENSION
-from angos_trio.limits import (
-    SOCKET_MESSAGE_BYTES_MAX,
-    SOCKET_PING_SECS,
-)
+from angos_trio.limits.lists import SOCKET_MESSAGE_BYTES_MAX, SOCKET_PING_SECS
 from tests.server.applications import answer
 from tests.server.frames import CloseConnection, Frames, Ping, Pong, Refused, TextMessage
 from tests.server.in_process import in_process

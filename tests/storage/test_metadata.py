@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from angos_trio.events.model import Event, EventKind, record
-from angos_trio.limits import TAG_HISTORY_ENTRIES_MAX
+from angos_trio.limits.storage import TAG_HISTORY_ENTRIES_MAX
 from angos_trio.oci.digest import Digest, digest_of
 from angos_trio.oci.manifest import parse_manifest
 from angos_trio.oci.names import RepositoryName, Tag

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from angos_trio.clock import DAY_SECS
-from angos_trio.limits import PULL_DAYS, PULL_LINE_SECS_MAX, PULL_LINES_PER_MANIFEST_MAX
+from angos_trio.limits.storage import PULL_DAYS, PULL_LINE_SECS_MAX, PULL_LINES_PER_MANIFEST_MAX
 from angos_trio.storage.metadata import pull_history, pulls, stats_schema
 from angos_trio.storage.metadata.pull_history import Line
 from angos_trio.storage.metadata.pulls import Pulls

@@ -15,7 +15,7 @@ import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from angos_trio.limits import GATHER_SECS_MAX, RUNNING_HASHES_MAX
+from angos_trio.limits.storage import GATHER_SECS_MAX, RUNNING_HASHES_MAX
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.digest import Digest, digest_of, new_hash
 from angos_trio.oci.names import RepositoryName, SessionId

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from angos_trio.limits import SPARE_FILES_MAX
+from angos_trio.limits.storage import SPARE_FILES_MAX
 from angos_trio.storage.spares import Spares
 from tests.storage.support import ScriptedFiles, failing
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from angos_trio import limits
+from angos_trio.limits import storage as limits
 from angos_trio.oci.codes import Code
 from angos_trio.storage import stats
 from angos_trio.storage.metadata import pulls

@@ -12,7 +12,7 @@ from typing import NoReturn
 import pytest
 import trio
 
-from angos_trio.limits import READER_THREADS
+from angos_trio.limits.storage import READER_THREADS
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.digest import digest_of
 from angos_trio.oci.names import RepositoryName

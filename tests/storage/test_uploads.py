@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from angos_trio.errors import only_error
-from angos_trio.limits import CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, GATHER_SECS_MAX
+from angos_trio.limits.storage import CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, GATHER_SECS_MAX
 from angos_trio.oci.codes import Code
 from angos_trio.oci.digest import digest_of
 from angos_trio.storage import uploads

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from angos_trio.auth.passwords import hash_password
-from angos_trio.limits import DELETE_REFERENCES_MAX, FORM_BYTES_MAX
+from angos_trio.limits.lists import DELETE_REFERENCES_MAX, FORM_BYTES_MAX
 from angos_trio.registry.read_only import begin_read_only
 from tests.api.client import Client
 from tests.api.serving import ServedRegistry, serving

@@ -17,7 +17,7 @@ import trio.testing
 from angos_trio.auth.browser_sessions import BrowserSessions
 from angos_trio.auth.passwords import hash_password
 from angos_trio.clock import epoch_seconds
-from angos_trio.limits import BROWSER_SESSION_SECS_MAX, BROWSER_SESSIONS_OF_OWNER
+from angos_trio.limits.callers import BROWSER_SESSION_SECS_MAX, BROWSER_SESSIONS_OF_OWNER
 from angos_trio.registry.api_keys import WantedKey, create_key, revoke_key
 from angos_trio.storage.directory import DataDirectory
 from angos_trio.storage.shared import Shared

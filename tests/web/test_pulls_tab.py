@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from angos_trio.auth.passwords import hash_password
 from angos_trio.clock import DAY_SECS
-from angos_trio.limits import PULL_DAYS
+from angos_trio.limits.storage import PULL_DAYS
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import RepositoryName, Tag
 from angos_trio.web.pulls import HEIGHT_UNITS, bars_of, said_of

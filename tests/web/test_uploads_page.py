@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from angos_trio.auth.passwords import hash_password
-from angos_trio.limits import UPLOAD_ACTIVE_SECS, UPLOADS_CANCELLED_MAX
+from angos_trio.limits.housekeeping import UPLOAD_ACTIVE_SECS
+from angos_trio.limits.lists import UPLOADS_CANCELLED_MAX
 from tests.api.client import Client, expect_error
 from tests.api.serving import ServedRegistry, serving
 from tests.factories import make_name

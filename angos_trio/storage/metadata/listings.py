@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from angos_trio.limits import HOLDERS_MAX, SHARING_MAX
+from angos_trio.limits.lists import HOLDERS_MAX, SHARING_MAX
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.natural import natural_key
 from angos_trio.oci.roles import Carried

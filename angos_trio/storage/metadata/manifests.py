@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from angos_trio.limits import REFERRERS_PAGE_BYTES
+from angos_trio.limits.requests import REFERRERS_PAGE_BYTES
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.manifest import SIZE_MAX, ManifestFacts
 from angos_trio.oci.names import RepositoryName, Tag

@@ -11,11 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from angos_trio.clock import DAY_SECS
-from angos_trio.limits import (
-    PULL_DAYS,
-    PULL_LINE_SECS_MAX,
-    PULL_LINES_PER_MANIFEST_MAX,
-)
+from angos_trio.limits.storage import PULL_DAYS, PULL_LINE_SECS_MAX, PULL_LINES_PER_MANIFEST_MAX
 from angos_trio.storage.metadata.pulls import Pulled, Pulls
 from angos_trio.storage.transactions import Rows
 

@@ -9,7 +9,7 @@ from collections import deque
 from dataclasses import dataclass
 from itertools import islice
 
-from angos_trio.limits import SUMMARIES_AT_ONCE_MAX
+from angos_trio.limits.housekeeping import SUMMARIES_AT_ONCE_MAX
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.manifest import SIZE_MAX
 from angos_trio.oci.names import RepositoryName

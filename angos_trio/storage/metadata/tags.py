@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from angos_trio.limits import TAG_HISTORY_ENTRIES_MAX
+from angos_trio.limits.storage import TAG_HISTORY_ENTRIES_MAX
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import Tag
 from angos_trio.oci.natural import natural_key

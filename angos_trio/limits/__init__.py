@@ -1,0 +1,1 @@
+"""Every hard bound with its unit. What the operator may set is a key of the configuration."""
