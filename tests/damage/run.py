@@ -264,26 +264,21 @@ NEW_TRIGGERS = (
     *("tags_faceted_in", "tags_faceted_again", "manifests_faceted"),
     *("facets_counted", "facets_counted_out"),
 )
-"""its triggers, and those that it has put others in the place of."""
-OLD_TRIGGERS: tuple[str, ...] = ()
+"""its triggers."""
 
 
 def _make_earlier(rows: sqlite3.Connection) -> None:
     """Undo the last version of the schema."""
     schema = resources.files("angos_trio.storage.schema")
     *earlier, _ = sorted(file.name for file in schema.iterdir() if file.name.endswith(".sql"))
-    texts = "".join((schema / name).read_text(encoding="utf-8") for name in earlier)
-    for name in (*NEW_TRIGGERS, *OLD_TRIGGERS):
-        rows.execute(f"DROP TRIGGER IF EXISTS {name}")
+    for name in NEW_TRIGGERS:
+        rows.execute(f"DROP TRIGGER {name}")
     for kind, names in (("VIEW", NEW_VIEWS), ("INDEX", NEW_INDEXES), ("TABLE", NEW_TABLES)):
         for name in names:
             rows.execute(f"DROP {kind} {name}")
     for table, columns in ADDED.items():
         for column in columns:
             rows.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
-    for name in OLD_TRIGGERS:
-        (found,) = re.findall(rf"CREATE TRIGGER {name} .*?END;", texts, re.DOTALL)
-        rows.execute(found)
     rows.execute(f"PRAGMA user_version = {len(earlier)}")
 
 
