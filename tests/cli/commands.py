@@ -24,7 +24,7 @@ def run_command(data_dir: Path, *words: str) -> subprocess.CompletedProcess[str]
 def said(data_dir: Path, *words: str) -> str:
     """What a command prints that must pass, and complain of nothing."""
     ended = run_command(data_dir, *words)
-    assert (ended.returncode, ended.stderr) == (0, "")
+    assert (ended.returncode, ended.stderr) == (0, ""), ended
     return ended.stdout
 
 

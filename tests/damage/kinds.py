@@ -184,7 +184,7 @@ def other_kind(store: Store, image: Image) -> None:
 
 
 def dangling_tag(store: Store, image: Image) -> None:
-    statement = "INSERT INTO tags VALUES (?, 'dangling', ?, 1, 'me', 'dangling')"
+    statement = "INSERT INTO tags VALUES (?, 'dangling', ?, 1, 'me', 'dangling', NULL)"
     store.sql(statement, store.number(image.name), make_blob().digest)
 
 
@@ -277,7 +277,9 @@ def history_of_nobody(store: Store, image: Image) -> None:
 
 def tag_of_nobody(store: Store, image: Image) -> None:
     store.sql(
-        "INSERT INTO tags VALUES (?, 'latest', ?, 1, 'me', 'latest')", NOBODY, image.top.digest
+        "INSERT INTO tags VALUES (?, 'latest', ?, 1, 'me', 'latest', NULL)",
+        NOBODY,
+        image.top.digest,
     )
 
 
