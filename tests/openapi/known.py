@@ -172,8 +172,8 @@ def _history(known: Known) -> Some:
 
 
 def _pulls(known: Known) -> Some:
-    references = ("known", known.manifest.digest)
-    return [Given({"name": "single"}, {"reference": each}) for each in references]
+    references = ("gone", known.image().digest)
+    return [Given({"name": FILES}, {"reference": each}) for each in references]
 
 
 def _impact(known: Known) -> Some:
