@@ -154,6 +154,7 @@ class Scrubber:
                 failed=run.found.failed,
                 duration_secs=round(time.monotonic() - begun_at, 3),
             )
-            if not wish.is_dry:
+            # One that found all well is told by the page of health: it changes nothing at all.
+            if not wish.is_dry and (counts["findings"] or run.found.failed):
                 await tell_ended(registry, EventKind.SCRUB_ENDED, ACTOR, counts)
             return run.found

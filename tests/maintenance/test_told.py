@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from angos_trio.events.model import EventKind
 from angos_trio.maintenance.collect import ACTOR
 from angos_trio.maintenance.scrub import ACTOR as SCRUB
-from angos_trio.maintenance.scrub import Scrubber, Wish
+from angos_trio.maintenance.scrub import Run, Scrubber, Wish
 from angos_trio.maintenance.told import tell_ended
 from angos_trio.registry.read_only import begin_read_only
 from tests.maintenance.support import collector_of
@@ -50,18 +51,22 @@ def test_collection_that_gives_something_back_is_told_and_no_other(root: Path) -
     assert told(root, "gc.ended") == [("", ACTOR, came_to)]
 
 
-def test_scrub_is_told_and_a_dry_run_is_not(root: Path) -> None:
+def test_scrub_that_found_something_is_told_and_no_other(root: Path) -> None:
+    async def broken(scrub: Run) -> None:
+        raise OSError(errno.EIO, "the disk broke")
+
     async def test() -> None:
         async with opened_registry(root) as registry:
             collector = collector_of(registry, Clock())
-            scrubber = Scrubber(collector, (), lambda flaw: None)
+            await Scrubber(collector, (), lambda flaw: None).scrub(Wish())
+            scrubber = Scrubber(collector, (("files", broken),), lambda flaw: None)
             await scrubber.scrub(Wish(is_dry=True))
             await scrubber.scrub(Wish())
 
     run(test)
     ((namespace, actor, came_to),) = told(root, "scrub.ended")
     assert (namespace, actor) == ("", SCRUB)
-    assert (came_to["blobs"], came_to["failed"], came_to["findings"]) == (0, 0, {})
+    assert (came_to["blobs"], came_to["failed"], came_to["findings"]) == (0, 1, {})
 
 
 def test_run_that_cannot_be_told_has_still_ended(root: Path) -> None:
