@@ -68,9 +68,9 @@ damage: $(READY) ## 54 kinds of damage to a store of 65 images, one by one and a
 family: $(READY) ## four workers are one registry, also when some are killed (QUICK=1)
 	$(PY) -m tests.family.run $(if $(QUICK),--quick)
 
-browser: $(READY) ## pages in Debian's Chromium, pictures of them in .cache/browser (root, for apt-get)
+browser: $(READY) ## pages in Debian's Chromium, pictures in .cache/browser (root, for apt-get) (QUICK=1)
 	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[browser]'
-	$(PY) -m tests.browser.run
+	$(PY) -m tests.browser.run $(if $(QUICK),--quick)
 
 e2e: $(READY) ## real clients, plain and TLS (root; Debian; Go; npm) (QUICK=1: without helm)
 	$(PY) -m tests.e2e.run $(if $(QUICK),--quick) $(if $(CLIENTS),--only $(CLIENTS)) \

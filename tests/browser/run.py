@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
 import sys
@@ -17,18 +18,27 @@ FONTS: Final = Path("/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf")
 """Without any font a browser shows boxes."""
 TWO: Final = ("-n", "2", "--dist", "loadfile", "--max-worker-restart=0")
 """Browsers at once; when the tests of one crash, the run is over, and does not wait for them."""
-MINUTES_MAX: Final = 15
+MINUTES_MAX: Final = 20
+QUICK: Final = ("-k", "not narrow and not forced")
+"""Without the narrowest screen and forced colours: a phone is narrow too."""
 
 
 def main() -> int:
     """Returns the status of the tests, none of which may be left out."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="in fewer looks")
+    options = parser.parse_args()
     try:
         install_debian(["chromium", "skopeo", *([] if FONTS.exists() else ["fonts-dejavu-core"])])
         install_npm(AXE)
     except Failure as failure:
         print(failure, file=sys.stderr)
         return 1
-    command = [sys.executable, "-m", "pytest", "-q", "--show-capture=no", *TWO, "tests/browser"]
+    chosen = QUICK if options.quick else ()
+    if options.quick:
+        print("left out by --quick: pages at 320 px and in forced colours", flush=True)
+    tests = ["-m", "pytest", "-q", "--show-capture=no", *TWO, *chosen, "tests/browser"]
+    command = [sys.executable, *tests]
     environment = {**os.environ, "CI": "1"}
     done = subprocess.run(command, cwd=REPOSITORY, env=environment, timeout=MINUTES_MAX * 60)
     print(f"pictures are in {PICTURES.relative_to(REPOSITORY)}")
