@@ -11,6 +11,8 @@ from typing import Any
 from tests.api.client import Client
 from tests.api.serving import ServedRegistry, serving
 from tests.factories import (
+    OCI_EMPTY,
+    Content,
     Document,
     make_blob,
     make_descriptor,
@@ -46,7 +48,7 @@ class Filler(Client):
         """Push by digest, and every tag with it."""
         return self.stored(name, document, tags=tags)
 
-    def many_platforms(self, name: str, *tags: str) -> Document:
+    def many_platforms(self, name: str, *tags: str, **more: Any) -> Document:
         """An index of five images."""
         platforms = ["linux/amd64", "linux/arm64", "linux/arm/v7", "linux/s390x", "linux/ppc64le"]
         parts = [self.image(name, platform=each, kib=40) for each in platforms]
@@ -54,7 +56,7 @@ class Filler(Client):
             make_descriptor(part, platform=_platform(each))
             for part, each in zip(parts, platforms, strict=True)
         ]
-        return self.named(name, make_index(descriptors), tags)
+        return self.named(name, make_index(descriptors, **more), tags)
 
     def chart(self, name: str, *tags: str) -> Document:
         """A Helm chart."""
@@ -62,11 +64,15 @@ class Filler(Client):
         self.push_blob(name, config)
         return self.named(name, make_image(make_descriptor(config, CHART_CONFIG)), tags)
 
-    def attach(self, name: str, subject: Document, artifact_type: str) -> Document:
+    def attach(
+        self, name: str, subject: Document, artifact_type: str, config: Content | None = None
+    ) -> Document:
         """Something that says something about a manifest."""
-        return self.stored(
-            name, make_image(artifactType=artifact_type, subject=make_descriptor(subject))
-        )
+        described = None if config is None else make_descriptor(config, OCI_EMPTY)
+        if config is not None:
+            self.push_blob(name, config)
+        image = make_image(described, artifactType=artifact_type, subject=make_descriptor(subject))
+        return self.stored(name, image)
 
     def tag_often(self, name: str, count: int) -> list[str]:
         """So many tags, of images of which each has many."""
@@ -84,10 +90,11 @@ def _platform(text: str) -> dict[str, str]:
 
 
 def fill(filler: Filler) -> None:
-    """A library as a laboratory might have it."""
-    index = filler.many_platforms("library/nginx", "1.27.3", "1.27", "latest")
-    filler.attach("library/nginx", index, SIGNATURE)
-    filler.attach("library/nginx", index, SBOM)
+    """A library as a laboratory might have it, with the same digests each time."""
+    mark = {"n": "library/nginx"}
+    index = filler.many_platforms("library/nginx", "1.27.3", "1.27", "latest", annotations=mark)
+    for kind in (SIGNATURE, SBOM):
+        filler.attach("library/nginx", index, kind, make_blob("{}"))
     for minor in range(1, 12):
         filler.image("library/nginx", f"1.26.{minor}", kib=30 * minor)
     filler.image("library/nginx", "1.26.11-windows", platform="windows/amd64", kib=900)
