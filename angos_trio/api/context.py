@@ -9,7 +9,7 @@ from angos_trio.auth.browser_sessions import SignIn
 from angos_trio.browse.storage_use import StorageUse
 from angos_trio.browse.unpulled import UnpulledLook
 from angos_trio.events.feed import Feed
-from angos_trio.identity import Identity
+from angos_trio.identity import Identity, Origin
 from angos_trio.maintenance.tasks import Tasks
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import Reference, RepositoryName
@@ -18,12 +18,12 @@ from angos_trio.registry.rested import Rested
 from angos_trio.telemetry.health import Readiness
 from angos_trio.telemetry.metrics import Metrics
 
-NotePull = Callable[[RepositoryName, Reference, Digest, Identity, str], None]
-"""Is told what was pulled, by which tag or digest, by whom, and what their program calls itself."""
+NotePull = Callable[[RepositoryName, Reference, Digest, str, Origin], None]
+"""Is told what was pulled, by which tag or digest, by whom, and from where."""
 
 
 def note_nothing(
-    name: RepositoryName, reference: Reference, digest: Digest, by: Identity, client: str
+    name: RepositoryName, reference: Reference, digest: Digest, by: str, origin: Origin
 ) -> None:
     """For those whose pulls are nobody's use: the operator's."""
 

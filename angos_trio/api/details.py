@@ -10,8 +10,8 @@ from typing import Any, TypedDict
 from angos_trio.api.browsing import manifest_fields, pulled_fields, related_fields
 from angos_trio.api.context import Runtime
 from angos_trio.browse.deleting import (
-    Chosen,
     Deletion,
+    Sorted,
     delete_chosen,
     sort_out,
 )
@@ -70,7 +70,7 @@ class Details:
         failed = [asdict(each) for each in outcome.failed]
         return json_reply(200, {"deleted": outcome.deleted, "failed": failed})
 
-    async def _chosen(self, call: Call, references: Sequence[Reference]) -> Chosen:
+    async def _chosen(self, call: Call, references: Sequence[Reference]) -> Sorted:
         """Those that the caller may delete, and the others. Raises as the gate does for who may
         delete none of them."""
         chosen = await sort_out(call.caller, call.name, references)

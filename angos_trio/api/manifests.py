@@ -29,7 +29,9 @@ class Manifests:
             found = await pull.find_manifest(self._registry, call.name, reference)
         if call.request.method == "GET":
             caller = call.caller
-            self._note_pull(call.name, reference, found.digest, caller.identity, caller.client)
+            self._note_pull(
+                call.name, reference, found.digest, caller.identity.owner, caller.origin
+            )
         headers = {
             "Docker-Content-Digest": found.digest,
             "ETag": entity_tag(found.digest),

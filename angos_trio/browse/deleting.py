@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from angos_trio.browse.facets import UNTAGGED_EXAMINED_MAX
 from angos_trio.browse.impact import Impact
 from angos_trio.identity import Action, Caller, Decision, Target
-from angos_trio.limits.lists import DELETIONS_LOGGED_MAX
+from angos_trio.limits.lists import DELETIONS_LOGGED_MAX, UNTAGGED_EXAMINED_MAX
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import Reference, RepositoryName, Tag
@@ -30,7 +29,7 @@ _NOTHING: Final = Decision(False, "no reference")
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class Sorted:
     """What somebody wants to delete: what they may, and what not; `refusal` is the last decision
     against them."""
 
@@ -64,7 +63,7 @@ def target_of(name: RepositoryName, reference: Reference) -> Target:
     return Target(name, named)
 
 
-async def sort_out(caller: Caller, name: RepositoryName, references: Sequence[Reference]) -> Chosen:
+async def sort_out(caller: Caller, name: RepositoryName, references: Sequence[Reference]) -> Sorted:
     """Which of these the caller may delete; nothing is looked up."""
     allowed: list[Reference] = []
     denied: list[Reference] = []
@@ -76,7 +75,7 @@ async def sort_out(caller: Caller, name: RepositoryName, references: Sequence[Re
         else:
             refusal = decision
             denied.append(reference)
-    return Chosen(tuple(allowed), tuple(denied), refusal)
+    return Sorted(tuple(allowed), tuple(denied), refusal)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +84,7 @@ class Deletion:
     log."""
 
     name: RepositoryName
-    chosen: Chosen
+    chosen: Sorted
     impact: Impact
     request_id: str
 

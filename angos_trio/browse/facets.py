@@ -11,6 +11,7 @@ from angos_trio.browse.cursors import cursor_of, parse_cursor
 from angos_trio.browse.pulled import pulled_of
 from angos_trio.browse.revisions import Related, Revision, related_of
 from angos_trio.browse.tag_list import WantedTags
+from angos_trio.limits.lists import PLATFORM_CHOICES_MAX, UNTAGGED_EXAMINED_MAX
 from angos_trio.oci.roles import Role
 from angos_trio.registry.context import Registry
 from angos_trio.storage.metadata import facets, listings, untagged
@@ -19,10 +20,6 @@ from angos_trio.storage.metadata.listings import NamespaceRow, RevisionRow
 from angos_trio.storage.metadata.untagged import UntaggedGroups, UntaggedOrder
 from angos_trio.storage.transactions import Rows
 
-PLATFORM_CHOICES_MAX: Final = 30
-"""Platforms that a list of tags offers to choose by, those of most tags."""
-UNTAGGED_EXAMINED_MAX: Final = 4000
-"""Manifests that may be without a tag, of which a page looks whether they are, to count them."""
 KINDS: Final = tuple(str(role) for role in Role)
 """What a manifest can be."""
 TAGGED: Final = "tagged"

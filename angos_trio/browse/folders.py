@@ -8,54 +8,27 @@ from typing import Final
 
 from angos_trio.browse import repositories
 from angos_trio.browse.overview import part_of, sees_whole, uploads_below
-from angos_trio.browse.repositories import Namespace
+from angos_trio.browse.repositories import Summed
 from angos_trio.browse.selection import Order, Page, Selection, Wanted
 from angos_trio.identity import Caller
+from angos_trio.limits.lists import FOLDED_EXAMINED_MAX, FOLDED_FROM, FOLDED_LESS
 from angos_trio.limits.requests import PAGE_ENTRIES_MAX
 from angos_trio.registry.context import Registry
 from angos_trio.storage.metadata import below
 from angos_trio.storage.metadata.below import OWN
-from angos_trio.storage.metadata.listings import NamespaceRow
 from angos_trio.storage.transactions import Rows
 
-FOLDED_FROM: Final = 200
-"""More namespaces than this are shown as folders, where that makes fewer rows of them,"""
-ROWS_LESS: Final = 2
-"""so many times fewer at least."""
-EXAMINED: Final = 400
-"""Namespaces that are looked at for that, the first in byte order."""
 ALL: Final = 2**31
 """More namespaces than there are."""
 
 
 @dataclass(frozen=True, slots=True)
-class Folder:
-    """The sums over namespaces whose names go on with a segment; `OWN` is the name itself. `deeper`
-    are those that go on behind it. Sizes in bytes, times in epoch seconds."""
+class Folder(Summed):
+    """The namespaces whose names go on with a segment, added up; `OWN` is the name itself. `deeper`
+    are those that go on behind it."""
 
     segment: str
-    namespaces: int = 0
     deeper: int = 0
-    manifests: int = 0
-    tags: int = 0
-    uploads: int = 0
-    held_bytes: int = 0
-    last_pushed_at: int | None = None
-
-    def plus(self, namespace: Namespace, *, is_deeper: bool) -> Folder:
-        """With a namespace more."""
-        row = namespace.row
-        times = (self.last_pushed_at, row.last_pushed_at)
-        return replace(
-            self,
-            namespaces=self.namespaces + 1,
-            deeper=self.deeper + is_deeper,
-            manifests=self.manifests + row.manifest_count,
-            tags=self.tags + row.tag_count,
-            uploads=self.uploads + namespace.uploads,
-            held_bytes=self.held_bytes + row.held_bytes,
-            last_pushed_at=max((time for time in times if time is not None), default=None),
-        )
 
 
 ORDERS: Final[Mapping[str, Order[Folder]]] = {
@@ -77,9 +50,9 @@ async def is_foldable(registry: Registry, caller: Caller, name: str, namespaces:
     part = part_of(registry, name)
 
     def query(rows: Rows) -> int:
-        return below.count_folders(rows, part, EXAMINED)
+        return below.count_folders(rows, part, FOLDED_EXAMINED_MAX)
 
-    return await registry.storage.read(query) * ROWS_LESS <= min(namespaces, EXAMINED)
+    return await registry.storage.read(query) * FOLDED_LESS <= min(namespaces, FOLDED_EXAMINED_MAX)
 
 
 async def look_at_folders(
@@ -114,24 +87,13 @@ async def _page_of_whole(
     page, total, holding, new = await registry.storage.read(query)
     found = {segment: Folder(segment) for segment in new}
     for each in page:
-        found[each.segment] = Folder(
-            each.segment,
-            each.namespaces,
-            each.deeper,
-            each.manifests,
-            each.tags,
-            held_bytes=each.held_bytes,
-            last_pushed_at=each.last_pushed_at,
-        )
+        found[each.segment] = Folder(each.segment, each.deeper).summed(each)
     for full, count in counts.items():
         segment, is_deeper = _place(full, name)
         if segment in found:
-            folder = found[segment]
-            found[segment] = (
-                replace(folder, uploads=folder.uploads + count)
-                if full in holding
-                else folder.plus(Namespace(NamespaceRow(0, full), count), is_deeper=is_deeper)
-            )
+            is_new = full not in holding
+            folder = found[segment].uploading(count, is_new=is_new)
+            found[segment] = replace(folder, deeper=folder.deeper + (is_new and is_deeper))
     for folder in found.values():
         selection.offer(folder)
     return replace(selection.page(), matching=total + len(new))
@@ -157,7 +119,8 @@ async def _each(registry: Registry, caller: Caller, name: str) -> dict[str, Fold
             if not is_repository or repositories.owner_of(registry, full) == name:
                 segment, is_deeper = _place(full, name)
                 folder = found.get(segment, Folder(segment))
-                found[segment] = folder.plus(namespace, is_deeper=is_deeper)
+                folder = folder.plus([namespace])
+                found[segment] = replace(folder, deeper=folder.deeper + is_deeper)
         after = batch.next_after
     return found
 

@@ -5,22 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
 
 from angos_trio.clock import DAY_SECS
+from angos_trio.limits.lists import CHART_DAYS, OUTLOOK_DAYS, OUTLOOK_DAYS_MAX, OUTLOOK_SAMPLES_MIN
 from angos_trio.registry.context import Registry
 from angos_trio.storage.metadata import samples
 from angos_trio.storage.metadata.samples import Sample
 from angos_trio.storage.store import Space
-
-CHART_DAYS: Final = 90
-"""Of which samples are told, today among them;"""
-OUTLOOK_DAYS: Final = 14
-"""the last of these that an outlook is made of,"""
-OUTLOOK_SAMPLES_MIN: Final = 7
-"""and so many must have a sample."""
-OUTLOOK_DAYS_MAX: Final = 3650
-"""What is later than this is not foretold."""
 
 
 @dataclass(frozen=True, slots=True)

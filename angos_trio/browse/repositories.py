@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Self
 
 import trio
 
@@ -15,18 +16,22 @@ from angos_trio.oci.names import longest_prefix
 from angos_trio.policy.immutability import TagRule
 from angos_trio.registry.context import Registry
 from angos_trio.storage.metadata import below, listings
-from angos_trio.storage.metadata.below import Sums
+from angos_trio.storage.metadata.below import FolderSums, Sums
 from angos_trio.storage.metadata.listings import NamespaceRow
 
 
 @dataclass(frozen=True, slots=True)
-class Repository:
-    """A configured repository, or the first segment of names that are in none: sums over what the
-    caller sees of it. Sizes in bytes, times in epoch seconds."""
+class Namespace:
+    """A namespace that holds a manifest or takes an upload."""
 
-    name: str
-    is_configured: bool
-    rule: TagRule
+    row: NamespaceRow
+    uploads: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summed:
+    """Sums over some namespaces. Sizes in bytes, times in epoch seconds."""
+
     namespaces: int = 0
     manifests: int = 0
     tags: int = 0
@@ -34,7 +39,7 @@ class Repository:
     held_bytes: int = 0
     last_pushed_at: int | None = None
 
-    def plus(self, namespaces: Sequence[Namespace]) -> Repository:
+    def plus(self, namespaces: Sequence[Namespace]) -> Self:
         """With some namespaces more."""
         if not namespaces:
             return self
@@ -49,7 +54,7 @@ class Repository:
             last_pushed_at=_latest([self.last_pushed_at, *(row.last_pushed_at for row in rows)]),
         )
 
-    def summed(self, sums: Sums) -> Repository:
+    def summed(self, sums: Sums | FolderSums) -> Self:
         """With the sums over namespaces that hold something."""
         return replace(
             self,
@@ -60,17 +65,19 @@ class Repository:
             last_pushed_at=sums.last_pushed_at,
         )
 
-    def uploading(self, count: int, *, is_new: bool) -> Repository:
+    def uploading(self, count: int, *, is_new: bool) -> Self:
         """With uploads more; `is_new`: to a namespace that holds nothing yet."""
         return replace(self, namespaces=self.namespaces + is_new, uploads=self.uploads + count)
 
 
 @dataclass(frozen=True, slots=True)
-class Namespace:
-    """A namespace that holds a manifest or takes an upload."""
+class Repository(Summed):
+    """A configured repository, or the first segment of names that are in none, with sums over what
+    the caller sees of it."""
 
-    row: NamespaceRow
-    uploads: int = 0
+    name: str
+    is_configured: bool
+    rule: TagRule
 
 
 def _latest(times: Iterable[int | None]) -> int | None:

@@ -57,7 +57,8 @@ async def look_at_storage(
     seen = [row for row in last.namespaces if caller.sees(row[0])]
     # A share is a sum over all that is in a repository.
     shares = [each for each in last.shares if caller.sees_all(each.repository)]
-    return replace(last, namespaces=seen[:LARGEST_MAX], shares=shares)
+    at = min(last.at, registry.now())  # the clock may have been set back since
+    return replace(last, at=at, namespaces=seen[:LARGEST_MAX], shares=shares)
 
 
 def _look(rows: Rows, now: int, deep: Sequence[str]) -> StorageUse:

@@ -9,24 +9,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
 
 import trio
 
 from angos_trio.identity import Caller
 from angos_trio.limits.callers import WEBHOOK_QUESTIONS_SECS_MAX
-from angos_trio.limits.lists import LARGEST_EXAMINED_MAX, LARGEST_MAX
+from angos_trio.limits.lists import (
+    LARGEST_EXAMINED_MAX,
+    LARGEST_MAX,
+    UNPULLED_EXAMINED_MAX,
+    UNPULLED_SECS,
+)
 from angos_trio.oci.codes import OciError
 from angos_trio.registry.context import Registry
 from angos_trio.registry.rested import Rested
 from angos_trio.storage.metadata import pulls, unpulled
 from angos_trio.storage.metadata.unpulled import Root
 from angos_trio.storage.transactions import Rows
-
-UNPULLED_SECS: Final = 90 * 86_400
-"""For so long nobody pulled it, and so old it is;"""
-ROOTS_EXAMINED_MAX: Final = 2000
-"""of so many largest manifests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +84,8 @@ async def _take(registry: Registry) -> UnpulledLook:
 
 def _largest(rows: Rows, before: int) -> tuple[list[Root], bool]:
     """Runs in a reader's thread."""
-    roots = unpulled.largest_roots(rows, before, ROOTS_EXAMINED_MAX)
-    return roots, unpulled.has_more(rows, ROOTS_EXAMINED_MAX)
+    roots = unpulled.largest_roots(rows, before, UNPULLED_EXAMINED_MAX)
+    return roots, unpulled.has_more(rows, UNPULLED_EXAMINED_MAX)
 
 
 def _idle(rows: Rows, roots: Sequence[Root], before: int) -> list[Unpulled]:

@@ -68,6 +68,20 @@ DESCRIBED_AT_ONCE: Final = 32
 DESCRIBE_SECS: Final = 60.0
 """between two looks for more."""
 
+# Samples (`maintenance`)
+SAMPLE_FIRST_SECS: Final = 60.0
+"""After a start, before the first look whether a sample is due;"""
+SAMPLE_LOOK_SECS: Final = 600.0
+"""between two looks."""
+SAMPLE_AGAIN_SECS: Final = 6 * 3600
+"""The sample of a day is taken anew after this, so that it tells of the end of its day."""
+SAMPLE_DAYS_MAX: Final = 400
+"""Days of which a sample is kept."""
+SAMPLE_ROWS: Final = 1000
+"""That are added up at once;"""
+SAMPLE_REST: Final = 1.0
+"""and then everybody else has so many times as long."""
+
 # Backup (`maintenance`, `storage`, `api`)
 BACKUP_THREADS: Final = 4
 """That link, copy, or read files,"""

@@ -98,3 +98,25 @@ RENDER_SECS_MAX: Final = 15.0
 """A page waits for those before it to be made; then it is 503."""
 LIST_PIECE_BYTES: Final = 64 * 1024
 """Of a list that is told whole, sent at once."""
+CHART_DAYS: Final = 90
+"""Of which samples are told, today among them;"""
+OUTLOOK_DAYS: Final = 14
+"""the last of these that an outlook is made of,"""
+OUTLOOK_SAMPLES_MIN: Final = 7
+"""and so many must have a sample."""
+OUTLOOK_DAYS_MAX: Final = 3650
+"""What is later than this is not foretold."""
+UNPULLED_SECS: Final = 90 * 86_400
+"""For so long nobody pulled it, and so old it is;"""
+UNPULLED_EXAMINED_MAX: Final = 2000
+"""of so many largest manifests."""
+PLATFORM_CHOICES_MAX: Final = 30
+"""Platforms that a list of tags offers to choose by, those of most tags."""
+UNTAGGED_EXAMINED_MAX: Final = 4000
+"""Manifests that may be without a tag, of which a page looks whether they are, to count them."""
+FOLDED_FROM: Final = 200
+"""More namespaces than this are shown as folders, where that makes fewer rows of them,"""
+FOLDED_LESS: Final = 2
+"""so many times fewer at least."""
+FOLDED_EXAMINED_MAX: Final = 400
+"""Namespaces that are looked at for that, the first in byte order."""

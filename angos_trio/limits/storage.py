@@ -76,6 +76,7 @@ PULL_LINE_SECS_MAX: Final = 90 * 86_400
 PULL_LINES_MAX: Final = 500_000
 """Pulls that are told one by one, with what the client calls itself: of one manifest, for how long,
 and of all together, about 300 bytes each; the oldest of more go within the hour."""
+PULL_LINES_AT_ONCE: Final = 5000
 PULL_DAYS: Final = 30
 """Days, today included, of which it is known how often a manifest was pulled."""
 

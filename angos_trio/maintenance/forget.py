@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Final
 
 import trio
 
 from angos_trio.limits.housekeeping import COLLECT_ROWS
-from angos_trio.limits.storage import PULL_LINES_MAX
+from angos_trio.limits.storage import PULL_LINES_AT_ONCE, PULL_LINES_MAX
 from angos_trio.storage.metadata import pull_history, pulls, retention
 from angos_trio.storage.store import Storage
 from angos_trio.storage.transactions import Rows
-
-_LINES_AT_ONCE: Final = 5000
 
 
 async def forget_gone(storage: Storage) -> int:
@@ -44,6 +41,6 @@ async def expire_pulls(storage: Storage, now: int) -> None:
     """Remove what is told of pulls one by one and by day, where it is too old or too much: also
     where nothing is pulled any more, and so nothing written."""
     await storage.stats.run(partial(pull_history.expire, now=now))
-    drop = partial(pull_history.drop_oldest, most=PULL_LINES_MAX, limit=_LINES_AT_ONCE)
+    drop = partial(pull_history.drop_oldest, most=PULL_LINES_MAX, limit=PULL_LINES_AT_ONCE)
     while await storage.stats.run(drop):
         await trio.lowlevel.checkpoint()

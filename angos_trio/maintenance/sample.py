@@ -6,41 +6,36 @@ deleted meanwhile may be counted or not.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from functools import partial
-from typing import Final
 
 import trio
 
 from angos_trio.clock import DAY_SECS
+from angos_trio.limits.housekeeping import (
+    SAMPLE_AGAIN_SECS,
+    SAMPLE_DAYS_MAX,
+    SAMPLE_FIRST_SECS,
+    SAMPLE_LOOK_SECS,
+    SAMPLE_REST,
+    SAMPLE_ROWS,
+)
+from angos_trio.maintenance.resting import read_and_rest
 from angos_trio.oci.codes import OciError
 from angos_trio.registry.context import ReadOnlyError, Registry
 from angos_trio.storage.metadata import samples
 from angos_trio.storage.metadata.samples import Sample
 from angos_trio.storage.store import Storage
-from angos_trio.storage.transactions import Outcome, Rows, Transaction
+from angos_trio.storage.transactions import Transaction
 from angos_trio.telemetry.log import logger
 
 _log = logger("maintenance.sample")
-FIRST_SECS: Final = 60.0
-"""After a start, before the first look whether a sample is due;"""
-LOOK_SECS: Final = 600.0
-"""between two looks."""
-AGAIN_SECS: Final = 6 * 3600
-"""The sample of a day is taken anew after this, so that it tells of the end of its day."""
-DAYS_MAX: Final = 400
-"""Days of which a sample is kept."""
-ROWS: Final = 1000
-"""That are added up at once;"""
-REST: Final = 1.0
-"""and then everybody else has so many times as long."""
 
 
 async def sample(current: Callable[[], Registry]) -> None:
     """Take a sample when one is due, until cancelled; not while the registry is read-only. What a
     disk refuses waits for the next look."""
-    await trio.sleep(FIRST_SECS)
+    await trio.sleep(SAMPLE_FIRST_SECS)
     while True:
         registry = current()
         try:
@@ -50,7 +45,7 @@ async def sample(current: Callable[[], Registry]) -> None:
             pass
         except OciError as error:
             _log.warning("sample.refused", error=str(error.__cause__ or error))
-        await trio.sleep(LOOK_SECS)
+        await trio.sleep(SAMPLE_LOOK_SECS)
 
 
 async def is_due(registry: Registry) -> bool:
@@ -59,7 +54,7 @@ async def is_due(registry: Registry) -> bool:
     last = await registry.storage.read(partial(samples.newest, last=now // DAY_SECS))
     if last is None or last.day < now // DAY_SECS:
         return True
-    return not 0 <= now - last.at < AGAIN_SECS
+    return not 0 <= now - last.at < SAMPLE_AGAIN_SECS
 
 
 async def take_sample(registry: Registry) -> Sample:
@@ -75,7 +70,7 @@ async def take_sample(registry: Registry) -> Sample:
 
     def step(transaction: Transaction) -> None:
         samples.put(transaction.rows, taken)
-        samples.prune(transaction.rows, taken.day - DAYS_MAX + 1)
+        samples.prune(transaction.rows, taken.day - SAMPLE_DAYS_MAX + 1)
 
     await registry.change(step)
     return taken
@@ -84,7 +79,8 @@ async def take_sample(registry: Registry) -> Sample:
 async def _sum_blobs(storage: Storage) -> int:
     total, last = 0, ""
     while True:
-        page, last = await _page(storage, partial(samples.sum_blobs, after=last, limit=ROWS))
+        query = partial(samples.sum_blobs, after=last, limit=SAMPLE_ROWS)
+        page, last = await read_and_rest(storage, query, SAMPLE_REST)
         total += page
         if not last:
             return total
@@ -93,7 +89,8 @@ async def _sum_blobs(storage: Storage) -> int:
 async def _sum_images(storage: Storage) -> int:
     total, last = 0, (0, "")
     while True:
-        page, last = await _page(storage, partial(samples.sum_images, after=last, limit=ROWS))
+        query = partial(samples.sum_images, after=last, limit=SAMPLE_ROWS)
+        page, last = await read_and_rest(storage, query, SAMPLE_REST)
         total += page
         if not last[1]:
             return total
@@ -102,15 +99,8 @@ async def _sum_images(storage: Storage) -> int:
 async def _sum_namespaces(storage: Storage) -> tuple[int, int]:
     tags = manifests = last = 0
     while True:
-        found = await _page(storage, partial(samples.sum_namespaces, after=last, limit=ROWS))
+        query = partial(samples.sum_namespaces, after=last, limit=SAMPLE_ROWS)
+        found = await read_and_rest(storage, query, SAMPLE_REST)
         tags, manifests, last = tags + found[0], manifests + found[1], found[2]
         if not last:
             return tags, manifests
-
-
-async def _page(storage: Storage, query: Callable[[Rows], Outcome]) -> Outcome:
-    """One page of rows, and a rest for everybody else."""
-    begun_at = time.monotonic()
-    found = await storage.read(query)
-    await trio.sleep(REST * (time.monotonic() - begun_at))
-    return found

@@ -19,6 +19,7 @@ import trio
 from angos_trio.events.model import EventKind
 from angos_trio.limits.housekeeping import SCRUB_REST
 from angos_trio.maintenance.collect import Collector
+from angos_trio.maintenance.resting import read_and_rest
 from angos_trio.maintenance.told import tell_ended
 from angos_trio.policy.integrity import Flaw
 from angos_trio.registry.context import Registry
@@ -111,10 +112,7 @@ class Run:
 
     async def read(self, query: Callable[[Rows], Outcome]) -> Outcome:
         """One page of rows, and a rest for everybody else."""
-        begun_at = time.monotonic()
-        found = await self.registry.storage.read(query)
-        await trio.sleep(SCRUB_REST * (time.monotonic() - begun_at))
-        return found
+        return await read_and_rest(self.registry.storage, query, SCRUB_REST)
 
 
 Part = Callable[[Run], Awaitable[None]]

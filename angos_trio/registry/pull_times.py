@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 import trio
 
 from angos_trio.clock import epoch_seconds
-from angos_trio.identity import CLIENT_CHARACTERS_MAX, LOCAL_ADDRESS, Identity, anonymous
+from angos_trio.identity import NOWHERE, Origin
 from angos_trio.limits.storage import (
     CLEANUP_SECS_MAX,
     PULL_LINES_WAITING_MAX,
@@ -27,7 +27,6 @@ from angos_trio.storage.transactions import Rows
 from angos_trio.telemetry.log import logger
 
 _log = logger("registry.pull_times")
-_NOBODY = anonymous(LOCAL_ADDRESS)
 
 
 class PullTimes:
@@ -49,19 +48,19 @@ class PullTimes:
         name: RepositoryName,
         reference: Reference,
         digest: Digest,
-        by: Identity = _NOBODY,
-        client: str = "",
+        by: str = "",
+        origin: Origin = NOWHERE,
     ) -> None:
-        """A manifest was pulled, by this tag or digest; a tag's pull is one of its digest too.
-        `client` is what the program calls itself."""
+        """A manifest was pulled by somebody, by this tag or digest; a tag's pull is one of its
+        digest too."""
         now = self._now()
         is_counted = self._add((name, digest), now)
         tag = None if reference == digest else reference
         if tag is not None:
             self._add((name, tag), now)
         if is_counted:  # what has no count is never looked at again, to be forgotten
-            client = client[:CLIENT_CHARACTERS_MAX]
-            self._lines.append(Line(name, digest, tag, now, by.owner, client, by.address))
+            line = Line(name, digest, tag, now, by, origin.client, origin.address)
+            self._lines.append(line)
 
     def _add(self, key: Pulled, now: int) -> bool:
         gathered = self._gathered

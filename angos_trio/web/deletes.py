@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from angos_trio.browse.deleting import Chosen as Sorted
 from angos_trio.browse.deleting import (
     Deletion,
     Matched,
     Outcome,
+    Sorted,
     delete_chosen,
     match_tags,
     match_untagged,

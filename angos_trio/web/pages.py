@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from angos_trio.browse import overview, repositories, tag_list, tree
 from angos_trio.browse.facets import Counted, count_rows, list_untagged
-from angos_trio.browse.folders import FOLDED_FROM, ROWS_LESS, is_foldable, look_at_folders
+from angos_trio.browse.folders import is_foldable, look_at_folders
 from angos_trio.browse.overview import NAMESPACE_ORDERS, REPOSITORY_ORDERS, Below
 from angos_trio.browse.pulled import pulls_mark
 from angos_trio.browse.repositories import Namespace, Repository
@@ -20,7 +20,7 @@ from angos_trio.browse.uploads import Upload, list_uploads
 from angos_trio.http.call import Call
 from angos_trio.http.reply import Reply
 from angos_trio.identity import Action, Target
-from angos_trio.limits.lists import FILTER_CHARACTERS_MAX
+from angos_trio.limits.lists import FILTER_CHARACTERS_MAX, FOLDED_FROM, FOLDED_LESS
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import RepositoryName, Tag
@@ -171,7 +171,7 @@ class Pages:
         if not asked.view and not await is_foldable(self._registry, caller, name, count):
             return None
         page = await look_at_folders(self._registry, caller, name, _wanted(asked))
-        if not asked.view and page.matching * ROWS_LESS > count:
+        if not asked.view and page.matching * FOLDED_LESS > count:
             return None
         counts = Counts(page.matching, page.matching, "folder")
         return {

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from angos_trio.browse.over_time import CHART_DAYS, OUTLOOK_DAYS, OUTLOOK_DAYS_MAX, Outlook
+from angos_trio.browse.over_time import Outlook
 from angos_trio.clock import date_of
+from angos_trio.limits.lists import CHART_DAYS, OUTLOOK_DAYS, OUTLOOK_DAYS_MAX
 from angos_trio.storage.metadata.samples import Sample
 from angos_trio.web.words import counted, number, size
 

@@ -12,8 +12,6 @@ import trio
 from angos_trio.browse.over_time import Outlook, list_samples, outlook_of
 from angos_trio.browse.storage_use import StorageUse, look_at_storage
 from angos_trio.browse.unpulled import (
-    ROOTS_EXAMINED_MAX,
-    UNPULLED_SECS,
     UnpulledLook,
     look_for_unpulled,
 )
@@ -21,7 +19,7 @@ from angos_trio.clock import DAY_SECS, date_of
 from angos_trio.http.call import Call
 from angos_trio.http.reply import Reply
 from angos_trio.identity import Action
-from angos_trio.limits.lists import IMAGES_WITH_MAX
+from angos_trio.limits.lists import IMAGES_WITH_MAX, UNPULLED_EXAMINED_MAX, UNPULLED_SECS
 from angos_trio.maintenance.collect import terms_of
 from angos_trio.maintenance.preview import Preview, preview
 from angos_trio.registry.context import Registry
@@ -136,7 +134,7 @@ def unpulled_values(look: UnpulledLook) -> dict[str, object]:
     return {
         "unpulled": look,
         "unpulled_secs": UNPULLED_SECS,
-        "examined": ROOTS_EXAMINED_MAX,
+        "examined": UNPULLED_EXAMINED_MAX,
         "noted_on": date_of(since // DAY_SECS),
         "known_on": date_of((since + UNPULLED_SECS) // DAY_SECS),
     }

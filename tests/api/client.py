@@ -74,6 +74,12 @@ class Client(httpx.Client):
         assert answer.status_code == 201, answer.text
         return document
 
+    def pull(self, name: str, reference: str, program: str | bytes = "skopeo/1.9") -> None:
+        """As a program of this name pulls a manifest."""
+        named = program.encode() if isinstance(program, str) else program
+        answer = self.get(f"/v2/{name}/manifests/{reference}", headers={b"User-Agent": named})
+        assert answer.status_code == 200, answer.text
+
     def tags(self, name: str) -> list[str]:
         """The first page of a repository's tags."""
         answer = self.get(f"/v2/{name}/tags/list")

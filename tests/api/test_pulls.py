@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from angos_trio.auth.passwords import hash_password
+from angos_trio.identity import CLIENT_CHARACTERS_MAX
 from tests.api.client import Client, expect_error
 from tests.api.serving import ServedRegistry, serving
 from tests.factories import make_image, make_name
@@ -29,11 +30,6 @@ def client(served: ServedRegistry) -> Iterator[Client]:
         yield speaking
 
 
-def pull(client: Client, name: str, reference: str, program: str = "skopeo/1.9") -> None:
-    answer = client.get(f"/v2/{name}/manifests/{reference}", headers={"User-Agent": program})
-    assert answer.status_code == 200, answer.text
-
-
 def pulls(served: ServedRegistry, client: Client, name: str, reference: str) -> dict[str, Any]:
     """What is told of them, once they are written."""
     served.server.call(served.doors.pull_times.flush)
@@ -47,9 +43,9 @@ def pulls(served: ServedRegistry, client: Client, name: str, reference: str) -> 
 def test_pulls_are_told_the_latest_first(served: ServedRegistry, client: Client) -> None:
     name = make_name()
     image = client.stored(name, make_image(), tags=["v1", "latest"])
-    pull(client, name, "v1")
-    pull(client, name, image.digest, "docker/24.0.7")
-    pull(client, name, "latest", "")
+    client.pull(name, "v1")
+    client.pull(name, image.digest, "docker/24.0.7")
+    client.pull(name, "latest", "")
     client.head(f"/v2/{name}/manifests/v1")
 
     found = pulls(served, client, name, "v1")
@@ -71,7 +67,7 @@ def test_days_are_thirty_and_the_last_is_today(served: ServedRegistry, client: C
     name = make_name()
     client.stored(name, make_image(), tags=["v1"])
     for _ in range(3):
-        pull(client, name, "v1")
+        client.pull(name, "v1")
     found = pulls(served, client, name, "v1")
     days = [each["day"] for each in found["days"]]
     assert len(days) == 30
@@ -79,6 +75,15 @@ def test_days_are_thirty_and_the_last_is_today(served: ServedRegistry, client: C
     last = found["pulls"][0]["pulled_at_iso"]
     assert sum(each["pulls"] for each in found["days"]) == 3
     assert {each["day"]: each["pulls"] for each in found["days"]}[last[:10]] > 0
+
+
+def test_what_a_program_says_of_itself_is_cut(served: ServedRegistry, client: Client) -> None:
+    name = make_name()
+    client.stored(name, make_image(), tags=["v1"])
+    client.pull(name, "v1", "x" * 5_000)
+
+    (line,) = pulls(served, client, name, "v1")["pulls"]
+    assert line["client"] == "x" * CLIENT_CHARACTERS_MAX
 
 
 def test_looking_is_no_pull(served: ServedRegistry, client: Client) -> None:
@@ -118,7 +123,7 @@ def test_same_manifest_elsewhere_has_pulls_of_its_own(
     one, other, image = make_name(), make_name(), make_image()
     for name in (one, other):
         client.stored(name, image, tags=["v1"])
-    pull(client, one, "v1")
+    client.pull(one, "v1")
     assert len(pulls(served, client, one, "v1")["pulls"]) == 1
     assert pulls(served, client, other, "v1")["pulls"] == []
 
@@ -126,7 +131,7 @@ def test_same_manifest_elsewhere_has_pulls_of_its_own(
 def test_deleted_manifest_tells_nothing(served: ServedRegistry, client: Client) -> None:
     name = make_name()
     image = client.stored(name, make_image(), tags=["v1"])
-    pull(client, name, "v1")
+    client.pull(name, "v1")
     assert client.delete(f"/v2/{name}/manifests/{image.digest}").status_code == 202
     for reference in ("v1", image.digest):
         answer = client.get(f"/v2/_ext/{name}/_pulls", params={"reference": reference})
@@ -139,7 +144,7 @@ def test_pulls_that_are_not_recorded_are_said_not_to_be(tmp_path: Path) -> None:
         Client(served.url) as client,
     ):
         client.stored("app", make_image(), tags=["v1"])
-        pull(client, "app", "v1")
+        client.pull("app", "v1")
         served.server.call(_flush_off, served)
         answer = client.get("/v2/_ext/app/_pulls?reference=v1").json()
         told = (answer["is_recorded"], answer["recorded_since"], answer["pull_count"])
@@ -185,7 +190,7 @@ def test_addresses_are_for_whom_policies_let_see_them(tmp_path: Path) -> None:
             client.auth = httpx.BasicAuth("owner", PASSWORD)
             client.stored(name, make_image(), tags=["v1"])
             client.auth = httpx.BasicAuth("none", PASSWORD)
-            pull(client, name, "v1")
+            client.pull(name, "v1")
         served.server.call(served.doors.pull_times.flush)
 
         (line,) = seen_by("all").json()["pulls"]

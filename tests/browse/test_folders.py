@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from angos_trio.browse import folders, overview
-from angos_trio.browse.folders import FOLDED_FROM, Folder
+from angos_trio.browse.folders import Folder
 from angos_trio.browse.selection import Page, Wanted
 from angos_trio.identity import Caller
+from angos_trio.limits.lists import FOLDED_FROM
 from angos_trio.storage.metadata.below import OWN
 from tests.api.client import Client
 from tests.api.serving import ServedRegistry, serving

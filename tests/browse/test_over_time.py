@@ -5,8 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from angos_trio.browse.over_time import OUTLOOK_DAYS_MAX, Outlook, outlook_of
+from angos_trio.browse.over_time import Outlook, outlook_of
 from angos_trio.clock import DAY_SECS
+from angos_trio.limits.lists import OUTLOOK_DAYS_MAX
 from angos_trio.storage.metadata.samples import Sample
 from angos_trio.storage.store import Space
 

@@ -46,7 +46,7 @@ def test_old_pulls_go_where_nothing_is_pulled_any_more(root: Path) -> None:
 
 def test_of_too_many_pulls_the_oldest_go(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(forget, "PULL_LINES_MAX", 3)
-    monkeypatch.setattr(forget, "_LINES_AT_ONCE", 2)
+    monkeypatch.setattr(forget, "PULL_LINES_AT_ONCE", 2)
 
     async def test() -> None:
         async with opened(root) as storage:

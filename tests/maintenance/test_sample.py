@@ -11,14 +11,16 @@ import trio
 import trio.testing
 
 from angos_trio.clock import DAY_SECS
+from angos_trio.limits.housekeeping import (
+    SAMPLE_AGAIN_SECS,
+    SAMPLE_DAYS_MAX,
+    SAMPLE_FIRST_SECS,
+    SAMPLE_LOOK_SECS,
+)
 from angos_trio.maintenance import sample as module
 from angos_trio.maintenance.backup import Held, Progress, create, held_snapshot
 from angos_trio.maintenance.restore import Target, restore
 from angos_trio.maintenance.sample import (
-    AGAIN_SECS,
-    DAYS_MAX,
-    FIRST_SECS,
-    LOOK_SECS,
     is_due,
     sample,
     take_sample,
@@ -61,7 +63,7 @@ def test_sample_has_what_a_look_at_all_rows_says_however_small_its_pages_are(
             await fill(registry)
             whole = await registry.storage.read(totals.totals)
             for rows in (1, 2, 1000):
-                monkeypatch.setattr(module, "ROWS", rows)
+                monkeypatch.setattr(module, "SAMPLE_ROWS", rows)
                 found = await take_sample(registry)
                 assert (found.blob_bytes, found.named_bytes) == (500, whole.named_bytes)
                 assert (found.tags, found.manifests) == (5, 5)
@@ -88,7 +90,7 @@ def test_no_step_of_a_sample_looks_at_more_than_a_page(
                     return real(rows, after, limit)  # type: ignore[operator]
 
                 monkeypatch.setattr(samples, name, noted)
-            monkeypatch.setattr(module, "ROWS", 2)
+            monkeypatch.setattr(module, "SAMPLE_ROWS", 2)
             await take_sample(registry)
 
     run(test)
@@ -105,8 +107,8 @@ def test_sample_is_due_once_a_day_and_again_after_hours(root: Path) -> None:
             await take_sample(registry)
             for later, expected in (
                 (0, False),
-                (AGAIN_SECS - 1, False),
-                (AGAIN_SECS, True),
+                (SAMPLE_AGAIN_SECS - 1, False),
+                (SAMPLE_AGAIN_SECS, True),
                 (DAY_SECS // 2, True),  # tomorrow
                 (-1, True),  # the clock was ahead
             ):
@@ -121,10 +123,10 @@ def test_what_is_older_than_400_days_goes_with_the_next_sample(root: Path) -> No
 
     async def test() -> None:
         async with opened_registry(root, clock=clock) as registry:
-            for day in (DAY, DAY + 1, DAY + DAYS_MAX):
+            for day in (DAY, DAY + 1, DAY + SAMPLE_DAYS_MAX):
                 clock.now = day * DAY_SECS
                 await take_sample(registry)
-            assert [each.day for each in await kept(registry)] == [DAY + 1, DAY + DAYS_MAX]
+            assert [each.day for each in await kept(registry)] == [DAY + 1, DAY + SAMPLE_DAYS_MAX]
 
     run(test)
 
@@ -133,8 +135,8 @@ def test_service_takes_a_sample_each_day_and_none_while_read_only(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = trio.testing.MockClock(autojump_threshold=0.2)
-    monkeypatch.setattr(module, "REST", 0.0)  # of a clock that goes on by itself
-    monkeypatch.setattr(module, "LOOK_SECS", DAY_SECS / 8)
+    monkeypatch.setattr(module, "SAMPLE_REST", 0.0)  # of a clock that goes on by itself
+    monkeypatch.setattr(module, "SAMPLE_LOOK_SECS", DAY_SECS / 8)
     wall = Clock(NOON)
 
     async def test() -> None:
@@ -151,9 +153,9 @@ def test_service_takes_a_sample_each_day_and_none_while_read_only(
                 taken.append(len(await kept(registry)))
 
             await begin_read_only(registry, ANYBODY)
-            await go_on(FIRST_SECS + DAY_SECS / 2)
+            await go_on(SAMPLE_FIRST_SECS + DAY_SECS / 2)
             await end_read_only(registry, ANYBODY)
-            await go_on(FIRST_SECS / 2)
+            await go_on(SAMPLE_FIRST_SECS / 2)
             await go_on(2 * DAY_SECS)
             assert taken == [0, 0, 2]
 
@@ -164,7 +166,7 @@ def test_refused_sample_ends_nothing_and_is_taken_later(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = trio.testing.MockClock(autojump_threshold=0.2)
-    monkeypatch.setattr(module, "REST", 0.0)
+    monkeypatch.setattr(module, "SAMPLE_REST", 0.0)
     files = ScriptedFiles()
 
     async def test() -> None:
@@ -174,10 +176,10 @@ def test_refused_sample_ends_nothing_and_is_taken_later(
                 await take_sample(registry)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(sample, lambda: registry)
-                await trio.sleep(FIRST_SECS + LOOK_SECS)
+                await trio.sleep(SAMPLE_FIRST_SECS + SAMPLE_LOOK_SECS)
                 assert await kept(registry) == []
                 del files.at["free_bytes"]
-                await trio.sleep(2 * LOOK_SECS)
+                await trio.sleep(2 * SAMPLE_LOOK_SECS)
                 assert len(await kept(registry)) == 1
                 nursery.cancel_scope.cancel()
 

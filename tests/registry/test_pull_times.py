@@ -9,7 +9,7 @@ from pathlib import Path
 import trio
 import trio.testing
 
-from angos_trio.identity import CLIENT_CHARACTERS_MAX, Identity
+from angos_trio.identity import Origin
 from angos_trio.limits.storage import (
     PULL_LINES_PER_MANIFEST_MAX,
     PULL_LINES_WAITING_MAX,
@@ -27,7 +27,8 @@ from tests.storage.support import NAME, ScriptedFiles, failing, opened, run
 
 DIGEST = digest_of(b"image")
 TAG = Tag("v1")
-ALICE = Identity("basic", "", "alice", "192.0.2.7")
+ALICE = "basic::alice"
+SKOPEO = Origin("192.0.2.7", "skopeo/1.9")
 
 
 def rows(root: Path) -> dict[str, tuple[int, int]]:
@@ -167,13 +168,13 @@ def test_pull_is_told_with_who_and_how(root: Path) -> None:
         async with opened(root) as storage:
             clock = Clock(100)
             noted = PullTimes(storage.stats, clock)
-            noted.note(NAME, TAG, DIGEST, ALICE, "skopeo/1.9")
+            noted.note(NAME, TAG, DIGEST, ALICE, SKOPEO)
             clock.now = 101
-            noted.note(NAME, DIGEST, DIGEST, ALICE, "x" * 5000)
+            noted.note(NAME, DIGEST, DIGEST, ALICE)
             await noted.flush()
             by_digest, by_tag = await lines_of(storage.stats)
-            assert by_tag == Line(NAME, DIGEST, TAG, 100, "basic::alice", "skopeo/1.9", "192.0.2.7")
-            assert (by_digest.tag, by_digest.client) == (None, "x" * CLIENT_CHARACTERS_MAX)
+            assert by_tag == Line(NAME, DIGEST, TAG, 100, ALICE, SKOPEO.client, SKOPEO.address)
+            assert (by_digest.tag, by_digest.client, by_digest.address) == (None, "", "")
 
     run(test)
 
@@ -200,7 +201,7 @@ def test_full_buffer_drops_lines_and_counts_every_pull(root: Path) -> None:
             noted = PullTimes(storage.stats, Clock(100))
             total = PULL_LINES_WAITING_MAX + 500
             for number in range(total):
-                noted.note(NAME, DIGEST, DIGEST, ALICE, str(number))
+                noted.note(NAME, DIGEST, DIGEST, ALICE, Origin(client=str(number)))
             assert len(noted._lines) == PULL_LINES_WAITING_MAX
             await noted.flush()
             assert rows(root) == {DIGEST: (total, 100)}
@@ -216,9 +217,9 @@ def test_lines_that_could_not_be_written_wait_in_order(root: Path) -> None:
         files = ScriptedFiles(**{"stats.open": failing(errno.EIO, times=1)})
         async with opened(root, files) as storage:
             noted = PullTimes(storage.stats, Clock(100))
-            noted.note(NAME, TAG, DIGEST, ALICE, "first")
+            noted.note(NAME, TAG, DIGEST, ALICE, Origin(client="first"))
             await noted.flush()
-            noted.note(NAME, TAG, DIGEST, ALICE, "second")
+            noted.note(NAME, TAG, DIGEST, ALICE, Origin(client="second"))
             await noted.flush()
             await noted.flush()
             assert [each.client for each in await lines_of(storage.stats)] == ["second", "first"]

@@ -15,7 +15,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,6 +26,8 @@ import trio.testing
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.digest import ALGORITHMS, Digest, digest_of
 from angos_trio.oci.names import RepositoryName, SessionId
+from angos_trio.storage import connections
+from angos_trio.storage.connections import migrate, open_writer
 from angos_trio.storage.files import Files
 from angos_trio.storage.session_record import UploadSession
 from angos_trio.storage.store import Storage, StorageSettings, open_storage
@@ -357,6 +359,24 @@ def published(root: Path) -> list[str]:
 def blob_path(root: Path, digest: Digest) -> Path:
     """Where a blob's bytes stand."""
     return root / "blobs" / digest.algorithm / digest.hex[:2] / digest.hex
+
+
+@contextmanager
+def database(folder: Path) -> Iterator[sqlite3.Connection]:
+    """A fresh one, open to be written."""
+    path = folder / "metadata.db"
+    with closing(open_writer(path)) as rows:
+        migrate(rows, path)
+        rows.execute("PRAGMA synchronous = OFF")
+        yield rows
+
+
+def migrate_to(version: int, rows: sqlite3.Connection, path: Path) -> None:
+    """Make a database as an earlier version of the program had it."""
+    every = connections._migrations()
+    with pytest.MonkeyPatch.context() as earlier:
+        earlier.setattr(connections, "_migrations", lambda: every[:version])
+        migrate(rows, path)
 
 
 def rows_of(root: Path, query: str, *parameters: object) -> list[tuple[Any, ...]]:

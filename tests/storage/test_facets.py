@@ -17,7 +17,6 @@ from angos_trio.oci.digest import Digest, digest_of
 from angos_trio.oci.manifest import parse_manifest
 from angos_trio.oci.names import RepositoryName, Tag
 from angos_trio.oci.roles import Carried, Role
-from angos_trio.storage import connections
 from angos_trio.storage.connections import migrate, open_writer
 from angos_trio.storage.metadata import (
     blobs,
@@ -38,6 +37,7 @@ from angos_trio.storage.metadata.summaries import Summary
 from angos_trio.storage.metadata.untagged import UntaggedOrder
 from angos_trio.storage.transactions import Rows
 from tests.registry.support import image
+from tests.storage.support import migrate_to
 
 pytestmark = pytest.mark.slow
 
@@ -289,13 +289,11 @@ def test_manifest_that_lost_its_tag_is_untagged(rows: Rows) -> None:
 
 
 def test_database_of_an_earlier_version_is_counted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    path, every = tmp_path / "metadata.db", connections._migrations()
+    path = tmp_path / "metadata.db"
     with closing(open_writer(path)) as opened:
-        with monkeypatch.context() as earlier:
-            earlier.setattr(connections, "_migrations", lambda: every[:BEFORE])
-            migrate(opened, path)
+        migrate_to(BEFORE, opened, path)
         pushing = Pushing(opened, 11)
         for _ in range(STEPS):
             pushing.step()

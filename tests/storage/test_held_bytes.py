@@ -11,9 +11,9 @@ import pytest
 
 from angos_trio.oci.digest import digest_of
 from angos_trio.oci.names import RepositoryName
-from angos_trio.storage import connections
 from angos_trio.storage.connections import migrate, open_writer
 from angos_trio.storage.metadata import blobs, namespaces
+from tests.storage.support import migrate_to
 
 A, B = digest_of(b"a"), digest_of(b"b")
 BEFORE = 3
@@ -88,13 +88,11 @@ def test_step_that_is_undone_leaves_the_counter(rows: sqlite3.Connection) -> Non
 
 
 def test_database_of_an_earlier_version_is_counted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    path, every = tmp_path / "metadata.db", connections._migrations()
+    path = tmp_path / "metadata.db"
     with closing(open_writer(path)) as opened:
-        with monkeypatch.context() as earlier:
-            earlier.setattr(connections, "_migrations", lambda: every[:BEFORE])
-            migrate(opened, path)
+        migrate_to(BEFORE, opened, path)
         opened.executescript(
             "INSERT INTO namespaces (id, name, created_at) "
             "VALUES (1, 'team', 1), (2, 'team/x', 1), (3, 'team/empty', 1);"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -15,11 +14,11 @@ from angos_trio.limits.storage import TAG_HISTORY_ENTRIES_MAX
 from angos_trio.oci.digest import Digest, digest_of
 from angos_trio.oci.manifest import parse_manifest
 from angos_trio.oci.names import RepositoryName, Tag
-from angos_trio.storage.connections import migrate, open_writer
 from angos_trio.storage.metadata import blobs, events, leases, manifests, namespaces, tags
 from angos_trio.storage.metadata.manifests import PushedManifest
 from angos_trio.storage.transactions import Rows
 from tests.registry.support import image, index, numbered
+from tests.storage.support import database
 
 NAME = RepositoryName("team/app")
 OTHER = RepositoryName("team/other")
@@ -29,10 +28,7 @@ A, B, C = (digest_of(letter) for letter in (b"a", b"b", b"c"))
 @pytest.fixture
 def rows(tmp_path: Path) -> Iterator[Rows]:
     """A fresh database with two namespaces: 1 is NAME, 2 is OTHER."""
-    path = tmp_path / "metadata.db"
-    with closing(open_writer(path)) as opened:
-        migrate(opened, path)
-        opened.execute("PRAGMA synchronous = OFF")
+    with database(tmp_path) as opened:
         namespaces.ensure(opened, NAME, 1)
         namespaces.ensure(opened, OTHER, 1)
         yield opened

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from angos_trio.storage.connections import migrate, open_writer
 from angos_trio.storage.metadata import samples, totals
 from angos_trio.storage.metadata.samples import INTEGER_MAX, Sample
 from angos_trio.storage.transactions import Rows
+from tests.storage.support import database
 
 SAMPLE = Sample(20_000, 20_000 * 86_400 + 60, 10, 30, 500, 2, 3)
 A, B, C = (f"sha256:{letter * 64}" for letter in "abc")
@@ -21,10 +20,7 @@ A, B, C = (f"sha256:{letter * 64}" for letter in "abc")
 
 @pytest.fixture
 def rows(tmp_path: Path) -> Iterator[Rows]:
-    path = tmp_path / "metadata.db"
-    with closing(open_writer(path)) as opened:
-        migrate(opened, path)
-        opened.execute("PRAGMA synchronous = OFF")
+    with database(tmp_path) as opened:
         yield opened
 
 

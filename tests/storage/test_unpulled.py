@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from angos_trio.storage.connections import migrate, open_writer
 from angos_trio.storage.metadata import unpulled
 from angos_trio.storage.metadata.unpulled import Root
 from angos_trio.storage.transactions import Rows
+from tests.storage.support import database
 from tests.storage.test_query_plans import plans, work_of
 
 BEFORE = 1000
@@ -19,10 +18,7 @@ BEFORE = 1000
 
 @pytest.fixture
 def rows(tmp_path: Path) -> Iterator[Rows]:
-    path = tmp_path / "metadata.db"
-    with closing(open_writer(path)) as opened:
-        migrate(opened, path)
-        opened.execute("PRAGMA synchronous = OFF")
+    with database(tmp_path) as opened:
         for name in ("one", "two"):
             opened.execute("INSERT INTO namespaces (name, created_at) VALUES (?, 1)", (name,))
         yield opened

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from angos_trio.auth.passwords import hash_password
 from angos_trio.clock import DAY_SECS
+from angos_trio.identity import Origin
 from angos_trio.limits.storage import PULL_DAYS
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import RepositoryName, Tag
@@ -40,11 +41,6 @@ def filler(served: ServedRegistry) -> Iterator[Filler]:
         yield filler
 
 
-def pull(filler: Filler, name: str, reference: str, program: bytes = b"skopeo/1.9") -> None:
-    answer = filler.get(f"/v2/{name}/manifests/{reference}", headers={b"User-Agent": program})
-    assert answer.status_code == 200, answer.text
-
-
 def shown(served: ServedRegistry, filler: Filler, name: str, reference: str = ":v1") -> Element:
     """The tab, once what was pulled is written."""
     served.server.call(served.doors.pull_times.flush)
@@ -60,8 +56,8 @@ def cells(page: Element) -> list[list[str]]:
 def test_last_pulls_say_when_who_what_and_how(served: ServedRegistry, filler: Filler) -> None:
     name = make_name()
     image = filler.image(name, "v1")
-    pull(filler, name, "v1")
-    pull(filler, name, image.digest, b"docker/24.0.7 go/go1.20.10")
+    filler.pull(name, "v1")
+    filler.pull(name, image.digest, b"docker/24.0.7 go/go1.20.10")
 
     page = shown(served, filler, name)
     by_digest, by_tag = cells(page)
@@ -76,7 +72,7 @@ def test_chart_has_its_days_as_a_table_too(served: ServedRegistry, filler: Fille
     name = make_name()
     filler.image(name, "v1")
     for _ in range(3):
-        pull(filler, name, "v1")
+        filler.pull(name, "v1")
 
     part = shown(served, filler, name).one("section", **{"aria-labelledby": "days"})
     assert "3 pulls in the last 30 days" in part.text
@@ -103,7 +99,7 @@ def test_what_a_client_calls_itself_is_shown_as_it_is(
     name = make_name()
     filler.image(name, "v1")
     program = f"{HOSTILE[:-4]} ".encode("latin-1", "ignore") + b"\xad" + b"\"'<b>" + b"x" * 4000
-    pull(filler, name, "v1", program)
+    filler.pull(name, "v1", program)
     page = shown(served, filler, name)
     (row,) = cells(page)
     assert '<script>alert("x")</script>' in row[3]
@@ -123,7 +119,10 @@ def test_page_is_small_however_often_something_is_pulled(
     noted = served.doors.pull_times
     for _ in range(500):
         noted.note(
-            RepositoryName(name), Tag(tag), Digest(image.digest), client=program + "arch/amd64"
+            RepositoryName(name),
+            Tag(tag),
+            Digest(image.digest),
+            origin=Origin(client=program + "arch/amd64"),
         )
     served.server.call(noted.flush)
     answer = filler.get(f"/{name}:{tag}?tab=pulls")
@@ -136,7 +135,7 @@ def test_page_is_small_however_often_something_is_pulled(
 def test_recording_that_is_off_says_what_to_set(tmp_path: Path) -> None:
     with serving(tmp_path) as served, Filler(served.url) as filler:
         filler.image("app", "v1")
-        pull(filler, "app", "v1")
+        filler.pull("app", "v1")
         page = shown(served, filler, "app")
         assert "not recorded" not in page.text
         served.reload(global_={"update_pull_time": False})
@@ -182,7 +181,7 @@ def test_tab_and_addresses_are_for_who_may(tmp_path: Path) -> None:
     ):
         filler.auth = httpx.BasicAuth("owner", PASSWORD)
         filler.image("team/app", "v1")
-        pull(filler, "team/app", "v1")
+        filler.pull("team/app", "v1")
         assert cells(shown(served, filler, "team/app"))[0][1:] == [
             "owner", "v1", "skopeo/1.9", "127.0.0.1"
         ]  # fmt: skip
