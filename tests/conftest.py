@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import pytest
 
 from tests.server.log_lines import LogLines
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell has started this in the background, and every program that a test starts would be deaf
+    # to Ctrl+C as well.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

@@ -61,7 +61,10 @@ def following(*words: str) -> Iterator[Following]:
             yield Following(process)
         finally:
             process.send_signal(signal.SIGINT)
-            process.wait(SECS_MAX)
+            try:
+                process.wait(SECS_MAX)
+            finally:
+                process.kill()  # or the end of the block would wait for ever
 
 
 def run(
