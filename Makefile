@@ -60,7 +60,7 @@ conformance-v1.1.1: $(READY) ## the older suite of tag v1.1.1 (needs Go; SUITE=D
 	$(PY) -m tests.conformance.run_v1_1_1 $(if $(SUITE),--source $(SUITE))
 
 crash: $(READY) ## kill the server under load KILLS times, inject every fault (SEED=… replays) (QUICK=1)
-	$(PY) -m tests.crash.run $(if $(QUICK),--kills 12 --every 5,--kills $(KILLS)) $(if $(SEED),--seed $(SEED))
+	$(PY) -m tests.crash.run $(if $(QUICK),--kills 12 --every 9,--kills $(KILLS)) $(if $(SEED),--seed $(SEED))
 
 damage: $(READY) ## 54 kinds of damage to a store of 65 images, one by one and at once: scrub sees to all
 	$(PY) -m tests.damage.run

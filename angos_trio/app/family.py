@@ -156,7 +156,7 @@ def _in_loop(main: Callable[..., Awaitable[None]], *arguments: object) -> None:
 
 async def _begin(plan: Plan, files: Files | None, link: Link) -> None:
     """See to what an earlier instance left, before anybody serves."""
-    async with begin_storage(plan.storage, files) as storage:
+    async with begin_storage(plan.storage, files, is_alone=False) as storage:
         completed = await complete_interrupted(build_registry(plan, storage), storage.interrupted)
     log.logger("app").info("begun", completed_uploads=completed)
 

@@ -33,6 +33,12 @@ def open_writer(path: Path) -> sqlite3.Connection:
     return rows
 
 
+def keep_undo_in_memory(rows: sqlite3.Connection) -> None:
+    """What undoes a step that is refused is a few pages: in a file it costs each push of a manifest
+    one that is made, written and removed. After a migration, whose sorts are large."""
+    rows.execute("PRAGMA temp_store = MEMORY")
+
+
 def open_reader(path: Path, *, timeout_secs: float) -> sqlite3.Connection:
     """A connection that cannot write; a timeout of 0 fails at once where it would wait."""
     rows = _open(path, timeout_secs=timeout_secs)

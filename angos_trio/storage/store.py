@@ -9,6 +9,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import trio
@@ -310,17 +311,22 @@ async def begin_storage(
     settings: StorageSettings,
     files: Files | None = None,
     now: Callable[[], float] = time.monotonic,
+    *,
+    is_alone: bool = True,
 ) -> AsyncIterator[Storage]:
     """The first process of an instance whose lock is held: makes what lacks and looks at what an
-    earlier instance left, before any other process joins. Raises OperatorError."""
+    earlier instance left, before any other process joins; none does where it `is_alone`.
+
+    Raises OperatorError.
+    """
     files = files or Files()
     directory = DataDirectory(settings.root)
     try:
         await trio.to_thread.run_sync(prepare, directory, files)
-        await trio.to_thread.run_sync(begin_instance, directory)
+        await trio.to_thread.run_sync(partial(begin_instance, directory, is_alone=is_alone))
     except (OSError, sqlite3.Error) as error:
         raise OperatorError(f"{settings.root}: {error}") from error
-    async with join_storage(settings, files, now) as storage:
+    async with join_storage(settings, files, now, is_alone=is_alone) as storage:
         try:
             found = await trio.to_thread.run_sync(recovery.scan_sessions, directory, files)
         except OSError as error:
@@ -337,6 +343,8 @@ async def join_storage(
     files: Files | None = None,
     now: Callable[[], float] = time.monotonic,
     processes: int = 1,
+    *,
+    is_alone: bool = False,
 ) -> AsyncIterator[Storage]:
     """The storage of an instance that has begun, for one of so many processes.
 
@@ -353,7 +361,7 @@ async def join_storage(
     try:
         try:
             await trio.to_thread.run_sync(writer.start)
-            shared = Shared(directory, me)
+            shared = Shared(directory, me, is_alone=is_alone)
             waits = [READER_BUSY_SECS_MAX] * READER_THREADS
             readers += [open_reader(directory.database, timeout_secs=secs) for secs in (*waits, 0)]
         except (OSError, sqlite3.Error) as error:

@@ -36,6 +36,7 @@ from angos_trio.storage.connections import (
     ends_batch,
     is_damage,
     is_full,
+    keep_undo_in_memory,
     migrate,
     open_writer,
     unavailable,
@@ -99,6 +100,7 @@ class Writer:
             fcntl.flock(self._lock, fcntl.LOCK_EX)
             self._rows = open_writer(path)
             migrate(self._rows, path)
+            keep_undo_in_memory(self._rows)
         except sqlite3.Error as error:
             raise OperatorError(f"{path}: {error}") from error
         finally:

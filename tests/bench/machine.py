@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SYNCS = 50
+IDLE_SHARE_MAX = 0.2
+IDLE_SECS = 3
+WAIT_SECS_MAX = 120
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,32 @@ def describe(directory: Path) -> Machine:
         sync_ms=_sync_ms(directory / "sync"),
         load=load,
     )
+
+
+def wait_until_idle() -> float:
+    """Wait for what ran before to end: until at most a fifth of the processors' time is taken, for
+    some seconds on end, and the disk has what was written. The seconds waited, at most two minutes.
+    """
+    begun = time.monotonic()
+    os.sync()
+    idle_secs = 0
+    while idle_secs < IDLE_SECS and time.monotonic() - begun < WAIT_SECS_MAX:
+        idle_secs = idle_secs + 1 if _busy_share(1.0) <= IDLE_SHARE_MAX else 0
+    return time.monotonic() - begun
+
+
+def _busy_share(secs: float) -> float:
+    """How much of the processors' time is taken, also by neighbours of a virtual machine."""
+    before = _jiffies()
+    time.sleep(secs)
+    total, idle = (after - was for after, was in zip(_jiffies(), before, strict=True))
+    return 1 - idle / total if total else 0.0
+
+
+def _jiffies() -> tuple[int, int]:
+    """All, and idle or waiting for a disk (proc(5): fields of /proc/stat)."""
+    spent = [int(word) for word in Path("/proc/stat").read_text().split(maxsplit=9)[1:9]]
+    return sum(spent), spent[3] + spent[4]
 
 
 def _first(path: str, pattern: str) -> str:

@@ -234,7 +234,8 @@ alone is to cost at most {COST_MAX}; all three are only shown.
 
 {start_table(report)}
 
-From the start of the process to the first 200 on `/readyz` (`/v2/` for the other), median of five.
+From the start of the process to the first 200 on `/readyz` (`/v2/` for the other), median of five;
+ours in one process, as it starts without a configuration. After the load it has its workers.
 Where the import of the libraries alone takes long, the bound is {START_RATIO_MAX} times that.
 
 ## Machine and versions
@@ -258,8 +259,9 @@ def _method(report: Report) -> str:
     return f"""## Method
 
 - Both registries store on the same file system, speak plain HTTP on the loopback address and run at
-  the same time, one idle while the other is measured. Ours is in its default configuration, with
-  its default durability: what was acknowledged has been synced. The other has Debian's
+  the same time, one idle while the other is measured. Ours has a configuration file that says
+  nothing, so that a worker for each core answers, with its default durability: what was
+  acknowledged has been synced. The other, which uses all cores by itself, has Debian's
   configuration (in-memory cache of blob descriptors, delete enabled), without authentication,
   without access log, errors only.
 - A row begins on empty data. After a run to warm up, {report.rounds} runs of each side alternate,

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from tests.bench import report as text
 from tests.bench.callers import measure_callers
-from tests.bench.machine import describe
+from tests.bench.machine import describe, wait_until_idle
 from tests.bench.report import Report
 from tests.bench.rows import ROWS, SWEPT, Measured, Pair, Row, build_client, measure
 from tests.bench.sides import (
@@ -78,9 +78,10 @@ def run(options: argparse.Namespace) -> int:
     """The whole comparison."""
     rows = [] if options.sweep else chosen(options, ROWS)
     swept_rows = chosen(options, SWEPT)
-    machine = describe(CACHE)
     build_client()
     peer_program()
+    print(f"waited {wait_until_idle():.0f} s for the machine to be idle", flush=True)
+    machine = describe(CACHE)
     found = versions()
     pinned = pins("bench")["peer_version"]
     if not found[1].startswith(pinned):

@@ -143,12 +143,15 @@ def versions() -> tuple[str, str]:
 
 @contextmanager
 def both(root: Path) -> Iterator[tuple[Side, Side]]:
-    """Ours and theirs on empty data below `root`, which is removed afterwards."""
+    """Ours and theirs on empty data below `root`, which is removed afterwards.
+
+    Each takes as many cores as there are: ours has a worker for each, by default.
+    """
     shutil.rmtree(root, ignore_errors=True)
     root.mkdir(parents=True)
     try:
         with ExitStack() as stack:
-            ours = stack.enter_context(start(OURS, root / "ours"))
+            ours = stack.enter_context(start(OURS, root / "ours", workers=None))
             theirs = stack.enter_context(start(THEIRS, root / "theirs"))
             yield ours, theirs
     finally:
@@ -170,17 +173,19 @@ def sweep(root: Path) -> Iterator[tuple[Side, Side]]:
 
 
 @contextmanager
-def start(name: str, root: Path, workers: int = 1, serving: Serving = PLAIN) -> Iterator[Side]:
+def start(
+    name: str, root: Path, workers: int | None = 1, serving: Serving = PLAIN
+) -> Iterator[Side]:
     """One registry that stores below `root`, stopped at the end; a crash on the way is an error.
 
-    `workers` and `serving` concern ours.
+    `workers` and `serving` concern ours; None is what a configuration that says nothing comes to.
     """
     root.mkdir(parents=True, exist_ok=True)
     address = f"{HOST}:{free_port()}"
     if name == OURS:
         data = str(root / "data")
         config = root / "config.toml"
-        config.write_text(f"[server]\nworkers = {workers}\n")
+        config.write_text("" if workers is None else f"[server]\nworkers = {workers}\n")
         files = [word for file in (str(config), *serving.configurations) for word in ("-c", file)]
         command = [*program(), "serve", *files, "--listen", address, "--data-dir", data]
     else:

@@ -18,7 +18,7 @@ from angos_trio.registry.pull import find_blob, find_manifest, promise_blob
 from angos_trio.registry.push_blob import finish_upload, start_upload, upload_offset
 from angos_trio.registry.read_only import begin_read_only, end_read_only, find_read_only
 from angos_trio.storage.metadata.switches import Switched
-from angos_trio.storage.store import join_storage
+from angos_trio.storage.store import StorageSettings, begin_storage, join_storage
 from tests.oci.refusals import refused
 from tests.registry.support import (
     ANYBODY,
@@ -147,7 +147,11 @@ def test_it_outlives_a_restart(root: Path) -> None:
 
 def test_other_processes_see_it_at_once(root: Path) -> None:
     async def test() -> None:
-        async with opened(root) as storage, join_storage(storage.settings) as joined:
+        settings = StorageSettings(root, 0, 0)
+        async with (
+            begin_storage(settings, is_alone=False) as storage,
+            join_storage(settings) as joined,
+        ):
             here, there = registry_of(storage), registry_of(joined)
             await begin_read_only(here, OPERATOR)
             with refused(Code.UNSUPPORTED, 405):

@@ -49,7 +49,7 @@ def settings_of(root: Path) -> StorageSettings:
 
 async def begin(root: Path) -> None:
     """An instance that has begun, without a process yet."""
-    async with begin_storage(settings_of(root), None, trio.current_time):
+    async with begin_storage(settings_of(root), None, trio.current_time, is_alone=False):
         pass
 
 

@@ -17,10 +17,11 @@ import trio.testing
 from angos_trio.auth.browser_sessions import BrowserSessions
 from angos_trio.auth.passwords import hash_password
 from angos_trio.clock import epoch_seconds
+from angos_trio.identity import Identity
 from angos_trio.limits.callers import BROWSER_SESSION_SECS_MAX, BROWSER_SESSIONS_OF_OWNER
 from angos_trio.registry.api_keys import WantedKey, create_key, revoke_key
 from angos_trio.storage.directory import DataDirectory
-from angos_trio.storage.shared import Shared
+from angos_trio.storage.shared import Shared, begin_instance
 from angos_trio.web.frame import Site
 from angos_trio.web.routes import build_pages
 from tests.api.client import expect_error
@@ -650,26 +651,24 @@ def test_caller_has_so_many_sessions_and_the_oldest_makes_room(tmp_path: Path) -
 
 
 def test_session_of_one_process_is_known_to_all_and_its_end_too(tmp_path: Path) -> None:
-    async def in_another(served: ServedRegistry, secret: str) -> tuple[bool, bool, bytes]:
-        """As a second worker does: its own connection to the shared rows."""
-        shared = Shared(DataDirectory(served.plan.storage.root), "another")
-        try:
-            sessions = BrowserSessions(shared)
-            found = await sessions.find(secret, epoch_seconds())
-            return found is not None, await sessions.end(secret), shared.secret
-        finally:
-            shared.close()
+    directory = DataDirectory(tmp_path)
+    begin_instance(directory, is_alone=False)
+    identity, now = Identity("basic", "", "alice", "192.0.2.1"), epoch_seconds()
 
-    with (
-        serving(tmp_path, auth={"identity": users("alice")}) as served,
-        Browser(served.url) as browser,
-    ):
-        browser.sign_in("alice", PASSWORD)
-        known, ended, secret = served.server.call(in_another, served, session_in(browser))
-        assert known
-        assert ended
-        assert secret == served.core.storage.shared.secret
-        assert problem_of(browser.get("/")).startswith("The session has ended.")
+    async def test() -> None:
+        one, other = Shared(directory, "one"), Shared(directory, "other")
+        try:
+            here, there = BrowserSessions(one), BrowserSessions(other)
+            begun = await here.begin(identity, HASHED, now)
+            assert await there.find(begun.secret, now) is not None
+            assert await there.end(begun.secret)
+            assert await here.find(begun.secret, now) is None
+            assert one.secret == other.secret
+        finally:
+            one.close()
+            other.close()
+
+    trio.run(test)
 
 
 def test_nothing_that_is_stored_or_logged_lets_anybody_in(
@@ -681,9 +680,9 @@ def test_nothing_that_is_stored_or_logged_lets_anybody_in(
     ):
         browser.sign_in("alice", PASSWORD)
         secret = session_in(browser)
-        stored = (served.plan.storage.root / "shared.db").read_bytes()
-        assert b"basic::alice" in stored
-        assert secret.encode() not in stored
+        stored = served.core.storage.shared.run_blocking(lambda rows: str([*rows.iterdump()]))
+        assert "basic::alice" in stored
+        assert secret not in stored
         browser.sign_out()
     (begun,) = log_lines.of("browser.signed_in")
     assert begun["identity"] == "basic::alice"
