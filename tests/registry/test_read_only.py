@@ -33,7 +33,7 @@ from tests.registry.support import (
     push_untagged,
     registry_of,
 )
-from tests.storage.support import NAME, Source, opened, published, rows_of, run
+from tests.storage.support import NAME, Source, published, rows_of, run
 
 OTHER = RepositoryName("team/other")
 OPERATOR = caller_of("operator")

@@ -660,6 +660,7 @@ def test_session_of_one_process_is_known_to_all_and_its_end_too(tmp_path: Path) 
         try:
             here, there = BrowserSessions(one), BrowserSessions(other)
             begun = await here.begin(identity, HASHED, now)
+            assert begun is not None
             assert await there.find(begun.secret, now) is not None
             assert await there.end(begun.secret)
             assert await here.find(begun.secret, now) is None
