@@ -76,6 +76,41 @@ class Reply:
             self.body.close()
 
 
+def _nothing_to_close() -> None:
+    return
+
+
+@dataclass(slots=True)
+class StreamReply(Reply):
+    """An answer whose bytes come from elsewhere while they are sent; `size` is None where nobody
+    knows how many. What cannot be had to its end ends the connection."""
+
+    size: int | None = None
+    pieces: AsyncGenerator[bytes, None] | None = None
+    """None: there is nothing to send, as for HEAD."""
+    let_go: Callable[[], None] = _nothing_to_close
+
+    async def send(self, scope: Mapping[str, Any], send: Any) -> None:
+        """Send it as ASGI messages."""
+        headers = self.headers
+        if self.size is not None:
+            headers = {**headers, "Content-Length": str(self.size)}
+        fields = _fields(headers)
+        try:
+            await send({"type": "http.response.start", "status": self.status, "headers": fields})
+            if self.pieces is not None:
+                async with aclosing(self.pieces) as pieces:
+                    async for piece in pieces:
+                        await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Let go of where they come from."""
+        self.let_go()
+
+
 _CLOSE_NORMAL: Final = 1000
 
 
