@@ -15,6 +15,11 @@ from angos_trio.identity import FILE_EXTENSION
 from angos_trio.limits.lists import LINES_BYTES_MAX, LIST_PIECE_BYTES
 from angos_trio.limits.requests import FILE_READ_BYTES
 from angos_trio.oci.codes import OciError
+from angos_trio.registry.pull import BrokenOffError
+from angos_trio.telemetry.log import logger
+
+
+_log = logger("http")
 
 
 @dataclass(slots=True)
@@ -103,6 +108,10 @@ class StreamReply(Reply):
                     async for piece in pieces:
                         await send({"type": "http.response.body", "body": piece, "more_body": True})
             await send({"type": "http.response.body", "body": b"", "more_body": False})
+        except BrokenOffError as error:
+            # To the server as if the client's connection had ended: that is what is to become of it.
+            _log.warning("answer.broken_off", reason=str(error))
+            raise ConnectionAbortedError(str(error)) from None
         finally:
             self.close()
 

@@ -40,8 +40,3 @@ class UpstreamError(Exception):
 
 class Unsaved(Exception):
     """There is no room here for what the upstream has: who asks gets it, and it is not kept."""
-
-
-class BrokenOffError(Exception):
-    """What had begun to come does not come to its end, or is not what it should be: who reads along
-    has their connection ended."""

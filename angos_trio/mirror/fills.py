@@ -24,10 +24,11 @@ from angos_trio.limits.mirror import (
     HELD_BACK_BYTES,
 )
 from angos_trio.limits.storage import CLEANUP_SECS_MAX
-from angos_trio.mirror.failures import BrokenOffError, NotThere, Unsaved, UpstreamError
+from angos_trio.mirror.failures import NotThere, Unsaved, UpstreamError
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import RepositoryName, SessionId
+from angos_trio.registry.pull import BrokenOffError
 from angos_trio.storage.metadata import blobs, fills
 from angos_trio.storage.metadata.fills import OngoingFill
 from angos_trio.storage.store import Storage
@@ -44,12 +45,10 @@ OpenRest = Callable[[int, int | None], AsyncGenerator[bytes, None]]
 
 @dataclass(slots=True, eq=False)
 class Fill:
-    """One blob on its way, as this process sees it. `begun` is set once bytes arrive, or it has
-    ended; `available` are the bytes that have arrived."""
+    """One blob on its way, as this process sees it. `available` are the bytes that have arrived."""
 
     name: RepositoryName
     digest: Digest
-    begun: trio.Event = field(default_factory=trio.Event)
     size: int | None = None
     session: SessionId | None = None
     available: int = 0
@@ -66,7 +65,6 @@ class Fill:
     def begin(self, session: SessionId, size: int | None) -> None:
         """Bytes arrive."""
         self.session, self.size = session, size
-        self.begun.set()
 
     def end(self, error: Exception | None) -> None:
         """All is here and right; or not, and why."""
@@ -74,7 +72,6 @@ class Fill:
             self.is_done = True
         else:
             self.error = error
-        self.begun.set()
         self.wake()
 
     def wake(self) -> None:
@@ -111,10 +108,10 @@ class Fills:
                 self._nursery = None
 
     async def join(self, name: RepositoryName, digest: Digest, fetch: Fetch) -> Fill:
-        """The fill of a blob, begun if nobody does so yet; returns once it has a beginning.
+        """The fill of a blob, begun if nobody does so yet; returns once there is something to send.
 
-        Raises what `fetch` raised where it ended before; UNAVAILABLE (503) where too many are on
-        their way.
+        Raises what `fetch` raised where it ended before that; UNAVAILABLE (503) where too many are
+        on their way.
         """
         key = (name, digest)
         fill = self._ongoing.get(key)
@@ -125,8 +122,9 @@ class Fills:
                 )
             fill = self._ongoing[key] = Fill(name, digest)
             self._nursery.start_soon(self._run, fill, fetch)
-        await fill.begun.wait()
-        if fill.error is not None and fill.session is None:
+        while not fill.is_over and fill.available <= HELD_BACK_BYTES:
+            await fill.change()  # nobody could be sent anything yet
+        if fill.error is not None:
             raise fill.error
         return fill
 

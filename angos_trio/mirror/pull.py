@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, TypeVar
@@ -13,7 +14,7 @@ import trio
 from angos_trio.clock import iso
 from angos_trio.limits.mirror import FILL_READ_BYTES, HELD_BACK_BYTES
 from angos_trio.mirror import manifests as remote
-from angos_trio.mirror.failures import BrokenOffError, NotThere, Unsaved, UpstreamError
+from angos_trio.mirror.failures import NotThere, Unsaved, UpstreamError
 from angos_trio.mirror.fills import Fill, Fills, Told
 from angos_trio.mirror.manifests import Fetched, Manifests, caller_of, first_of, keep
 from angos_trio.mirror.settings import Mirrored, Mirrors
@@ -26,6 +27,7 @@ from angos_trio.registry.context import Registry
 from angos_trio.registry.mount import hold_what_is_here
 from angos_trio.registry.pull import (
     Arriving,
+    BrokenOffError,
     LocalPuller,
     Pulled,
     Puller,
@@ -123,7 +125,10 @@ class MirrorPuller:
             moved = Fetched(looked.upstream, known.digest, known.media_type, body)
             await keep(self.registry, name, moved, tag)
             return Pulled(known)
-        return await self._fetched(name, looked.digest or tag, tag)
+        if looked.digest is not None:
+            with suppress(NotThere):  # one that does not give what it names is asked by the tag
+                return await self._fetched(name, looked.digest, tag)
+        return await self._fetched(name, tag, tag)
 
     async def _is_due(self, name: RepositoryName, tag: Tag) -> bool:
         """Whether the upstream is to be asked about a tag that is here."""
@@ -193,10 +198,10 @@ class MirrorPuller:
             fill = await self.memory.fills.join(name, digest, fetch)
         except Unsaved:
             return await self._pass_through(name, digest)
+        except BrokenOffError as error:
+            raise UpstreamError(str(error)) from error
         if fill.is_done:
             return await open_blob(self.registry, name, digest)
-        if fill.error is not None:
-            raise UpstreamError(str(fill.error))
         return _Filling(self.registry, self.memory.fills, fill)
 
     async def _answered(self, digest: Digest, ask: Callable[[], Awaitable[Answer]]) -> Answer:
@@ -235,7 +240,7 @@ class MirrorPuller:
         place, remote_name = f"blobs/{digest}", self.mirrored.remote_name(name)
         async with upstream.asked("GET", remote_name, place) as answer:
             size = answer.length
-            content = Content(_parts(upstream, answer), size)
+            content = Content(_Parts(upstream, answer), size)
 
             async def arrives(session: SessionId) -> None:
                 await told(session, size)
@@ -257,9 +262,22 @@ class MirrorPuller:
         return await first_of(self.mirrored, ask)
 
 
-async def _parts(upstream: Upstream, answer: Exchange) -> AsyncIterator[bytes]:
-    while part := await upstream.receive(answer):
-        yield part
+@dataclass(slots=True)
+class _Parts:
+    """A blob's bytes as they come. No generator: who reads stops waiting for the next part now and
+    then, which would end one."""
+
+    upstream: Upstream
+    answer: Exchange
+
+    def __aiter__(self) -> _Parts:
+        return self
+
+    async def __anext__(self) -> bytes:
+        part = await self.upstream.receive(self.answer)
+        if not part:
+            raise StopAsyncIteration
+        return part
 
 
 @dataclass(frozen=True, slots=True)

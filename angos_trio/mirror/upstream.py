@@ -66,13 +66,15 @@ class Throttle:
         self._rate = bytes_per_sec
         self._free_at = 0.0
 
-    async def passed(self, count: int) -> None:
-        """Wait until so many bytes may have come."""
-        if self._rate is None:
-            return
-        now = trio.current_time()
-        self._free_at = max(self._free_at, now) + count / self._rate
-        await trio.sleep_until(self._free_at)
+    async def wait(self) -> None:
+        """Wait until more may come."""
+        if self._rate is not None:
+            await trio.sleep_until(self._free_at)
+
+    def note(self, count: int) -> None:
+        """So many bytes have come."""
+        if self._rate is not None:
+            self._free_at = max(self._free_at, trio.current_time()) + count / self._rate
 
 
 class Upstream:
@@ -135,12 +137,14 @@ class Upstream:
         raise self._refusal(answer)
 
     async def receive(self, answer: Exchange) -> bytes:
-        """What comes next of an answer's body, no faster than is wanted. Raises UpstreamError."""
+        """What comes next of an answer's body, no faster than is wanted; nothing is lost by being
+        cancelled. Raises UpstreamError."""
+        await self._throttle.wait()
         try:
             part = await answer.receive()
         except NetError as error:
             raise self._failed(error) from None
-        await self._throttle.passed(len(part))
+        self._throttle.note(len(part))
         return part
 
     async def read(self, answer: Exchange, bytes_max: int) -> bytes:
@@ -149,7 +153,7 @@ class Upstream:
             body = await answer.read(bytes_max)
         except NetError as error:
             raise self._failed(error) from None
-        await self._throttle.passed(len(body))
+        self._throttle.note(len(body))
         return body
 
     async def _authorized(self, method: str, url: str, headers: Headers, scope: str) -> Exchange:

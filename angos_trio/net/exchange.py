@@ -262,8 +262,8 @@ def _drop(stream: trio.abc.Stream) -> None:
 def _reason(error: BaseException) -> str:
     if isinstance(error, h11.ProtocolError):
         return "the answer is no HTTP, or breaks off"
-    if isinstance(error, (trio.BrokenResourceError, trio.ClosedResourceError)) and not (
-        error.__cause__ or error.__context__
-    ):
+    cause = error.__cause__ or error.__context__
+    is_ended = isinstance(error, (trio.BrokenResourceError, trio.ClosedResourceError))
+    if is_ended and (cause is None or isinstance(cause, ConnectionError)):
         return "the connection was closed"
     return reason_of(error)

@@ -31,6 +31,11 @@ class Pulled:
     body: bytes | None = None
 
 
+class BrokenOffError(Exception):
+    """What had begun to come does not come to its end, or is not what it should be: who reads along
+    has their connection ended."""
+
+
 class Arriving(Protocol):
     """A blob on its way from elsewhere. `size` in bytes is None where nobody has said."""
 
@@ -38,8 +43,8 @@ class Arriving(Protocol):
     def size(self) -> int | None: ...
 
     def pieces(self, offset: int, end: int | None) -> AsyncGenerator[bytes, None]:
-        """The bytes from an offset to an end. Raises where they cannot be had to the end; closing
-        it early ends nothing but itself."""
+        """The bytes from an offset to an end. Raises BrokenOffError where they cannot be had to the
+        end; closing it early ends nothing but itself."""
 
     def close(self) -> None:
         """Let go of what was opened for it; twice is fine."""

@@ -257,7 +257,7 @@ def test_what_was_kept_is_said_to_be_the_upstreams(tmp_path: Path) -> None:
         host = registries.far.url.removeprefix("http://")
         activity = registries.client.get("/v2/_ext/_activity").json()
 
-        assert {event["actor"] for event in activity["events"]} == {f"mirror::{host}"}
+        assert {event["actor"] for event in activity["activity"]} == {f"mirror::{host}"}
 
 
 def test_failure_of_the_upstream_is_logged_and_counted(
