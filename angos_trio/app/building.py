@@ -30,6 +30,7 @@ from angos_trio.maintenance.tasks import Tasks
 from angos_trio.mirror.fills import Fills
 from angos_trio.mirror.manifests import Manifests
 from angos_trio.mirror.pull import Memory
+from angos_trio.mirror.referrers import Referrers
 from angos_trio.oci.codes import OciError
 from angos_trio.policy.immutability import TagRules
 from angos_trio.policy.quota import Quotas
@@ -92,7 +93,7 @@ def build_runtime(registry: Registry) -> Runtime:
         )
     )
     tasks = Tasks(storage.shared, registry.now)
-    arriving = Memory(Fills(storage), Manifests(), metrics)
+    arriving = Memory(Fills(storage), Manifests(), Referrers(), metrics)
     return Runtime(
         registry, metrics, readiness_of(storage), tasks, Feed(storage), arriving=arriving
     )

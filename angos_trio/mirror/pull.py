@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -17,12 +17,14 @@ from angos_trio.mirror import manifests as remote
 from angos_trio.mirror.failures import NotThere, Unsaved, UpstreamError
 from angos_trio.mirror.fills import Fill, Fills, Told
 from angos_trio.mirror.manifests import Fetched, Manifests, caller_of, first_of, keep
+from angos_trio.mirror.referrers import Referrers
 from angos_trio.mirror.settings import Mirrored, Mirrors
 from angos_trio.mirror.upstream import Upstream
 from angos_trio.net.exchange import Exchange
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.digest import Digest, new_hash
 from angos_trio.oci.names import Reference, RepositoryName, SessionId, Tag
+from angos_trio.oci.referrers import Referrer
 from angos_trio.registry.context import Registry
 from angos_trio.registry.mount import hold_what_is_here
 from angos_trio.registry.pull import (
@@ -51,6 +53,7 @@ class Memory:
 
     fills: Fills
     manifests: Manifests
+    referrers: Referrers
     metrics: Metrics
 
 
@@ -203,6 +206,12 @@ class MirrorPuller:
         if fill.is_done:
             return await open_blob(self.registry, name, digest)
         return _Filling(self.registry, self.memory.fills, fill)
+
+    async def referrers(self, name: RepositoryName, subject: Digest) -> Sequence[Referrer]:
+        """What the upstreams know; nothing where none is to be asked, or can be."""
+        if self.mirrored.is_offline:
+            return ()
+        return await self.memory.referrers.of(self.mirrored, name, subject)
 
     async def _answered(self, digest: Digest, ask: Callable[[], Awaitable[Answer]]) -> Answer:
         """What comes of asking upstreams for a blob, as a client is told."""

@@ -77,7 +77,7 @@ class Tokens:
         """
         for challenge in challenges:
             realm = challenge.parameters.get("realm", "")
-            if challenge.scheme == "bearer" and place_of(realm)[0] in ("http", "https"):
+            if challenge.scheme == "bearer" and _is_place(realm):
                 service = challenge.parameters.get("service", "")
                 wanted = challenge.parameters.get("scope") or scope
                 return await self._token(realm, service, wanted, scope)
@@ -121,6 +121,14 @@ class Tokens:
         header = bearer(token)
         self._known.put(key, header, self._clock() + secs * _MARGIN)
         return header
+
+
+def _is_place(realm: str) -> bool:
+    try:
+        scheme, host, _ = place_of(realm)
+    except ValueError:
+        return False
+    return scheme in ("http", "https") and bool(host) and realm.isascii()
 
 
 def _key(realm: str, service: str, scope: str) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -10,6 +10,7 @@ from angos_trio.limits.housekeeping import HURRIED_LEASE_SECS
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.digest import Digest, digest_of
 from angos_trio.oci.names import Reference, RepositoryName
+from angos_trio.oci.referrers import Referrer
 from angos_trio.registry.context import Registry
 from angos_trio.storage.metadata import blobs, leases, manifests, namespaces
 from angos_trio.storage.metadata.blobs import HeldBlob
@@ -64,6 +65,9 @@ class Puller(Protocol):
     async def blob(self, name: RepositoryName, digest: Digest) -> OpenBlob | Arriving:
         """Its bytes. Raises BLOB_UNKNOWN (404)."""
 
+    async def referrers(self, name: RepositoryName, subject: Digest) -> Sequence[Referrer]:
+        """What refers to a manifest and is not known here."""
+
 
 @dataclass(frozen=True, slots=True)
 class LocalPuller:
@@ -86,6 +90,10 @@ class LocalPuller:
     async def blob(self, name: RepositoryName, digest: Digest) -> OpenBlob | Arriving:
         """Its file."""
         return await open_blob(self.registry, name, digest)
+
+    async def referrers(self, name: RepositoryName, subject: Digest) -> Sequence[Referrer]:
+        """Everything that is known is known here."""
+        return ()
 
 
 async def find_manifest(

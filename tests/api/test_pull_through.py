@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from angos_trio.auth.passwords import hash_password
 from tests.api.client import Client, expect_error
 from tests.api.serving import ServedRegistry, serving
 from tests.factories import Content, Document, make_blob, make_descriptor, make_image, make_index
@@ -221,6 +223,95 @@ def test_blob_that_is_stored_for_another_is_not_moved_again(tmp_path: Path) -> N
 
         # HEAD and GET of the manifest, GET of the config, and of the layer HEAD alone
         assert registries.asked() - before == 4
+
+
+def test_referrers_of_the_upstream_are_listed_and_pulled(tmp_path: Path) -> None:
+    with two(tmp_path) as registries:
+        image = push_image(registries.source)
+        signature = registries.source.stored(
+            "app", make_image(subject=make_descriptor(image.manifest), artifactType="a/signature")
+        )
+        path = f"referrers/{image.manifest.digest}"
+
+        listed = registries.client.get(f"/v2/hub/app/{path}").json()["manifests"]
+        assert listed == registries.source.get(f"/v2/app/{path}").json()["manifests"]
+        assert [entry["digest"] for entry in listed] == [signature.digest]
+        pulled = registries.client.get(f"/v2/hub/app/manifests/{signature.digest}")
+        assert pulled.content == signature.body
+        filtered = registries.client.get(f"/v2/hub/app/{path}", params={"artifactType": "a/b"})
+        assert filtered.json()["manifests"] == []
+
+
+def test_image_is_listed_without_referrers_when_the_upstream_is_gone(tmp_path: Path) -> None:
+    with two(tmp_path) as registries:
+        registries.far.server.stop()
+        answer = registries.client.get(f"/v2/hub/app/referrers/{NOBODY}")
+        assert answer.json()["manifests"] == []
+
+
+TOKEN_KEY = "cULDuNvIlwTS7PVVkZL1HtmGVscYF6FqEcgQsmc8Njk="
+PASSWORD = "a password of alice"
+USERS = {"alice": {"username": "alice", "password": hash_password(PASSWORD)}}
+
+
+@pytest.mark.parametrize("tables", [{}, {"token_service": {"secret_key": TOKEN_KEY}}])
+def test_upstream_is_shown_what_it_wants_to_see(
+    tmp_path: Path, tables: dict[str, Any], log_lines: LogLines
+) -> None:
+    """By Basic, and by a token for which the password is shown."""
+    far = {"auth": {"identity": USERS, **tables}}
+    credential = {"username": "alice", "password": PASSWORD}
+    with two(tmp_path, far, upstream=credential, tag_check_interval=0) as registries:
+        registries.source.auth = ("alice", PASSWORD)
+        image = push_image(registries.source)
+        for _ in range(2):
+            pull(registries.client, image)
+        assert PASSWORD not in str(log_lines.all())
+
+    assert not log_lines.of("upstream.failed")
+
+
+@pytest.mark.parametrize("tables", [{}, {"token_service": {"secret_key": TOKEN_KEY}}])
+def test_upstream_that_lets_us_not_in_is_no_404(tmp_path: Path, tables: dict[str, Any]) -> None:
+    far = {"auth": {"identity": USERS, **tables}}
+    credential = {"username": "alice", "password": "wrong"}
+    with two(tmp_path, far, upstream=credential) as registries:
+        registries.source.auth = ("alice", PASSWORD)
+        push_image(registries.source)
+        answer = registries.client.get("/v2/hub/app/manifests/v1")
+        expect_error(answer, 502, "UNAVAILABLE")
+        assert "answered 401" in answer.text
+
+
+def test_many_clients_make_one_transfer(tmp_path: Path) -> None:
+    with two(tmp_path) as registries:
+        image = push_image(registries.source, size=20 * MIB)
+        path = f"/v2/hub/app/blobs/{image.layer.digest}"
+        bodies: list[bool] = []
+
+        def get() -> None:
+            with registries.near.client() as client:
+                bodies.append(client.get(path).content == image.layer.body)
+
+        threads = [threading.Thread(target=get) for _ in range(20)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+        assert bodies == [True] * 20
+        assert registries.asked() == 1
+
+
+def test_client_that_leaves_ends_nothing(tmp_path: Path) -> None:
+    with two(tmp_path, upstream={"bandwidth_limit": "20MiB"}) as registries:
+        image = push_image(registries.source, size=20 * MIB)
+        path = f"/v2/hub/app/blobs/{image.layer.digest}"
+        with registries.client.stream("GET", path) as answer:
+            next(answer.iter_raw())
+        with registries.near.client() as other:
+            assert other.get(path).content == image.layer.body
+        assert registries.asked() == 1
 
 
 def test_client_names_the_registry_that_it_wants(tmp_path: Path) -> None:
