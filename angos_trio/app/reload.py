@@ -22,8 +22,8 @@ from angos_trio.config.parse import ParsedConfig
 from angos_trio.config.reload import keep_what_is_set_at_the_start
 from angos_trio.errors import OperatorError
 from angos_trio.http.gate import Gate
-from angos_trio.mirror.pull import puller_of
 from angos_trio.limits.processes import RELOAD_REASON_CHARACTERS_MAX
+from angos_trio.mirror.pull import puller_of
 from angos_trio.storage.metadata.services import Report
 from angos_trio.storage.store import Storage
 from angos_trio.telemetry import log

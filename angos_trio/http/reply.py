@@ -18,7 +18,6 @@ from angos_trio.oci.codes import OciError
 from angos_trio.registry.pull import BrokenOffError
 from angos_trio.telemetry.log import logger
 
-
 _log = logger("http")
 
 
@@ -109,7 +108,7 @@ class StreamReply(Reply):
                         await send({"type": "http.response.body", "body": piece, "more_body": True})
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         except BrokenOffError as error:
-            # To the server as if the client's connection had ended: that is what is to become of it.
+            # To the server as if the client's connection had ended: so it shall.
             _log.warning("answer.broken_off", reason=str(error))
             raise ConnectionAbortedError(str(error)) from None
         finally:

@@ -75,9 +75,7 @@ class Manifests:
         self._looks: AskedOnce[Found] = AskedOnce()
         self._fetches: AskedOnce[Fetched] = AskedOnce()
 
-    async def look(
-        self, mirrored: Mirrored, name: RepositoryName, reference: Reference
-    ) -> Found:
+    async def look(self, mirrored: Mirrored, name: RepositoryName, reference: Reference) -> Found:
         """What the upstreams say of a reference, by HEAD: it counts against no limit of pulls.
 
         Raises NotThere when all that could be asked do not have it, else UpstreamError.
@@ -157,9 +155,7 @@ def _told_digest(upstream: Upstream, answer: Exchange) -> Digest | None:
         raise UpstreamError(f"{upstream.settings.host} names a digest that is none") from None
 
 
-async def keep(
-    registry: Registry, name: RepositoryName, fetched: Fetched, tag: Tag | None
-) -> bool:
+async def keep(registry: Registry, name: RepositoryName, fetched: Fetched, tag: Tag | None) -> bool:
     """Keep a manifest as if the upstream had pushed it, by a tag or without; False where there is
     no room for it, or nothing is kept now."""
     wanted = () if tag is None else (tag,)
@@ -176,9 +172,7 @@ async def keep(
     return True
 
 
-async def note_checked(
-    registry: Registry, name: RepositoryName, tag: Tag, digest: Digest
-) -> None:
+async def note_checked(registry: Registry, name: RepositoryName, tag: Tag, digest: Digest) -> None:
     """The tag was found to be so. Where nothing can be written it is looked at again sooner."""
     now = registry.now()
 
@@ -191,9 +185,7 @@ async def note_checked(
         await registry.change(step)
 
 
-async def first_of(
-    mirrored: Mirrored, ask: Callable[[Upstream], Awaitable[Answer]]
-) -> Answer:
+async def first_of(mirrored: Mirrored, ask: Callable[[Upstream], Awaitable[Answer]]) -> Answer:
     """The answer of the first upstream that has one.
 
     Raises NotThere when every one says that there is no such thing; when one could not say, the

@@ -1,4 +1,4 @@
-"""Pulling through: from what is here, else from upstream, and what is here when upstream is gone."""
+"""Pulling through: what is here, else what upstream has; and what is here when upstream is gone."""
 
 from __future__ import annotations
 
@@ -154,8 +154,8 @@ class MirrorPuller:
     async def _stale(
         self, name: RepositoryName, tag: Tag, error: UpstreamError
     ) -> Mapping[str, str]:
-        """Headers for who gets what may no longer be so (RFC 9111 5.5: 110 and 111 are gone from it,
-        and clients know them all the same)."""
+        """Headers for who gets what may no longer be so (RFC 7234 5.5: later ones leave 111 out, and
+        clients know it all the same)."""
         checked_at = await self.registry.storage.read_point(
             partial(tags.checked_at, name=name, tag=tag)
         )
@@ -313,9 +313,7 @@ class _Filling:
             end = opened.size if end is None else min(end, opened.size)
             while offset < end:
                 length = min(FILL_READ_BYTES, end - offset)
-                content = await trio.to_thread.run_sync(
-                    os.pread, opened.descriptor, length, offset
-                )
+                content = await trio.to_thread.run_sync(os.pread, opened.descriptor, length, offset)
                 if not content:
                     raise BrokenOffError("the blob ended before its length")
                 yield content

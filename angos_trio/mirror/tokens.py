@@ -1,4 +1,4 @@
-"""Tokens of one upstream: got with its credentials, or without, and remembered by what they are for.
+"""Tokens of one upstream: got with its credentials, or without, and remembered by their purpose.
 
 A token belongs to a realm, a service and a scope, and to the credentials of the upstream that this
 object is for. One who asks for it waits for another who asks for the same.

@@ -29,6 +29,7 @@ ACCEPT: Final = ", ".join((OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_LIST
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _GONE: Final = frozenset({404, 410})
 Headers = Sequence[tuple[str, str]]
+WAITS: Final = Waits(connect_secs=30, silence_secs=300)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class UpstreamSettings:
     url: str
     credential: Credential
     redirects_max: int = 5
-    waits: Waits = Waits(30, 300)
+    waits: Waits = WAITS
     connections_max: int = 16
     bytes_per_sec: int | None = None
 
@@ -256,5 +257,3 @@ def retry_after(text: str | None, now: float) -> float:
     except (ValueError, TypeError, OverflowError):
         return TOO_MANY_REST_SECS
     return min(max(secs, 1.0), REST_SECS_MAX)
-
-

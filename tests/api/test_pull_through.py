@@ -24,7 +24,7 @@ MIB = 1 << 20
 
 @dataclass(frozen=True)
 class Two:
-    """A registry that is pulled through to another; a client of each, and what of it was counted."""
+    """A registry that is pulled through to another, and a client of each."""
 
     near: ServedRegistry
     far: ServedRegistry
@@ -351,9 +351,7 @@ def test_what_was_kept_is_said_to_be_the_upstreams(tmp_path: Path) -> None:
         assert {event["actor"] for event in activity["activity"]} == {f"mirror::{host}"}
 
 
-def test_failure_of_the_upstream_is_logged_and_counted(
-    tmp_path: Path, log_lines: LogLines
-) -> None:
+def test_failure_of_the_upstream_is_logged_and_counted(tmp_path: Path, log_lines: LogLines) -> None:
     with two(tmp_path) as registries:
         registries.far.server.stop()
         answer = registries.client.get("/v2/hub/app/manifests/v1")

@@ -31,7 +31,10 @@ from angos_trio.mirror.challenge import Challenge, parse_challenges
         ),
         (
             'Bearer Realm = "a" , service=b, Basic realm="c"',
-            [Challenge("bearer", {"realm": "a", "service": "b"}), Challenge("basic", {"realm": "c"})],
+            [
+                Challenge("bearer", {"realm": "a", "service": "b"}),
+                Challenge("basic", {"realm": "c"}),
+            ],
         ),
         (
             'Negotiate YII=, Basic realm="c"',
