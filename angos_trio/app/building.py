@@ -93,7 +93,7 @@ def build_runtime(registry: Registry) -> Runtime:
         )
     )
     tasks = Tasks(storage.shared, registry.now)
-    arriving = Memory(Fills(storage), Manifests(), Referrers(), metrics)
+    arriving = Memory(Fills(storage), Manifests(), Referrers(), metrics.upstreams)
     return Runtime(
         registry, metrics, readiness_of(storage), tasks, Feed(storage), arriving=arriving
     )

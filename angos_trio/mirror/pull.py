@@ -41,7 +41,7 @@ from angos_trio.registry.push_blob import Content, push_blob
 from angos_trio.storage.metadata import blobs, tags
 from angos_trio.storage.metadata.manifests import StoredManifest
 from angos_trio.storage.store import OpenBlob
-from angos_trio.telemetry.metrics import Metrics
+from angos_trio.telemetry.metrics import UpstreamMetrics
 
 Answer = TypeVar("Answer")
 _OTHER_BYTES: Final = "the upstream sent other bytes than those of the digest"
@@ -54,7 +54,7 @@ class Memory:
     fills: Fills
     manifests: Manifests
     referrers: Referrers
-    metrics: Metrics
+    metrics: UpstreamMetrics
 
 
 def puller_of(
@@ -154,8 +154,8 @@ class MirrorPuller:
     async def _stale(
         self, name: RepositoryName, tag: Tag, error: UpstreamError
     ) -> Mapping[str, str]:
-        """Headers for who gets what may no longer be so (RFC 7234 5.5: later ones leave 111 out, and
-        clients know it all the same)."""
+        """Headers for who gets what may no longer be so (RFC 7234 5.5: later ones leave 111 out
+        and clients know it all the same)."""
         checked_at = await self.registry.storage.read_point(
             partial(tags.checked_at, name=name, tag=tag)
         )

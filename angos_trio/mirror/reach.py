@@ -70,5 +70,5 @@ def may_show_credentials(upstream: str, realm: str, token_hosts: Collection[str]
         return False
     if (host, port) == (at, at_port):
         return True
-    known = {each.lower() for each in token_hosts} | {TOKEN_HOSTS.get(host, host)}
-    return at in known or f"{at}:{at_port}" in known
+    known = {each.lower() for each in token_hosts}
+    return at in known or f"{at}:{at_port}" in known or TOKEN_HOSTS.get(host) == at

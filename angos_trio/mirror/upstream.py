@@ -13,6 +13,7 @@ from urllib.parse import urljoin, urlsplit
 
 import trio
 
+from angos_trio.clock import epoch_seconds
 from angos_trio.limits.mirror import REST_SECS, REST_SECS_MAX, TOO_MANY_REST_SECS
 from angos_trio.mirror.challenge import parse_challenges
 from angos_trio.mirror.failures import NotThere, UpstreamError
@@ -235,7 +236,7 @@ class Upstream:
             return NotThere(f"{host} answered {status}")
         failure = UpstreamError(f"{host} answered {status}")
         if status == 429:
-            secs = retry_after(answer.headers.get("retry-after"), time.time())
+            secs = retry_after(answer.headers.get("retry-after"), epoch_seconds())
             failure = UpstreamError(f"{host} answered 429", status=503, retry_secs=secs)
             return self._rest(failure, secs)
         return failure
