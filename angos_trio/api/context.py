@@ -70,6 +70,10 @@ class Runtime:
         """How the content of a namespace is pulled."""
         return self.through(self.registry, name) or LocalPuller(self.registry)
 
+    def is_pulled_through(self, repository: str) -> bool:
+        """Whether a repository's content comes from upstream."""
+        return self.through(self.registry, RepositoryName(repository)) is not None
+
     def require_takes_pushes(self, name: RepositoryName) -> None:
         """Raise UNSUPPORTED (405) for a namespace whose content comes from upstream alone."""
         if self.through(self.registry, name) is not None:

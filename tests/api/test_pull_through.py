@@ -351,6 +351,17 @@ def test_what_was_kept_is_said_to_be_the_upstreams(tmp_path: Path) -> None:
         assert {event["actor"] for event in activity["activity"]} == {f"mirror::{host}"}
 
 
+def test_list_says_what_is_pulled_through(tmp_path: Path) -> None:
+    with two(tmp_path) as registries:
+        registries.client.push_blob("own/app")
+        registries.client.stored("own/app", make_image(), "v1")
+        listed = registries.client.get("/v2/_ext/_repositories").json()["repositories"]
+        assert {each["name"]: each["is_pull_through"] for each in listed} == {
+            "hub": True,
+            "own": False,
+        }
+
+
 def test_failure_of_the_upstream_is_logged_and_counted(tmp_path: Path, log_lines: LogLines) -> None:
     with two(tmp_path) as registries:
         registries.far.server.stop()
