@@ -49,6 +49,7 @@ def _upstream(section: Upstream, path: str) -> Asked:
     tls = context_of(
         names, section.server_ca_bundle, section.client_certificate, section.client_private_key
     )
+    elsewhere = context_of(names, section.server_ca_bundle, None, None)
     password = None if section.password is None else section.password.reveal()
     limit = section.bandwidth_limit
     settings = UpstreamSettings(
@@ -59,4 +60,4 @@ def _upstream(section: Upstream, path: str) -> Asked:
         connections_max=section.max_connections,
         bytes_per_sec=None if limit is None else parse_size(limit, f"{path}.bandwidth_limit"),
     )
-    return Asked(settings, tls)
+    return Asked(settings, tls, elsewhere)

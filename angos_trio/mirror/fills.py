@@ -117,9 +117,8 @@ class Fills:
         fill = self._ongoing.get(key)
         if fill is None:
             if self._nursery is None or len(self._ongoing) >= FILLS_MAX:
-                raise OciError(
-                    Code.UNAVAILABLE, status=503, message="too many blobs are being fetched"
-                )
+                message = "no more blobs can be fetched now"
+                raise OciError(Code.UNAVAILABLE, status=503, message=message)
             fill = self._ongoing[key] = Fill(name, digest)
             self._nursery.start_soon(self._run, fill, fetch)
         while not fill.is_over and fill.available <= HELD_BACK_BYTES:

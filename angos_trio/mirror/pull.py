@@ -160,7 +160,8 @@ class MirrorPuller:
             partial(tags.checked_at, name=name, tag=tag)
         )
         since = "unknown" if checked_at is None else iso(checked_at) or "unknown"
-        reason = error.reason.encode("ascii", "replace").decode().replace('"', "'")
+        ascii_only = error.reason.encode("ascii", "replace").decode().replace('"', "'")
+        reason = "".join(character for character in ascii_only if character.isprintable())
         return {
             "Warning": f'111 - "Revalidation Failed: {reason}"',
             "X-Angos-Stale": f"checked={since}",

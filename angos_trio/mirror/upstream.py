@@ -86,10 +86,14 @@ class Upstream:
         self,
         settings: UpstreamSettings,
         tls: ssl.SSLContext,
+        tls_elsewhere: ssl.SSLContext | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`tls` may show a client certificate; `tls_elsewhere`, for where the upstream sends us, has
+        the same trust and shows none."""
         self.settings = settings
         self._tls = tls
+        self._tls_elsewhere = tls_elsewhere or tls
         self._clock = clock
         self._connections = trio.CapacityLimiter(settings.connections_max)
         self._throttle = Throttle(settings.bytes_per_sec)
@@ -114,12 +118,23 @@ class Upstream:
 
         Raises NotThere for what it does not have, else UpstreamError.
         """
-        async with self._connections:
+        await self._take_connection()
+        try:
             answer = await self.ask(method, name, rest, accept, more)
             try:
                 yield answer
             finally:
                 answer.close()
+        finally:
+            self._connections.release()
+
+    async def _take_connection(self) -> None:
+        """Wait for one of those that may be open at once, as long as for a connection."""
+        with trio.move_on_after(self.settings.waits.connect_secs) as waiting:
+            await self._connections.acquire()
+        if waiting.cancelled_caught:
+            host = self.settings.host
+            raise UpstreamError(f"{host}: all connections to it are taken", status=503)
 
     async def ask(
         self, method: str, name: str, rest: str, accept: str = "*/*", more: Headers = ()
@@ -208,7 +223,9 @@ class Upstream:
                 return may_ask(address)
             return may_be_sent_to(address, from_public=self._is_public)
 
-        answer = await exchange(asked, self._tls, self.settings.waits, allows)
+        is_home = place_of(asked.url) == place_of(self.settings.url)
+        tls = self._tls if is_home else self._tls_elsewhere
+        answer = await exchange(asked, tls, self.settings.waits, allows)
         if is_chosen:
             self._is_public = is_public(answer.address)
         return answer
