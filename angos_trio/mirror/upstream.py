@@ -89,8 +89,8 @@ class Upstream:
         tls_elsewhere: ssl.SSLContext | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`tls` may show a client certificate; `tls_elsewhere`, for where the upstream sends us, has
-        the same trust and shows none."""
+        """`tls` may show a client certificate; `tls_elsewhere`, for where the upstream sends us,
+        shows none."""
         self.settings = settings
         self._tls = tls
         self._tls_elsewhere = tls_elsewhere or tls
