@@ -26,7 +26,7 @@ run: $(READY) ## start a registry on http://127.0.0.1:8000 that stores in ./ango
 	$(VENV)/bin/angos-trio serve --listen $(LISTEN) --data-dir $(DATA_DIR)
 
 test: $(READY) ## run all tests but the browser's, slow ones too (one: make test T=tests/oci/test_digest.py)
-	$(PY) -m pytest $(or $(T),--ignore=tests/browser -q -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart=0)
+	$(PY) -m pytest $(or $(T),--ignore=tests/browser -q -n 3 --dist loadfile --no-loadscope-reorder --max-worker-restart=0)
 
 lint: $(READY) ## format, lint, types, style
 	$(PY) -m ruff format --check $(SOURCES)

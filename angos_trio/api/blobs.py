@@ -4,36 +4,43 @@ from __future__ import annotations
 
 from angos_trio.api.context import Runtime
 from angos_trio.http.call import Call
-from angos_trio.http.reply import FilePart, Reply
+from angos_trio.http.reply import FilePart, Reply, StreamReply
 from angos_trio.oci.conditional import entity_tag, is_not_modified, is_range_current
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.ranges import ByteRange, resolve_range
-from angos_trio.registry import delete, pull
+from angos_trio.registry import delete
+from angos_trio.registry.pull import Arriving
+from angos_trio.storage.store import OpenBlob
 
 
 class Blobs:
     """Handlers of one path."""
 
     def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
         self._registry = runtime.registry
 
     async def head(self, call: Call) -> Reply:
         """HEAD: the length; what a client will rely on is kept for it."""
         digest = Digest(call.values["digest"])
-        held = await pull.promise_blob(self._registry, call.name, digest)
+        size = await self._runtime.puller(call.name).blob_size(call.name, digest)
         headers = _headers(digest)
         if is_not_modified(call.header("If-None-Match"), entity_tag(digest)):
             return Reply(304, headers)
-        return Reply(200, {**headers, "Content-Length": str(held.size)})
+        if size is None:
+            return StreamReply(200, headers)
+        return Reply(200, {**headers, "Content-Length": str(size)})
 
     async def get(self, call: Call) -> Reply:
         """GET: the bytes or one range of them."""
         digest = Digest(call.values["digest"])
-        headers = _headers(digest)
+        headers, puller = _headers(digest), self._runtime.puller(call.name)
         if is_not_modified(call.header("If-None-Match"), entity_tag(digest)):
-            await pull.find_blob(self._registry, call.name, digest)
+            await puller.blob_size(call.name, digest)
             return Reply(304, headers)
-        opened = await pull.open_blob(self._registry, call.name, digest)
+        opened = await puller.blob(call.name, digest)
+        if not isinstance(opened, OpenBlob):
+            return _arriving(call, digest, opened, headers)
         try:
             part = _range(call, digest, opened.size)
         except BaseException:
@@ -49,6 +56,22 @@ class Blobs:
         digest = Digest(call.values["digest"])
         await delete.delete_blob(self._registry, call.caller, call.name, digest)
         return Reply(202)
+
+
+def _arriving(call: Call, digest: Digest, blob: Arriving, headers: dict[str, str]) -> Reply:
+    """What is on its way, or one range of it where it is known how long it will be."""
+    size = blob.size
+    try:
+        part = None if size is None else _range(call, digest, size)
+    except BaseException:
+        blob.close()
+        raise
+    if part is None or size is None:
+        pieces = blob.pieces(0, size)
+        return StreamReply(200, headers, size=size, pieces=pieces, let_go=blob.close)
+    headers["Content-Range"] = part.content_range(size)
+    pieces = blob.pieces(part.offset, part.offset + part.length)
+    return StreamReply(206, headers, size=part.length, pieces=pieces, let_go=blob.close)
 
 
 def _range(call: Call, digest: Digest, size: int) -> ByteRange | None:

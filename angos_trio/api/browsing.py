@@ -122,6 +122,7 @@ class Browsing:
 
     def __init__(self, runtime: Runtime) -> None:
         self._registry = runtime.registry
+        self._is_pulled_through = runtime.is_pulled_through
 
     async def repositories(self, call: Call) -> Reply:
         """GET: repositories."""
@@ -130,7 +131,23 @@ class Browsing:
             self._registry, call.caller, wanted.selection(ALL)
         )
         link = wanted.link(call, page.next_after)
-        return _tagged(call, {"repositories": [_repository(each) for each in page.rows]}, link)
+        return _tagged(call, {"repositories": [self._repository(each) for each in page.rows]}, link)
+
+    def _repository(self, repository: Repository) -> dict[str, Any]:
+        rule = repository.rule
+        return {
+            "name": repository.name,
+            "namespaces": repository.namespaces,
+            "is_pull_through": self._is_pulled_through(repository.name),
+            "immutable_tags": rule.is_immutable,
+            "configured": repository.is_configured,
+            "immutable_tags_exclusions": [pattern.pattern for pattern in rule.exclusions],
+            "manifests": repository.manifests,
+            "tags": repository.tags,
+            "uploads": repository.uploads,
+            "held_bytes": repository.held_bytes,
+            "last_pushed_at": repository.last_pushed_at,
+        }
 
     async def namespaces(self, call: Call) -> Reply:
         """GET: the namespaces of a repository."""
@@ -142,7 +159,7 @@ class Browsing:
         )
         if not below.sums.namespaces and not below.sums.is_configured:
             raise OciError(Code.NAME_UNKNOWN, detail=call.name)
-        first = {"repository": _repository(below.sums)}
+        first = {"repository": self._repository(below.sums)}
         if wanted.is_whole:
             entries = self._all_namespaces(call, wanted)
             return ListReply(200, key="namespaces", entries=entries, first=first)
@@ -282,23 +299,6 @@ async def _all_tags(
         for tag in page.tags:
             yield _tag(tag)
         cursor = page.next_after
-
-
-def _repository(repository: Repository) -> dict[str, Any]:
-    rule = repository.rule
-    return {
-        "name": repository.name,
-        "namespaces": repository.namespaces,
-        "is_pull_through": False,
-        "immutable_tags": rule.is_immutable,
-        "configured": repository.is_configured,
-        "immutable_tags_exclusions": [pattern.pattern for pattern in rule.exclusions],
-        "manifests": repository.manifests,
-        "tags": repository.tags,
-        "uploads": repository.uploads,
-        "held_bytes": repository.held_bytes,
-        "last_pushed_at": repository.last_pushed_at,
-    }
 
 
 def _namespace(namespace: Namespace, repository: str) -> dict[str, Any]:

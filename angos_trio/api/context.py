@@ -11,9 +11,12 @@ from angos_trio.browse.unpulled import UnpulledLook
 from angos_trio.events.feed import Feed
 from angos_trio.identity import Identity, Origin
 from angos_trio.maintenance.tasks import Tasks
+from angos_trio.mirror.pull import Memory
+from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import Reference, RepositoryName
 from angos_trio.registry.context import Registry
+from angos_trio.registry.pull import LocalPuller, Puller
 from angos_trio.registry.rested import Rested
 from angos_trio.telemetry.health import Readiness
 from angos_trio.telemetry.metrics import Metrics
@@ -26,6 +29,15 @@ def note_nothing(
     name: RepositoryName, reference: Reference, digest: Digest, by: str, origin: Origin
 ) -> None:
     """For those whose pulls are nobody's use: the operator's."""
+
+
+PullerOf = Callable[[Registry, RepositoryName], Puller | None]
+"""How a namespace is pulled through; None where it is not."""
+
+
+def nothing_is_pulled_through(registry: Registry, name: RepositoryName) -> Puller | None:
+    """Where all content is pushed."""
+    return None
 
 
 def _give_none(identity: Identity) -> None:
@@ -50,3 +62,24 @@ class Runtime:
     """At what nobody pulls, likewise."""
     sign_in: SignIn | None = None
     """What lets people sign in on a page; None: nothing does."""
+    through: PullerOf = nothing_is_pulled_through
+    arriving: Memory | None = None
+    """What is under way from upstreams in this process; None where requests are not answered."""
+
+    def puller(self, name: RepositoryName) -> Puller:
+        """How the content of a namespace is pulled."""
+        return self.through(self.registry, name) or LocalPuller(self.registry)
+
+    def is_pulled_through(self, repository: str) -> bool:
+        """Whether a repository's content comes from upstream."""
+        return self.through(self.registry, RepositoryName(repository)) is not None
+
+    def require_takes_pushes(self, name: RepositoryName) -> None:
+        """Raise UNSUPPORTED (405) for a namespace whose content comes from upstream alone."""
+        if self.through(self.registry, name) is not None:
+            raise OciError(
+                Code.UNSUPPORTED,
+                status=405,
+                message="the repository is pulled through; nothing is pushed to it",
+                detail=name,
+            )

@@ -20,6 +20,7 @@ class Listings:
 
     def __init__(self, runtime: Runtime) -> None:
         self._registry = runtime.registry
+        self._puller = runtime.puller
 
     async def tags(self, call: Call) -> Reply:
         """GET: a page of tags."""
@@ -45,8 +46,9 @@ class Listings:
         wanted = call.query.one("artifactType", Code.MANIFEST_INVALID)
         artifact_type = None if wanted is None else parse_artifact_type(wanted)
         after = call.query.one("last", Code.DIGEST_INVALID) or ""
+        elsewhere = await self._puller(call.name).referrers(call.name, subject)
         page = await listing.list_referrers(
-            self._registry, call.name, subject, artifact_type, after
+            self._registry, call.name, subject, artifact_type, after, elsewhere
         )
         headers = {"Content-Type": OCI_INDEX}
         parameters: dict[str, str] = {}

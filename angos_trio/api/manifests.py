@@ -6,7 +6,6 @@ from angos_trio.api.context import Runtime
 from angos_trio.http.call import Call
 from angos_trio.http.reply import Reply
 from angos_trio.oci.conditional import entity_tag, is_not_modified
-from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import Tag, parse_reference_to_read, parse_reference_to_write
 from angos_trio.registry import delete, pull, push_manifest
 from angos_trio.registry.push_manifest import ManifestPush
@@ -16,6 +15,7 @@ class Manifests:
     """Handlers of one path."""
 
     def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
         self._registry = runtime.registry
         self._note_pull = runtime.note_pull
 
@@ -23,11 +23,10 @@ class Manifests:
         """GET and HEAD: the bytes as pushed, or 304; HEAD does not read them, and what it finds by
         a digest is kept for the client, who will rely on it."""
         reference = parse_reference_to_read(call.values["reference"])
-        if call.request.method == "HEAD" and isinstance(reference, Digest):
-            found = await pull.promise_manifest(self._registry, call.name, reference)
-        else:
-            found = await pull.find_manifest(self._registry, call.name, reference)
-        if call.request.method == "GET":
+        puller, for_head = self._runtime.puller(call.name), call.request.method == "HEAD"
+        pulled = await puller.manifest(call.name, reference, for_head=for_head)
+        found = pulled.found
+        if not for_head:
             caller = call.caller
             self._note_pull(
                 call.name, reference, found.digest, caller.identity.owner, caller.origin
@@ -35,18 +34,23 @@ class Manifests:
         headers = {
             "Docker-Content-Digest": found.digest,
             "ETag": entity_tag(found.digest),
+            **pulled.headers,
         }
         if is_not_modified(call.header("If-None-Match"), entity_tag(found.digest)):
             return Reply(304, headers)
         headers["Content-Type"] = found.media_type
-        if call.request.method == "HEAD":
+        if for_head:
             headers["Content-Length"] = str(found.size)
             return Reply(200, headers)
-        return Reply(200, headers, await pull.read_body(self._registry, found))
+        body = pulled.body
+        if body is None:
+            body = await pull.read_body(self._registry, found)
+        return Reply(200, headers, body)
 
     async def put(self, call: Call) -> Reply:
         """PUT: store, and set the tags of the query beside a digest reference."""
         reference = parse_reference_to_write(call.values["reference"])
+        self._runtime.require_takes_pushes(call.name)
         tags = tuple(Tag(text) for text in call.query.all("tag"))
         body = await call.read_body(self._registry.limits.manifest_bytes_max)
         push = ManifestPush(call.name, reference, body, call.header("Content-Type"), tags)

@@ -20,6 +20,7 @@ from angos_trio.app.building import (
     build_operator_application,
     build_registry,
     build_runtime,
+    run_fills,
     users_of,
 )
 from angos_trio.app.certificates import follow_files, open_tls, secured
@@ -109,6 +110,7 @@ async def _serve(
         log_started(plan, sockets, workers=1, completed=completed)
         async with trio.open_nursery() as services:
             services.start_soon(storage.sessions.run)
+            services.start_soon(run_fills, runtime)
             services.start_soon(report_alive, storage, worker_name(0))
             services.start_soon(doors.last_uses.run)
             services.start_soon(doors.pull_times.run, lambda: serving.notes_pulls)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TypedDict
 
 from angos_trio.api.backups import Hold
@@ -27,6 +27,10 @@ from angos_trio.http.gate import Gate
 from angos_trio.http.routing import RouteTable
 from angos_trio.limits.processes import REPORT_SECS_MAX
 from angos_trio.maintenance.tasks import Tasks
+from angos_trio.mirror.fills import Fills
+from angos_trio.mirror.manifests import Manifests
+from angos_trio.mirror.pull import Memory
+from angos_trio.mirror.referrers import Referrers
 from angos_trio.oci.codes import OciError
 from angos_trio.policy.immutability import TagRules
 from angos_trio.policy.quota import Quotas
@@ -89,7 +93,16 @@ def build_runtime(registry: Registry) -> Runtime:
         )
     )
     tasks = Tasks(storage.shared, registry.now)
-    return Runtime(registry, metrics, readiness_of(storage), tasks, Feed(storage))
+    arriving = Memory(Fills(storage), Manifests(), Referrers(), metrics.upstreams)
+    return Runtime(
+        registry, metrics, readiness_of(storage), tasks, Feed(storage), arriving=arriving
+    )
+
+
+async def run_fills(runtime: Runtime) -> None:
+    """Let what comes from upstreams go on, until cancelled."""
+    if runtime.arriving is not None:
+        await runtime.arriving.fills.run()
 
 
 def build_application(
@@ -98,10 +111,11 @@ def build_application(
     worker: str | None = None,
     ui: Ui | None = None,
     methods: Sequence[str] = (),
+    stand_ins: Mapping[str, str] | None = None,
 ) -> Application:
     """The ASGI application behind a gate. A worker that is given is named in each answer; without
     `ui`, or with one that is off, there are no pages. `methods` say on these how callers are
-    recognised."""
+    recognised. `stand_ins` as for `Application`."""
     routes = build_routes(runtime)
     if ui is not None and ui.enabled:
         registry = runtime.registry
@@ -123,7 +137,7 @@ def build_application(
         )
         fixed, pages = build_pages(registry, site)
         routes = RouteTable([*routes.routes, *fixed], pages)
-    return Application(routes, gate, runtime.metrics, worker)
+    return Application(routes, gate, runtime.metrics, worker, stand_ins)
 
 
 def build_health_application(runtime: Runtime, *, has_metrics: bool) -> Application:

@@ -28,6 +28,7 @@ from angos_trio.app.building import (
     build_operator_application,
     build_registry,
     build_runtime,
+    run_fills,
     users_of,
 )
 from angos_trio.app.certificates import follow_files, load_tls, open_tls, secured
@@ -237,6 +238,7 @@ async def _work(family: _Family, number: int, link: Link) -> None:
             async with trio.open_nursery() as services:
                 services.start_soon(_be_alive, link)
                 services.start_soon(storage.sessions.run)
+                services.start_soon(run_fills, runtime)
                 services.start_soon(report_alive, storage, name)
                 services.start_soon(doors.last_uses.run)
                 services.start_soon(doors.pull_times.run, lambda: serving.notes_pulls)

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 from angos_trio.app.access import describe_reach
 from angos_trio.app.authentication import Authentication, authentication_of
 from angos_trio.app.certificates import files_of
+from angos_trio.app.mirrors import mirrors_of
 from angos_trio.app.retention import retention_of
 from angos_trio.auth.access import Access
 from angos_trio.config.model import Config, Global, Repository
 from angos_trio.config.values import compile_exclusions, is_loopback, parse_size
 from angos_trio.limits.processes import WORKERS_MAX
+from angos_trio.mirror.settings import Mirrors
 from angos_trio.policy.immutability import TagRule, TagRules
 from angos_trio.policy.quota import Quotas, quotas_of
 from angos_trio.policy.retention import RetentionRules
@@ -40,6 +42,7 @@ class Plan:
     tag_rules: TagRules
     quotas: Quotas
     retention: RetentionRules
+    mirrors: Mirrors
     serve: ServeOptions
     workers: int
     """1: everything in one process. More: so many, a steward and a supervisor."""
@@ -79,8 +82,17 @@ class Plan:
             "answers in one process"
             if self.workers == 1
             else f"answers in {self.workers} processes, with a steward beside them",
+            *self._describe_mirrors(),
             f"takes manifests up to {self.limits.manifest_bytes_max} bytes "
             f"and blobs up to {self.limits.blob_bytes_max} bytes",
+        ]
+
+    def _describe_mirrors(self) -> list[str]:
+        return [
+            f"pulls {name} through from {', then '.join(hosts)}"
+            for name, mirrored in self.mirrors.by_repository.items()
+            if mirrored is not None
+            and (hosts := [upstream.settings.host for upstream in mirrored.upstreams])
         ]
 
     def _describe_probes(self) -> list[str]:
@@ -122,6 +134,7 @@ def make_plan(config: Config, *, is_configured: bool = False) -> Plan:
         tag_rules=_tag_rules(config),
         quotas=_quotas(config),
         retention=retention_of(config),
+        mirrors=mirrors_of(config),
         serve=ServeOptions(
             stall_secs=config.server.stall_timeout,
             drain_secs=settings.shutdown_drain_secs if drain is None else drain,

@@ -23,6 +23,7 @@ from angos_trio.config.reload import keep_what_is_set_at_the_start
 from angos_trio.errors import OperatorError
 from angos_trio.http.gate import Gate
 from angos_trio.limits.processes import RELOAD_REASON_CHARACTERS_MAX
+from angos_trio.mirror.pull import puller_of
 from angos_trio.storage.metadata.services import Report
 from angos_trio.storage.store import Storage
 from angos_trio.telemetry import log
@@ -92,11 +93,15 @@ def serve_by(plan: Plan, runtime: Runtime, doors: Doors, worker: str) -> Serving
     )
     if plan.config.global_.update_pull_time:
         runtime = replace(runtime, note_pull=doors.pull_times.note)
+    if runtime.arriving is not None:
+        runtime = replace(runtime, through=partial(puller_of, plan.mirrors, runtime.arriving))
     named = worker if plan.config.observability.worker_header else None
     gate = gate_of(plan.authentication, callers, doors.gate_in_force)
     if doors.gate is None:
         doors.gate = gate
-    application = build_application(runtime, gate, named, plan.config.ui, plan.methods)
+    application = build_application(
+        runtime, gate, named, plan.config.ui, plan.methods, plan.mirrors.by_registry
+    )
     return Serving(plan, runtime, doors, worker, application, gate)
 
 

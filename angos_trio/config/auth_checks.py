@@ -16,6 +16,7 @@ from angos_trio.config.model import (
     BasicIdentity,
     Oidc,
     TokenService,
+    Upstream,
 )
 from angos_trio.config.paths import KeyRefused, Keys, dotted, quoted
 from angos_trio.config.tables import keys_of, secrets_with_files, tables_in
@@ -41,7 +42,7 @@ def check_auth(auth: Auth) -> None:
             check_name(name, dotted(("auth", kind, name)), TABLE_NAME_CHARACTERS_MAX)
     for path, table in tables_in(auth, ("auth",)):
         _check_certificate(table, path)
-        _check_secrets(table, path)
+        check_secrets(table, path)
     _check_users(auth)
     for name, provider in auth.oidc.items():
         _check_provider(name, provider, ("auth", "oidc", name))
@@ -61,8 +62,9 @@ def _check_certificate(table: msgspec.Struct, path: Keys) -> None:
         raise KeyRefused(dotted((*path, there[0])), f"{pair[0]} and {pair[1]} belong together")
 
 
-def _check_secrets(table: msgspec.Struct, path: Keys) -> None:
-    """Each secret stands in one place at most, in some tables in exactly one; and is one."""
+def check_secrets(table: msgspec.Struct, path: Keys) -> None:
+    """Each secret of a table stands in one place at most, in some tables in exactly one; and is
+    one. Raises KeyRefused."""
     needed = NEEDED.get(type(table))
     for secret, file in secrets_with_files(type(table)):
         written = [key.name for key in (secret, file) if getattr(table, key.attribute) is not None]
@@ -115,6 +117,7 @@ SECRETS: Mapping[tuple[type[msgspec.Struct], str], Callable[[str, str], None]] =
         (TokenService, "secret_key"): _check_token_key,
         (AuthorizationWebhook, "bearer_token"): _check_bearer,
         (BasicCredential, "password"): _check_password,
+        (Upstream, "password"): _check_password,
     }
 )
 """What the text of each secret must be."""

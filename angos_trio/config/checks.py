@@ -10,6 +10,7 @@ from angos_trio.config.auth_checks import check_auth
 from angos_trio.config.model import AccessPolicy, Config, HealthListener, Repository, Server
 from angos_trio.config.paths import KeyRefused, did_you_mean, dotted, quoted
 from angos_trio.config.tables import keys_of, tables_in
+from angos_trio.config.upstream_checks import check_upstreams
 from angos_trio.config.values import (
     check_directory,
     check_repository,
@@ -32,6 +33,7 @@ def check(config: Config) -> None:
     _check_policies(config)
     _check_server(config.server)
     check_auth(config.auth)
+    check_upstreams(config)
     _check_webhook_names(config)
     _check_who_decides(config)
 

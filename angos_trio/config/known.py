@@ -18,9 +18,7 @@ NOT_BUILT: Mapping[str, str] = MappingProxyType(
         "metadata_store.fs.redis": "one instance has no need of a lock server",
         "global.event_webhooks": "event webhooks are not sent by this version",
         "repository.*.event_webhooks": "event webhooks are not sent by this version",
-        "repository.*.upstream": "nothing is pulled through by this version",
         "repository.*.downstream": "nothing is replicated by this version",
-        "repository.*.namespace": "nothing is pulled through by this version",
     }
 )
 
@@ -29,7 +27,7 @@ WITHOUT_EFFECT: Mapping[str, str] = MappingProxyType(
         "blob_store.fs.sync_to_disk": "what is acknowledged is always synced",
         "metadata_store.fs.sync_to_disk": "what is acknowledged is always synced",
         "global.max_concurrent_requests": "requests are bounded by bytes and threads instead",
-        "global.max_concurrent_cache_jobs": "there are no cache jobs",
+        "global.max_concurrent_cache_jobs": "a blob is fetched once, while it is sent to who asks",
         "global.max_concurrent_replication_jobs": "there is no replication",
         "global.namespace_walk_concurrency": "listings come from an index",
         "global.atime_audit_window_secs": "pulls are gathered for a few seconds, whatever it says",

@@ -243,9 +243,31 @@ class MetadataStore(_Table, frozen=True):
     fs: MetadataFileStore = MetadataFileStore()
 
 
+class Upstream(_Table, frozen=True):
+    """`[[repository."<name>".upstream]]`: a registry that a repository is pulled through from.
+
+    `bandwidth_limit` is what its answers may bring in a second, all together.
+    """
+
+    url: str
+    max_redirect: Annotated[int, Meta(ge=0, le=20)] = 5
+    connect_timeout_secs: Annotated[int, Meta(ge=1, le=300)] = 30
+    read_timeout_secs: Annotated[int, Meta(ge=1, le=3600)] = 300
+    server_ca_bundle: FilePath | None = None
+    client_certificate: FilePath | None = None
+    client_private_key: FilePath | None = None
+    username: str | None = None
+    password: SecretText | None = None
+    password_file: FilePath | None = None
+    token_hosts: tuple[str, ...] = ()
+    max_connections: Annotated[int, Meta(ge=1, le=256)] = 16
+    bandwidth_limit: Size | None = None
+
+
 class Repository(_Table, frozen=True):
     """`[repository."<name>"]`: what is not said here is as in `[global]`; an empty
-    `authorization_webhook` is none."""
+    `authorization_webhook` is none. With an `upstream` it is pulled through; `namespace` is the
+    registry that it stands for where a client says so (`?ns=`)."""
 
     immutable_tags: bool | None = None
     immutable_tags_exclusions: tuple[str, ...] | None = None
@@ -254,6 +276,11 @@ class Repository(_Table, frozen=True):
     access_policy: AccessPolicy | None = None
     retention_policy: RetentionPolicy | None = None
     authorization_webhook: str | None = None
+    namespace: str | None = None
+    upstream: tuple[Upstream, ...] = ()
+    tag_check_interval: Annotated[int, Meta(ge=0, le=10 * 365 * 86_400)] | Literal["never"] = 60
+    stale_tags: Literal["serve", "fail"] = "serve"
+    offline: bool = False
 
 
 class Observability(_Table, frozen=True):

@@ -144,12 +144,21 @@ def _refuse_unknown(table: Table, struct: Struct, above: Keys) -> None:
         if name not in keys:
             raise KeyRefused(dotted(path), f"unknown key; {did_you_mean(name, keys)}")
         key = keys[name]
-        if key.table is None or not isinstance(value, dict):
+        if key.table is None:
             continue
-        named = value.items() if key.is_named else [(None, value)]
-        for own, item in named:
+        for own, item in _held(value, key):
             if isinstance(item, dict):
                 _refuse_unknown(item, key.table, path if own is None else (*path, own))
+
+
+def _held(value: object, key: Key) -> list[tuple[str | None, object]]:
+    """The tables that a key holds, with their names or numbers."""
+    if key.is_list:
+        items = value if isinstance(value, list) else []
+        return [(str(number), item) for number, item in enumerate(items)]
+    if not isinstance(value, dict):
+        return []
+    return list(value.items()) if key.is_named else [(None, value)]
 
 
 def to_config(document: Table) -> Config:
@@ -176,6 +185,11 @@ def _table_of(value: object, struct: Struct, path: Keys) -> Any:
 def _value_of(value: object, key: Key, path: Keys) -> Any:
     if key.table is None:
         return _typed(value, key.kind, path)
+    if key.is_list:
+        items = _typed(value, list[Any], path)
+        return tuple(
+            _table_of(item, key.table, (*path, str(number))) for number, item in enumerate(items)
+        )
     if not key.is_named:
         return _table_of(value, key.table, path)
     tables = _typed(value, dict[str, Any], path)

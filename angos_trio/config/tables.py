@@ -24,7 +24,8 @@ class Key:
     """A key of a table. `attribute` is its name in Python, `kind` its type with bounds and marks.
 
     `table` is the table that it holds, if it holds one; with `is_named` it holds any number of
-    these, by names of the operator's own. `is_path`: it names a file, or a list of them.
+    these, by names of the operator's own, with `is_list` by their numbers from 0. `is_path`: it
+    names a file, or a list of them.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Key:
     default: object
     table: Struct | None
     is_named: bool
+    is_list: bool
     is_required: bool
     is_at_start: bool
     is_presence_at_start: bool
@@ -51,18 +53,20 @@ def _key(field: msgspec.structs.FieldInfo) -> Key:
     marks, kinds = _taken_apart(field.type)
     is_named = any(get_origin(kind) is dict for kind in kinds)
     held = [get_args(kind)[1] if get_origin(kind) is dict else kind for kind in kinds]
-    tables = [kind for kind in held if isinstance(kind, type) and issubclass(kind, msgspec.Struct)]
+    tables = [kind for kind in held if _is_table(kind)]
     lists = [get_args(kind)[0] for kind in kinds if get_origin(kind) is tuple]
     for item in lists:
         marks += _taken_apart(item)[0]
+    listed = [kind for kind in lists if _is_table(kind)]
     extras = [mark.extra or {} for mark in marks]
     return Key(
         name=field.encode_name,
         attribute=field.name,
         kind=field.type,
         default=field.default,
-        table=tables[0] if tables else None,
+        table=next(iter(tables + listed), None),
         is_named=is_named,
+        is_list=bool(listed),
         is_required=field.required,
         is_at_start=AtStart in marks,
         is_presence_at_start=PresenceAtStart in marks,
@@ -70,6 +74,10 @@ def _key(field: msgspec.structs.FieldInfo) -> Key:
         is_secret=Secret in kinds,
         is_text=all(_is_text(kind) for kind in kinds),
     )
+
+
+def _is_table(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
 
 
 def _taken_apart(kind: Any) -> tuple[list[msgspec.Meta], list[Any]]:
@@ -97,12 +105,15 @@ def _is_text(kind: Any) -> bool:
 
 
 def table_at(path: Keys) -> Struct | None:
-    """The table at a path, in which any name stands for an operator's own; None where none is."""
+    """The table at a path, in which any name stands for an operator's own or for a number in a
+    list; None where none is."""
     struct: Struct = Config
     names = iter(path)
     for name in names:
         key = _key_in(struct, name)
-        if key is None or key.table is None or (key.is_named and next(names, None) is None):
+        if key is None or key.table is None:
+            return None
+        if (key.is_named or key.is_list) and next(names, None) is None:
             return None
         struct = key.table
     return struct
@@ -120,7 +131,7 @@ def _key_in(struct: Struct, name: str) -> Key | None:
 
 def keys_with_defaults() -> list[tuple[str, object]]:
     """Every key with its default, tables before their keys. `*` stands for any name that an
-    operator gives a table: `repository.*`, `auth.identity.*`."""
+    operator gives a table: `repository.*`, `auth.identity.*`; tables of a list have none."""
     return list(_with_defaults(Config, ""))
 
 
@@ -140,8 +151,15 @@ def tables_in(table: msgspec.Struct, path: Keys = ()) -> Iterator[tuple[Keys, ms
         if isinstance(held, msgspec.Struct):
             yield from tables_in(held, (*path, key.name))
         elif key.table is not None and held is not None:
-            for name, item in held.items():
+            for name, item in _items(held):
                 yield from tables_in(item, (*path, key.name, name))
+
+
+def _items(held: Any) -> list[tuple[str, msgspec.Struct]]:
+    """Tables by their names, or by their numbers."""
+    if isinstance(held, tuple):
+        return [(str(number), item) for number, item in enumerate(held)]
+    return list(held.items())
 
 
 def changed(
@@ -155,9 +173,10 @@ def changed(
         if isinstance(held, msgspec.Struct):
             values[key.attribute] = changed(held, change, (*path, key.name))
         elif key.table is not None and held is not None:
-            values[key.attribute] = {
-                name: changed(item, change, (*path, key.name, name)) for name, item in held.items()
+            items = {
+                name: changed(item, change, (*path, key.name, name)) for name, item in _items(held)
             }
+            values[key.attribute] = tuple(items.values()) if key.is_list else items
     return msgspec.structs.replace(table, **values, **change(table, path))
 
 

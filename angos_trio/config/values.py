@@ -102,6 +102,16 @@ def _is_place(netloc: str) -> bool:
     return all(_LABEL.fullmatch(label) for label in labels)
 
 
+def check_host(text: str, path: str) -> None:
+    """Refuse what is no host, with a port or without."""
+    try:
+        is_host = "@" not in text and _is_place(text)
+    except ValueError:
+        is_host = False
+    if not is_host:
+        raise KeyRefused(path, f"{quoted(text)} is not the name of a host")
+
+
 def is_loopback(host: str) -> bool:
     """Whether a host's name or address is one of this machine's own."""
     if host.lower() == "localhost":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
@@ -13,7 +14,7 @@ from quart_trio.asgi import TrioASGIHTTPConnection
 from quart_trio.wrappers.request import TrioRequest
 
 from angos_trio.http.body import BodyTooLargeError, ClientGoneError, RequestBody
-from angos_trio.http.call import Call
+from angos_trio.http.call import Call, Query
 from angos_trio.http.gate import Gate
 from angos_trio.http.reply import Reply, error_reply
 from angos_trio.http.routing import Match, Operation, Route, RouteTable, Worder
@@ -70,14 +71,23 @@ class Application(QuartTrio):
     request_class = _Request
 
     def __init__(
-        self, routes: RouteTable, gate: Gate, metrics: Metrics, worker: str | None = None
+        self,
+        routes: RouteTable,
+        gate: Gate,
+        metrics: Metrics,
+        worker: str | None = None,
+        stand_ins: Mapping[str, str] | None = None,
     ) -> None:
-        """`worker`: what to name in a header of each answer, for those who look for a defect."""
+        """`worker`: what to name in a header of each answer, for those who look for a defect.
+
+        `stand_ins`: which repository stands for a registry that a client names by `ns`.
+        """
         super().__init__("angos_trio", static_folder=None, template_folder=None)
         self._routes = routes
         self._gate = gate
         self._metrics = metrics
         self._worker = worker
+        self._stand_ins = stand_ins or {}
 
     async def answer(self, request: TrioRequest, send: Any) -> None:
         """Handle one request to the end of its answer. Errors become answers here, once."""
@@ -88,6 +98,8 @@ class Application(QuartTrio):
         try:
             reply = await self._reply(request, approach, told)
             reply.headers["X-Request-Id"] = told.request_id
+            if told.registry is not None:
+                reply.headers["OCI-Namespace"] = told.registry
             if self._worker is not None:
                 reply.headers["X-Angos-Worker"] = self._worker
             if not told.client_left:
@@ -118,10 +130,11 @@ class Application(QuartTrio):
             word = match.route.word or word
             operation = _operation(match.route, request.method)
             told.action = str(operation.action)
+            values, told.registry = stood_in(match.values, request, self._stand_ins)
             call = await self._gate.admit(
                 request,
                 operation,
-                match.values,
+                values,
                 approach,
                 told.request_id,
                 takes_session=match.route.takes_session,
@@ -160,6 +173,7 @@ class _Told:
     identity: str | None = None
     api_key: str | None = None
     rule: str | None = None
+    registry: str | None = None
 
     def note(self, call: Call) -> None:
         """The request was let pass: who sends it, and by which rule."""
@@ -167,6 +181,31 @@ class _Told:
         self.identity = identity.owner
         self.api_key = None if identity.grant is None else identity.grant.name
         self.rule = None if decision is None else decision.rule
+
+
+def stood_in(
+    values: Mapping[str, str], request: TrioRequest, stand_ins: Mapping[str, str]
+) -> tuple[Mapping[str, str], str | None]:
+    """What a path means where the client names the registry that it wants (`ns`, as containerd does
+    of a mirror), and that registry: the name is then below the repository that stands for it, and
+    everything that is decided is decided about that.
+
+    Raises NAME_UNKNOWN (404) for a registry that nothing stands for. Where nothing stands for any,
+    `ns` says nothing.
+    """
+    name = values.get("name")
+    if not stand_ins or name is None or b"ns=" not in request.query_string:
+        return values, None
+    wanted = Query(request.query_string).one("ns", Code.NAME_INVALID)
+    if wanted is None:
+        return values, None
+    repository = stand_ins.get(wanted)
+    if repository is None:
+        message = "nothing here stands for that registry"
+        raise OciError(Code.NAME_UNKNOWN, message=message, detail=wanted)
+    if name != repository and not name.startswith(f"{repository}/"):
+        values = {**values, "name": f"{repository}/{name}"}
+    return values, wanted
 
 
 def _word(request: TrioRequest, refusal: OciError, request_id: str) -> Reply:

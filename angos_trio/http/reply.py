@@ -15,6 +15,10 @@ from angos_trio.identity import FILE_EXTENSION
 from angos_trio.limits.lists import LINES_BYTES_MAX, LIST_PIECE_BYTES
 from angos_trio.limits.requests import FILE_READ_BYTES
 from angos_trio.oci.codes import OciError
+from angos_trio.registry.pull import BrokenOffError
+from angos_trio.telemetry.log import logger
+
+_log = logger("http")
 
 
 @dataclass(slots=True)
@@ -74,6 +78,45 @@ class Reply:
         """Close what the reply owns."""
         if isinstance(self.body, FilePart):
             self.body.close()
+
+
+def _nothing_to_close() -> None:
+    return
+
+
+@dataclass(slots=True)
+class StreamReply(Reply):
+    """An answer whose bytes come from elsewhere while they are sent; `size` is None where nobody
+    knows how many. What cannot be had to its end ends the connection."""
+
+    size: int | None = None
+    pieces: AsyncGenerator[bytes, None] | None = None
+    """None: there is nothing to send, as for HEAD."""
+    let_go: Callable[[], None] = _nothing_to_close
+
+    async def send(self, scope: Mapping[str, Any], send: Any) -> None:
+        """Send it as ASGI messages."""
+        headers = self.headers
+        if self.size is not None:
+            headers = {**headers, "Content-Length": str(self.size)}
+        fields = _fields(headers)
+        try:
+            await send({"type": "http.response.start", "status": self.status, "headers": fields})
+            if self.pieces is not None:
+                async with aclosing(self.pieces) as pieces:
+                    async for piece in pieces:
+                        await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        except BrokenOffError as error:
+            # To the server as if the client's connection had ended: so it shall.
+            _log.warning("answer.broken_off", reason=str(error))
+            raise ConnectionAbortedError(str(error)) from None
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Let go of where they come from."""
+        self.let_go()
 
 
 _CLOSE_NORMAL: Final = 1000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -121,16 +122,19 @@ async def list_referrers(
     subject: Digest,
     artifact_type: str | None,
     after: str,
+    elsewhere: Sequence[Referrer] = (),
 ) -> ReferrersPage:
-    """Manifests that name the subject, with those of the fallback tag's index merged in.
+    """Manifests that name the subject, with those of the fallback tag's index merged in, and those
+    that are known `elsewhere`.
 
     The filter is applied before the page is cut. An unknown subject has no referrers.
     """
+    more = [entry for entry in elsewhere if entry.digest > after]
 
     def query(rows: Rows) -> list[Referrer]:
         namespace = namespaces.find(rows, name)
         if namespace is None:
-            return []
+            return merge([], more, artifact_type)
         stored = manifests.list_referrers(
             rows,
             namespace,
@@ -140,7 +144,7 @@ async def list_referrers(
             limit=REFERRERS_PAGE_ENTRIES + 1,
         )
         fallback = _fallback(rows, namespace, subject, after)
-        return merge(stored, fallback, artifact_type)
+        return merge(stored, [*more, *fallback], artifact_type)
 
     found = await registry.storage.read(query)
     page, has_more = cut_page(found, REFERRERS_PAGE_ENTRIES, REFERRERS_PAGE_BYTES)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
 from angos_trio.limits.housekeeping import HURRIED_LEASE_SECS
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.digest import Digest, digest_of
 from angos_trio.oci.names import Reference, RepositoryName
+from angos_trio.oci.referrers import Referrer
 from angos_trio.registry.context import Registry
 from angos_trio.storage.metadata import blobs, leases, manifests, namespaces
 from angos_trio.storage.metadata.blobs import HeldBlob
@@ -15,6 +20,80 @@ from angos_trio.storage.transactions import Rows, Step, Transaction
 from angos_trio.telemetry.log import logger
 
 _log = logger("registry.pull")
+
+
+@dataclass(frozen=True, slots=True)
+class Pulled:
+    """A manifest for who asks, headers that say more of it, and its bytes where they are not kept
+    here."""
+
+    found: StoredManifest
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+
+
+class BrokenOffError(Exception):
+    """What had begun to come does not come to its end, or is not what it should be: who reads along
+    has their connection ended."""
+
+
+class Arriving(Protocol):
+    """A blob on its way from elsewhere. `size` in bytes is None where nobody has said."""
+
+    @property
+    def size(self) -> int | None: ...
+
+    def pieces(self, offset: int, end: int | None) -> AsyncGenerator[bytes, None]:
+        """The bytes from an offset to an end. Raises BrokenOffError where they cannot be had to the
+        end; closing it early ends nothing but itself."""
+
+    def close(self) -> None:
+        """Let go of what was opened for it; twice is fine."""
+
+
+class Puller(Protocol):
+    """How a repository's content is pulled: from what is here, or through."""
+
+    async def manifest(
+        self, name: RepositoryName, reference: Reference, *, for_head: bool
+    ) -> Pulled:
+        """What a reference names. Raises MANIFEST_UNKNOWN (404), or UNAVAILABLE (502, 503)."""
+
+    async def blob_size(self, name: RepositoryName, digest: Digest) -> int | None:
+        """The size of a blob that a client will rely on. Raises BLOB_UNKNOWN (404)."""
+
+    async def blob(self, name: RepositoryName, digest: Digest) -> OpenBlob | Arriving:
+        """Its bytes. Raises BLOB_UNKNOWN (404)."""
+
+    async def referrers(self, name: RepositoryName, subject: Digest) -> Sequence[Referrer]:
+        """What refers to a manifest and is not known here."""
+
+
+@dataclass(frozen=True, slots=True)
+class LocalPuller:
+    """From what is here."""
+
+    registry: Registry
+
+    async def manifest(
+        self, name: RepositoryName, reference: Reference, *, for_head: bool
+    ) -> Pulled:
+        """What is found by a digest with HEAD is kept for the client, who will rely on it."""
+        if for_head and isinstance(reference, Digest):
+            return Pulled(await promise_manifest(self.registry, name, reference))
+        return Pulled(await find_manifest(self.registry, name, reference))
+
+    async def blob_size(self, name: RepositoryName, digest: Digest) -> int | None:
+        """Its size; its lease is renewed."""
+        return (await promise_blob(self.registry, name, digest)).size
+
+    async def blob(self, name: RepositoryName, digest: Digest) -> OpenBlob | Arriving:
+        """Its file."""
+        return await open_blob(self.registry, name, digest)
+
+    async def referrers(self, name: RepositoryName, subject: Digest) -> Sequence[Referrer]:
+        """Everything that is known is known here."""
+        return ()
 
 
 async def find_manifest(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -192,13 +192,22 @@ async def _discard_if_worthless(registry: Registry, upload: Upload, error: OciEr
         await registry.storage.sessions.discard(upload.session.id)
 
 
+async def _tell_nobody(session: SessionId) -> None:
+    """Who pushes needs no number."""
+
+
 async def push_blob(
-    registry: Registry, caller: Caller, name: RepositoryName, digest: Digest, content: Content
+    registry: Registry,
+    caller: Caller,
+    name: RepositoryName,
+    digest: Digest,
+    content: Content,
+    told: Callable[[SessionId], Awaitable[None]] = _tell_nobody,
 ) -> None:
     """A blob in one request. Nothing remains of one that fails.
 
     One whose commit is on its way when the caller leaves is left to it: it becomes visible, or
-    expires as an idle session.
+    expires as an idle session. `told` is called with the session that the bytes arrive in.
     """
     if _is_too_long(registry, content):
         raise too_large(registry.limits.blob_bytes_max)
@@ -208,6 +217,7 @@ async def push_blob(
     await sessions.register(session, registry.limits.uploads_per_caller_max)
     upload: Upload | None = None
     try:
+        await told(session.id)
         upload = await registry.storage.receiver.begin(session)
         await _finish(registry, caller, upload, digest, content)
     except BaseException:

@@ -73,6 +73,14 @@ CREATE TABLE browser_sessions (
 ) WITHOUT ROWID;
 CREATE INDEX browser_sessions_by_owner ON browser_sessions (owner, begun_at);
 CREATE INDEX browser_sessions_by_begin ON browser_sessions (begun_at);
+CREATE TABLE fills (
+    namespace TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    holder TEXT NOT NULL,
+    session TEXT,
+    size INTEGER,
+    PRIMARY KEY (namespace, digest)
+) WITHOUT ROWID;
 CREATE TABLE secrets (
     name TEXT PRIMARY KEY,
     secret BLOB NOT NULL

@@ -160,6 +160,16 @@ class Storage:
         descriptor = receiver.files.open_to_read(receiver.directory.blob(digest))
         return OpenBlob(descriptor, os.fstat(descriptor).st_size)
 
+    def open_arriving(self, session: SessionId) -> int | None:
+        """A descriptor of what has arrived for a session, to be read while more comes; None while
+        there is nothing. It stays good when the bytes take their final name. Blocks for one look.
+        """
+        receiver = self.receiver
+        try:
+            return receiver.files.open_to_read(receiver.directory.session_content(session))
+        except OSError:
+            return None
+
     def read_blob_blocking(self, digest: Digest, bytes_max: int) -> bytes | None:
         """A small blob's bytes; None when it is longer or cannot be read. Blocks."""
         try:

@@ -91,6 +91,46 @@ def share(directory: Path, process: str) -> None:
     values.ValueClass = MultiProcessValue(lambda: process)  # type: ignore[no-untyped-call]
 
 
+class UpstreamMetrics:
+    """What comes from other registries; repositories are those of the configuration."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._pulled = Counter(
+            "upstream_pulls",
+            "Manifests and blobs that came from upstreams, by repository and kind.",
+            ("repository", "kind"),
+            registry=registry,
+        )
+        self._pulled_bytes = Counter(
+            "upstream_bytes", "Bytes of these.", ("repository",), registry=registry
+        )
+        self._upstream_failures = Counter(
+            "upstream_failures",
+            "Requests that no upstream could say anything to, by repository.",
+            ("repository",),
+            registry=registry,
+        )
+        self._stale = Counter(
+            "stale_answers",
+            "Tags served as they were last known, since no upstream could be asked.",
+            ("repository",),
+            registry=registry,
+        )
+
+    def pulled_through(self, repository: str, kind: str, bytes_: int) -> None:
+        """Count what came from an upstream: `manifest` or `blob`."""
+        self._pulled.labels(repository, kind).inc()
+        self._pulled_bytes.labels(repository).inc(bytes_)
+
+    def upstream_failed(self, repository: str) -> None:
+        """Count a request that no upstream could say anything to."""
+        self._upstream_failures.labels(repository).inc()
+
+    def served_stale(self, repository: str) -> None:
+        """Count a tag that was served as it was last known."""
+        self._stale.labels(repository).inc()
+
+
 class Metrics:
     """The registry's metrics, in a collector registry of their own."""
 
@@ -139,6 +179,7 @@ class Metrics:
             ("kind",),
             registry=self.registry,
         )
+        self.upstreams = UpstreamMetrics(self.registry)
         self._own = self.registry
         """Where gauges are that each process can tell alone."""
         if self._shared is not None:

@@ -12,7 +12,12 @@ from typing import Any
 import trio
 
 from angos_trio.app.authentication import Doors, doors_of
-from angos_trio.app.building import build_operator_application, build_runtime, users_of
+from angos_trio.app.building import (
+    build_operator_application,
+    build_runtime,
+    run_fills,
+    users_of,
+)
 from angos_trio.app.housekeeping import housekeeping_of
 from angos_trio.app.plan import Plan
 from angos_trio.app.reload import Serving, serve_by
@@ -160,6 +165,7 @@ class _Opened:
             self.collector = keeping.collector
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(keeping.carry_out)
+                nursery.start_soon(run_fills, runtime)
                 yield built if self.sends_files else _without_extensions(built)
                 nursery.cancel_scope.cancel()
 

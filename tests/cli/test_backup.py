@@ -183,7 +183,7 @@ def test_backups_under_load_are_consistent(tmp_path: Path, elsewhere: Path) -> N
     with running_registry(data_dir, arguments=["-c", str(config)]) as registry:
         actors = [
             Actor(number, registry.address, random.Random(f"backup/{number}"), PROMISE_SECS)
-            for number in range(4)
+            for number in range(2)
         ]
         collections, over = Collections(data_dir), threading.Event()
         threads = [threading.Thread(target=actor.run, args=[over.is_set]) for actor in actors]

@@ -22,3 +22,7 @@ def paths_of(table: Mapping[str, object], above: tuple[str, ...] = ()) -> Iterat
             yield ".".join(path)
         if isinstance(value, dict):
             yield from paths_of(value, path)
+        elif isinstance(value, list):
+            for item in value:
+                if isinstance(item, dict):
+                    yield from paths_of(item, path)

@@ -161,7 +161,11 @@ def test_refused_secret_of_the_environment_is_not_shown(text: str) -> None:
         ("GLOBAL__TRUSTED_PROXIES", "['a']", 'global.trusted_proxies: "a" is neither'),
         ("GLOBAL__MAX_BLOB_SIZE", "much", 'global.max_blob_size: "much" is no size'),
         ("GLOBAL__IMMUTABLE_TAGS", "yes", "global.immutable_tags: Expected `bool`, got `str`"),
-        ("REPOSITORY__A__UPSTREAM", "[{ url = 'a' }]", "repository.a.upstream: nothing is pulled"),
+        (
+            "REPOSITORY__A__UPSTREAM",
+            "[{ url = 'a' }]",
+            "repository.a.upstream.0.url: must be a URL",
+        ),
         ("", "1", "names no key; write for example ANGOS_TRIO__SERVER__PORT"),
         ("SERVER__", "1", "names no key"),
         ("SERVER____PORT", "1", "names no key"),

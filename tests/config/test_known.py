@@ -55,8 +55,6 @@ blob_store.s3.bucket = "registry"
 metadata_store.s3.link_cache_ttl = 30
 metadata_store.fs.redis.url = "redis://example.test"
 repository."docker-io".event_webhooks = ["listener"]
-repository."docker-io".namespace = "library"
-repository."docker-io".upstream = [{ url = "https://example.test" }]
 repository."docker-io".downstream = [{ name = "b", url = "https://example.test" }]
 """
 

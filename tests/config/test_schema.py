@@ -97,7 +97,10 @@ def test_empty_configuration_is_valid() -> None:
         "auth.token_service.ttl_secs = 1",
         "auth.webhook.a.url = 'https://a.test'",
         "repository.a.immutable_tag = true",
-        "repository.a.upstream = [{ url = 'a' }]",
+        "repository.a.upstream = [{ url = 5 }]",
+        "repository.a.upstream = [{ uri = 'https://a.test' }]",
+        "repository.a.upstream = { url = 'https://a.test' }",
+        "repository.a.tag_check_interval = 'sometimes'",
         "observability.log_level = 'trace'",
         "cache.redis.url = 'a'",
     ],
@@ -124,6 +127,7 @@ def keys_of(schema: dict[str, Any], above: str) -> Any:
         path = f"{above}{name}"
         yield path, said
         yield from keys_of(resolved(said), f"{path}.")
+        yield from keys_of(resolved(said.get("items", {})), f"{path}.")
         named = said.get("additionalProperties")
         if isinstance(named, dict):
             yield from keys_of(resolved(named), f"{path}.*.")

@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 
 from angos_trio import __version__
+from tests.bench.sides import versions
 from tests.e2e.clients import (
     containerd,
     containers,
@@ -27,6 +28,7 @@ from tests.e2e.clients import (
     docker,
     helm,
     oras,
+    pull_through,
     regctl,
     resume,
     skopeo,
@@ -118,6 +120,13 @@ SUITES = (
         ("docker", "dockerd", "podman", "skopeo", "ctr", "containerd", "ip"),
         version=_of_bearer,
         title="The Bearer flow",
+    ),
+    Suite(
+        "mirror",
+        pull_through.run,
+        ("skopeo", "podman", "ctr", "containerd", "htpasswd", "curl"),
+        version=lambda: f"docker-registry {versions()[1]}",
+        title="Pulling through",
     ),
     Suite(
         "rotation",

@@ -25,6 +25,7 @@ PACKAGES = {
     "ctr": "containerd",
     "docker": "docker.io",
     "dockerd": "docker.io",
+    "htpasswd": "apache2-utils",
     "ip": "iproute2",
     "node": "nodejs",
 }

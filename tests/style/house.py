@@ -23,7 +23,7 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
     "argon2": frozenset({"auth"}),
     "cel": frozenset({"policy"}),
     "cryptography": frozenset({"auth", "pki"}),
-    "h11": frozenset({"server"}),
+    "h11": frozenset({"net", "server"}),
     "httpcore": frozenset({"net"}),
     "httpx": frozenset({"net"}),
     "hypercorn": frozenset({"server"}),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from angos_trio.limits.storage import TAG_HISTORY_ENTRIES_MAX
 from angos_trio.oci.digest import Digest
-from angos_trio.oci.names import Tag
+from angos_trio.oci.names import RepositoryName, Tag
 from angos_trio.oci.natural import natural_key
 from angos_trio.storage.transactions import Rows
 
@@ -31,6 +31,24 @@ def point(rows: Rows, namespace: int, tag: Tag, digest: Digest, *, now: int, by:
     )
     if not is_same:
         _enter_history(rows, namespace, tag, digest, now=now, by=by)
+
+
+def checked_at(rows: Rows, name: RepositoryName, tag: Tag) -> int | None:
+    """When a tag was last found to be as its upstream has it, in epoch seconds."""
+    row = rows.execute(
+        "SELECT t.checked_at FROM namespaces n JOIN tags t ON t.namespace = n.id AND t.name = ? "
+        "WHERE n.name = ?",
+        (tag, name),
+    ).fetchone()
+    return None if row is None else row[0]
+
+
+def note_checked(rows: Rows, namespace: int, tag: Tag, digest: Digest, now: int) -> None:
+    """The upstream has the tag at this digest now; nothing where it is another here by now."""
+    rows.execute(
+        "UPDATE tags SET checked_at = ? WHERE namespace = ? AND name = ? AND digest = ?",
+        (now, namespace, tag, digest),
+    )
 
 
 def delete(rows: Rows, namespace: int, tag: Tag, *, now: int, by: str) -> bool:

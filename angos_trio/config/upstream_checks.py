@@ -1,0 +1,53 @@
+"""What the types of repositories that are pulled through do not say."""
+
+from __future__ import annotations
+
+from angos_trio.config.auth_checks import check_secrets
+from angos_trio.config.model import Config, Repository, Upstream
+from angos_trio.config.paths import KeyRefused, Keys, dotted, quoted
+from angos_trio.config.values import check_host, check_user, parse_size, parse_url
+from angos_trio.limits.processes import USERNAME_CHARACTERS_MAX
+
+
+def check_upstreams(config: Config) -> None:
+    """Refuse what cannot be meant. Raises KeyRefused with the key's path."""
+    registries: dict[str, str] = {}
+    for name, repository in config.repository.items():
+        path = ("repository", name)
+        _check_registry(repository, path, registries)
+        for number, upstream in enumerate(repository.upstream):
+            _check_upstream(upstream, (*path, "upstream", str(number)))
+
+
+def _check_registry(repository: Repository, path: Keys, known: dict[str, str]) -> None:
+    """One repository stands for a registry."""
+    registry = repository.namespace
+    if registry is None:
+        return
+    where = dotted((*path, "namespace"))
+    check_host(registry, where)
+    if registry in known:
+        raise KeyRefused(where, f"{quoted(registry)} is that of {known[registry]} too")
+    known[registry] = dotted(path)
+
+
+def _check_upstream(upstream: Upstream, path: Keys) -> None:
+    url = parse_url(upstream.url, dotted((*path, "url")))
+    if "?" in upstream.url:
+        raise KeyRefused(dotted((*path, "url")), "has a query, which means nothing to a registry")
+    check_secrets(upstream, path)
+    has_password = upstream.password is not None or upstream.password_file is not None
+    if (upstream.username is None) == has_password:
+        raise KeyRefused(dotted(path), "username and password go together; one is missing")
+    if upstream.username is not None:
+        check_user(upstream.username, dotted((*path, "username")), USERNAME_CHARACTERS_MAX)
+    pair = (upstream.client_certificate, upstream.client_private_key)
+    if (pair[0] is None) != (pair[1] is None):
+        raise KeyRefused(dotted(path), "client_certificate and client_private_key belong together")
+    if url.scheme == "http" and (pair[0] or upstream.server_ca_bundle):
+        raise KeyRefused(dotted((*path, "url")), "is http, which takes no certificates")
+    for host in upstream.token_hosts:
+        check_host(host, dotted((*path, "token_hosts")))
+    limit = upstream.bandwidth_limit
+    if limit is not None and parse_size(limit, dotted((*path, "bandwidth_limit"))) < 1:
+        raise KeyRefused(dotted((*path, "bandwidth_limit")), "must be at least one byte a second")

@@ -1,0 +1,1 @@
+"""Repositories that are pulled through from other registries."""

@@ -1,0 +1,251 @@
+"""Blobs that are on their way: each is fetched once, whoever and however many ask, in whichever
+process, and whoever asks reads along in what has arrived.
+
+A fill is a push by the upstream: its bytes arrive in an upload session, are verified there and take
+their final name in the one way that there is. Those who read along get all but the last 64 KiB of
+what they want before that, and the rest after it; where it fails their connection is ended.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from functools import partial
+
+import trio
+
+from angos_trio.errors import only_error
+from angos_trio.limits.mirror import (
+    FILL_LOOK_SECS,
+    FILL_READ_BYTES,
+    FILLS_MAX,
+    HELD_BACK_BYTES,
+)
+from angos_trio.limits.storage import CLEANUP_SECS_MAX
+from angos_trio.mirror.failures import NotThere, Unsaved, UpstreamError
+from angos_trio.oci.codes import Code, OciError
+from angos_trio.oci.digest import Digest
+from angos_trio.oci.names import RepositoryName, SessionId
+from angos_trio.registry.pull import BrokenOffError
+from angos_trio.storage.metadata import blobs, fills
+from angos_trio.storage.metadata.fills import OngoingFill
+from angos_trio.storage.store import Storage
+from angos_trio.telemetry.log import logger
+
+_log = logger("mirror")
+Told = Callable[[SessionId, int | None], Awaitable[None]]
+"""Is told in which session the bytes arrive, and how many there will be, if that is known."""
+Fetch = Callable[[Told], Awaitable[None]]
+"""Fetches a blob and makes it visible. Raises NotThere, Unsaved, UpstreamError or OciError."""
+OpenRest = Callable[[int, int | None], AsyncGenerator[bytes, None]]
+"""The bytes of a blob that is here, from an offset to an end."""
+
+
+@dataclass(slots=True, eq=False)
+class Fill:
+    """One blob on its way, as this process sees it. `available` are the bytes that have arrived."""
+
+    name: RepositoryName
+    digest: Digest
+    size: int | None = None
+    session: SessionId | None = None
+    available: int = 0
+    is_done: bool = False
+    error: Exception | None = None
+    descriptor: int = -1
+    _moved: trio.Event = field(default_factory=trio.Event)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more happens."""
+        return self.is_done or self.error is not None
+
+    def begin(self, session: SessionId, size: int | None) -> None:
+        """Bytes arrive."""
+        self.session, self.size = session, size
+
+    def end(self, error: Exception | None) -> None:
+        """All is here and right; or not, and why."""
+        if error is None:
+            self.is_done = True
+        else:
+            self.error = error
+        self.wake()
+
+    def wake(self) -> None:
+        """Something has changed, for all who wait."""
+        moved, self._moved = self._moved, trio.Event()
+        moved.set()
+
+    async def change(self) -> None:
+        """Wait for something to change."""
+        await self._moved.wait()
+
+    def close(self) -> None:
+        """Nobody looks any more; who reads along has a descriptor of their own."""
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
+
+
+class Fills:
+    """All fills of this process; `run` owns them, so that no client who leaves ends one."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self._ongoing: dict[tuple[RepositoryName, Digest], Fill] = {}
+        self._nursery: trio.Nursery | None = None
+
+    async def run(self) -> None:
+        """Let fills go on, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            try:
+                await trio.sleep_forever()
+            finally:
+                self._nursery = None
+
+    async def join(self, name: RepositoryName, digest: Digest, fetch: Fetch) -> Fill:
+        """The fill of a blob, begun if nobody does so yet; returns once there is something to send.
+
+        Raises what `fetch` raised where it ended before that; UNAVAILABLE (503) where too many are
+        on their way.
+        """
+        key = (name, digest)
+        fill = self._ongoing.get(key)
+        if fill is None:
+            if self._nursery is None or len(self._ongoing) >= FILLS_MAX:
+                message = "no more blobs can be fetched now"
+                raise OciError(Code.UNAVAILABLE, status=503, message=message)
+            fill = self._ongoing[key] = Fill(name, digest)
+            self._nursery.start_soon(self._run, fill, fetch)
+        while not fill.is_over and fill.available <= HELD_BACK_BYTES:
+            await fill.change()  # nobody could be sent anything yet
+        if fill.error is not None:
+            raise fill.error
+        return fill
+
+    async def _run(self, fill: Fill, fetch: Fetch) -> None:
+        error: Exception | None = UpstreamError("the registry is stopping", status=503)
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._watch, fill)
+                await self._fetch_or_follow(fill, fetch)
+                nursery.cancel_scope.cancel()
+            error = None
+        except BaseExceptionGroup as group:
+            only = only_error(group)
+            if not isinstance(only, Exception):
+                raise
+            error = only
+        finally:
+            del self._ongoing[fill.name, fill.digest]
+            fill.end(error)
+            fill.close()
+        if error is not None and not isinstance(error, (NotThere, Unsaved)):
+            told = {"namespace": fill.name, "digest": fill.digest, "reason": str(error)}
+            if isinstance(error, (UpstreamError, BrokenOffError, OciError)):
+                _log.warning("fill.failed", **told)
+            else:  # nobody foresaw it: with its traceback
+                _log.error("fill.failed", **told, exc_info=error)
+
+    async def _fetch_or_follow(self, fill: Fill, fetch: Fetch) -> None:
+        shared = self._storage.shared
+        while True:
+            found = await shared.run(partial(fills.find, name=fill.name, digest=fill.digest))
+            if found is not None and shared.is_alive(found.holder):
+                if await self._follow(fill, found):
+                    return
+                continue
+            held_by = None if found is None else found.holder
+            claim = partial(
+                fills.claim,
+                name=fill.name,
+                digest=fill.digest,
+                holder=shared.me,
+                held_by=held_by,
+            )
+            if await shared.run(claim):
+                await self._fetch(fill, fetch)
+                return
+
+    async def _fetch(self, fill: Fill, fetch: Fetch) -> None:
+        shared = self._storage.shared
+        name, digest, me = fill.name, fill.digest, shared.me
+
+        async def told(session: SessionId, size: int | None) -> None:
+            fill.begin(session, size)
+            await shared.run(
+                lambda rows: fills.tell(rows, name, digest, me, session=session, size=size)
+            )
+
+        try:
+            await fetch(told)
+        finally:
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + CLEANUP_SECS_MAX):
+                await shared.run(lambda rows: fills.release(rows, name, digest, me))
+
+    async def _follow(self, fill: Fill, found: OngoingFill | None) -> bool:
+        """Wait for another process; whether the blob is here then. Raises UpstreamError when it
+        failed after somebody here had begun to read along."""
+        shared = self._storage.shared
+        while found is not None and shared.is_alive(found.holder):
+            if found.session is not None and fill.session is None:
+                fill.begin(found.session, found.size)
+            await trio.sleep(FILL_LOOK_SECS)
+            found = await shared.run(partial(fills.find, name=fill.name, digest=fill.digest))
+        held = await self._storage.read_point(
+            lambda rows: blobs.find_held(rows, fill.name, fill.digest)
+        )
+        if held is None and fill.session is not None:
+            raise UpstreamError("the process that fetched it could not", status=502)
+        return held is not None
+
+    async def _watch(self, fill: Fill) -> None:
+        """Look how far it has come, for all who read along."""
+        while True:
+            await trio.sleep(FILL_LOOK_SECS)
+            if fill.descriptor < 0 and fill.session is not None:
+                found = await trio.to_thread.run_sync(self._storage.open_arriving, fill.session)
+                fill.descriptor = -1 if found is None else found
+            if fill.descriptor >= 0:
+                size = os.fstat(fill.descriptor).st_size
+                if size != fill.available:
+                    fill.available = size
+                    fill.wake()
+
+    async def pieces(
+        self, fill: Fill, offset: int, end: int | None, rest: OpenRest
+    ) -> AsyncGenerator[bytes, None]:
+        """The bytes of a fill from an offset to an end, or to the end that it will have.
+
+        `rest` gives the blob once it is whole. Raises BrokenOffError where it does not become so.
+        """
+        descriptor = -1
+        try:
+            while not fill.is_over:
+                if descriptor < 0 and fill.descriptor >= 0:
+                    descriptor = os.dup(fill.descriptor)
+                until = fill.available - HELD_BACK_BYTES
+                if end is not None:
+                    until = min(fill.available, end - HELD_BACK_BYTES)
+                if descriptor < 0 or offset >= until:
+                    await fill.change()
+                    continue
+                length = min(FILL_READ_BYTES, until - offset)
+                content = await trio.to_thread.run_sync(os.pread, descriptor, length, offset)
+                if not content:
+                    await fill.change()
+                    continue
+                yield content
+                offset += len(content)
+        finally:
+            if descriptor >= 0:
+                os.close(descriptor)
+        if fill.error is not None:
+            raise BrokenOffError(str(fill.error)) from fill.error
+        async with aclosing(rest(offset, end)) as contents:
+            async for content in contents:
+                yield content

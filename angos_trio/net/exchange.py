@@ -1,0 +1,269 @@
+"""Outbound HTTP whose answer is taken as it comes: one request on a connection of its own.
+
+`HttpClient` is for small answers, taken whole within one deadline. Here a body may be of any size
+and have no deadline but silence, and nobody is connected to whose address has not been looked at:
+whatever a name said a moment ago, what counts is where the connection goes.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import socket
+import ssl
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import SplitResult, urlsplit
+
+import h11
+import trio
+
+from angos_trio.limits.mirror import (
+    CONNECT_ADDRESSES_MAX,
+    CONNECT_STEP_SECS,
+    EXCHANGE_HEAD_BYTES_MAX,
+    EXCHANGE_RECEIVE_BYTES,
+)
+from angos_trio.net.client import NetError, reason_of
+from angos_trio.net.names import use_own_threads
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Allows = Callable[[Address], bool]
+_PORTS: Final = {"http": 80, "https": 443}
+_FAILURES: Final = (
+    OSError,
+    UnicodeError,
+    h11.ProtocolError,
+    ssl.CertificateError,
+    trio.BrokenResourceError,
+    trio.ClosedResourceError,
+)
+
+
+class SilentError(NetError):
+    """Nothing came for too long, or nobody answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """Seconds: for a connection with TLS, and for the next byte of an answer."""
+
+    connect_secs: float
+    silence_secs: float
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request without a body. Values of headers are sent as latin-1."""
+
+    method: str
+    url: str
+    headers: Sequence[tuple[str, str]] = ()
+
+
+class Exchange:
+    """An answer whose head is there. Whoever has one closes it; names of headers are in lower case,
+    and of a repeated one the values are joined by commas (RFC 9110 5.3)."""
+
+    def __init__(
+        self,
+        response: h11.Response,
+        connection: h11.Connection,
+        stream: trio.abc.Stream,
+        address: Address,
+        silence_secs: float,
+    ) -> None:
+        self.status: int = response.status_code
+        self.headers: Mapping[str, str] = _joined(response)
+        self.address = address
+        self._connection = connection
+        self._stream = stream
+        self._silence_secs = silence_secs
+
+    @property
+    def length(self) -> int | None:
+        """Bytes of the body as the head announces them."""
+        text = self.headers.get("content-length", "")
+        return int(text) if text.isascii() and text.isdigit() else None
+
+    async def receive(self) -> bytes:
+        """What comes next of the body; empty at its end.
+
+        Raises NetError, also for a body that is shorter or longer than the head says.
+        """
+        try:
+            event = await self._next()
+        except _FAILURES as error:
+            raise NetError(_reason(error)) from None
+        if isinstance(event, h11.Data):
+            return bytes(event.data)
+        return b""
+
+    async def _next(self) -> object:
+        while True:
+            event = self._connection.next_event()
+            if event is h11.NEED_DATA:
+                received = await _received(self._stream, self._silence_secs)
+                self._connection.receive_data(received)
+            elif not isinstance(event, h11.Data) or event.data:
+                return event
+
+    async def read(self, bytes_max: int) -> bytes:
+        """The whole body. Raises NetError when it is longer than `bytes_max`."""
+        parts, size = [], 0
+        while part := await self.receive():
+            parts.append(part)
+            size += len(part)
+            if size > bytes_max:
+                raise NetError(f"the answer is longer than {bytes_max} bytes")
+        return b"".join(parts)
+
+    def close(self) -> None:
+        """Close the connection at once; twice is fine."""
+        _drop(self._stream)
+
+
+def _joined(response: h11.Response) -> Mapping[str, str]:
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in response.headers:
+        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return headers
+
+
+async def exchange(asked: Asked, tls: ssl.SSLContext, waits: Waits, allows: Allows) -> Exchange:
+    """Send a request and wait for the head of the answer.
+
+    `allows` says of each address that the host has whether it may be connected to. Follows no
+    redirect, and looks at no variable of the environment. Raises NetError; SilentError where
+    nobody answered in time.
+    """
+    use_own_threads()
+    url = urlsplit(asked.url)
+    try:
+        with trio.fail_after(waits.connect_secs):
+            stream, address = await _connected(url, tls, allows)
+    except trio.TooSlowError:
+        raise SilentError(f"no connection within {waits.connect_secs:g} s") from None
+    except _FAILURES as error:
+        raise NetError(_reason(error)) from None
+    is_handed_over = False
+    try:
+        connection = h11.Connection(
+            our_role=h11.CLIENT, max_incomplete_event_size=EXCHANGE_HEAD_BYTES_MAX
+        )
+        with trio.fail_after(waits.silence_secs):
+            response = await _head(asked, url, connection, stream)
+        answer = Exchange(response, connection, stream, address, waits.silence_secs)
+        is_handed_over = True
+        return answer
+    except trio.TooSlowError:
+        raise SilentError(f"no answer within {waits.silence_secs:g} s") from None
+    except _FAILURES as error:
+        raise NetError(_reason(error)) from None
+    finally:
+        if not is_handed_over:
+            _drop(stream)
+
+
+async def _connected(
+    url: SplitResult, tls: ssl.SSLContext, allows: Allows
+) -> tuple[trio.abc.Stream, Address]:
+    host = url.hostname or ""
+    port = url.port or _PORTS[url.scheme]
+    connected, address = await _connected_socket(host, port, allows)
+    plain = trio.SocketStream(connected)
+    if url.scheme == "http":
+        return plain, address
+    secured = trio.SSLStream(plain, tls, server_hostname=host, https_compatible=True)
+    try:
+        await secured.do_handshake()
+    except BaseException:
+        _drop(secured)
+        raise
+    return secured, address
+
+
+async def _connected_socket(
+    host: str, port: int, allows: Allows
+) -> tuple[trio.socket.SocketType, Address]:
+    """A connection to the first allowed address that answers."""
+    found = await trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    addresses = [(family, where, _address_of(str(where[0]))) for family, _, _, _, where in found]
+    allowed = [each for each in addresses if allows(each[2])][:CONNECT_ADDRESSES_MAX]
+    if not allowed:
+        raise NetError(f"the address of {host} is not one that may be asked")
+    for number, (family, where, address) in enumerate(allowed):
+        is_last = number == len(allowed) - 1
+        connected = trio.socket.socket(family, socket.SOCK_STREAM)
+        try:
+            with trio.move_on_after(math.inf if is_last else CONNECT_STEP_SECS):
+                await connected.connect(where)
+                connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                return connected, address
+        except OSError:
+            connected.close()
+            if is_last:
+                raise
+        except BaseException:
+            connected.close()
+            raise
+        connected.close()
+    raise SilentError(f"{host} does not answer")
+
+
+def _address_of(text: str) -> Address:
+    """The address that a socket is connected to; an IPv4 one also where it is written as IPv6."""
+    address = ipaddress.ip_address(text.partition("%")[0])
+    if isinstance(address, ipaddress.IPv6Address):
+        return address.ipv4_mapped or address
+    return address
+
+
+async def _head(
+    asked: Asked, url: SplitResult, connection: h11.Connection, stream: trio.abc.Stream
+) -> h11.Response:
+    target = f"{url.path or '/'}?{url.query}" if url.query else url.path or "/"
+    # `identity`: what a digest names are the bytes as they are.
+    own = [("Host", url.netloc), ("Accept-Encoding", "identity"), ("Connection", "close")]
+    headers = [
+        (name.encode("ascii"), value.encode("latin-1")) for name, value in [*own, *asked.headers]
+    ]
+    request = h11.Request(method=asked.method, target=target.encode("ascii"), headers=headers)
+    sent = connection.send(request) or b""
+    sent += connection.send(h11.EndOfMessage()) or b""
+    await stream.send_all(sent)
+    while True:
+        event = connection.next_event()
+        if event is h11.NEED_DATA:
+            connection.receive_data(bytes(await stream.receive_some(EXCHANGE_RECEIVE_BYTES)))
+        elif isinstance(event, h11.Response):
+            return event
+        elif isinstance(event, h11.ConnectionClosed):
+            raise NetError("the connection was closed without an answer")
+
+
+async def _received(stream: trio.abc.Stream, silence_secs: float) -> bytes:
+    try:
+        with trio.fail_after(silence_secs):
+            return bytes(await stream.receive_some(EXCHANGE_RECEIVE_BYTES))
+    except trio.TooSlowError:
+        raise SilentError(f"nothing came for {silence_secs:g} s") from None
+
+
+def _drop(stream: trio.abc.Stream) -> None:
+    """Close a stream's socket without a word: nobody waits for it."""
+    inner = stream.transport_stream if isinstance(stream, trio.SSLStream) else stream
+    if isinstance(inner, trio.SocketStream):
+        inner.socket.close()
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, h11.ProtocolError):
+        return "the answer is no HTTP, or breaks off"
+    cause = error.__cause__ or error.__context__
+    is_ended = isinstance(error, (trio.BrokenResourceError, trio.ClosedResourceError))
+    if is_ended and (cause is None or isinstance(cause, ConnectionError)):
+        return "the connection was closed"
+    return reason_of(error)
