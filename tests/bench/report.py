@@ -225,10 +225,10 @@ it; of {machine.cores} cores there are. "An operation" is processor time of the 
 {callers_table(report.callers)}
 
 The cost is the registry's processor time for a request with by without, or the throughput without
-by with, whichever is more, as the median over neighbouring runs; on one worker with 32 connections. Passwords and rules are asked
-over plain HTTP, certificates and all three over TLS. The password has been right before, and so is
-remembered; of the ten rules only the last is true, so that each is asked. Each of the {len(JUDGED)}
-alone is to cost at most {COST_MAX}; all three are only shown.
+by with, whichever is more, as the median over neighbouring runs; on one worker with 32 connections.
+Passwords and rules are asked over plain HTTP, certificates and all three over TLS. The password has
+been right before, and so is remembered; of the ten rules only the last is true, so that each is
+asked. Each of the {len(JUDGED)} alone is to cost at most {COST_MAX}; all three are only shown.
 
 ## Start-up and memory
 
