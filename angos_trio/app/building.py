@@ -127,6 +127,7 @@ def build_application(
             now=registry.now,
             form_key=registry.storage.shared.secret,
             sign_in=runtime.sign_in,
+            sources=lambda name: runtime.puller(name).sources,
             house=House(
                 runtime.readiness,
                 runtime.tasks,

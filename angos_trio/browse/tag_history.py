@@ -37,6 +37,11 @@ async def history_of(registry: Registry, name: RepositoryName, tag: Tag) -> list
     )
 
 
+async def checked_at(registry: Registry, name: RepositoryName, tag: Tag) -> int | None:
+    """When a tag was last found to be as upstream has it, in epoch seconds."""
+    return await registry.storage.read_point(lambda rows: tags.checked_at(rows, name, tag))
+
+
 async def current_of(registry: Registry, name: RepositoryName, tag: Tag) -> Digest | None:
     """What a tag points to now."""
 

@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Final
 
 import trio
 
@@ -39,6 +40,7 @@ Told = Callable[[SessionId, int | None], Awaitable[None]]
 """Is told in which session the bytes arrive, and how many there will be, if that is known."""
 Fetch = Callable[[Told], Awaitable[None]]
 """Fetches a blob and makes it visible. Raises NotThere, Unsaved, UpstreamError or OciError."""
+FORESEEN: Final = (NotThere, Unsaved, UpstreamError, BrokenOffError, OciError)
 OpenRest = Callable[[int, int | None], AsyncGenerator[bytes, None]]
 """The bytes of a blob that is here, from an offset to an end."""
 
@@ -140,16 +142,15 @@ class Fills:
             if not isinstance(only, Exception):
                 raise
             error = only
+            if not isinstance(error, FORESEEN):
+                _log.exception("fill.crashed", namespace=fill.name, digest=fill.digest)
         finally:
             del self._ongoing[fill.name, fill.digest]
             fill.end(error)
             fill.close()
-        if error is not None and not isinstance(error, (NotThere, Unsaved)):
-            told = {"namespace": fill.name, "digest": fill.digest, "reason": str(error)}
-            if isinstance(error, (UpstreamError, BrokenOffError, OciError)):
-                _log.warning("fill.failed", **told)
-            else:  # nobody foresaw it: with its traceback
-                _log.error("fill.failed", **told, exc_info=error)
+        if isinstance(error, (UpstreamError, BrokenOffError, OciError)):
+            reason = str(error)
+            _log.warning("fill.failed", namespace=fill.name, digest=fill.digest, reason=reason)
 
     async def _fetch_or_follow(self, fill: Fill, fetch: Fetch) -> None:
         shared = self._storage.shared

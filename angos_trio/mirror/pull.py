@@ -33,6 +33,7 @@ from angos_trio.registry.pull import (
     LocalPuller,
     Pulled,
     Puller,
+    Source,
     find_manifest,
     open_blob,
     read_body,
@@ -72,6 +73,15 @@ class MirrorPuller:
     registry: Registry
     mirrored: Mirrored
     memory: Memory
+
+    @property
+    def sources(self) -> Sequence[Source]:
+        """The upstreams, and how they do."""
+        offline = "the repository is offline" if self.mirrored.is_offline else None
+        return [
+            Source(upstream.settings.host, offline or upstream.problem)
+            for upstream in self.mirrored.upstreams
+        ]
 
     async def manifest(
         self, name: RepositoryName, reference: Reference, *, for_head: bool

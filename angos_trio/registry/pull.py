@@ -51,8 +51,21 @@ class Arriving(Protocol):
         """Let go of what was opened for it; twice is fine."""
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A registry that content comes from. `problem`: why it is left alone at this moment, as far as
+    this process knows."""
+
+    host: str
+    problem: str | None
+
+
 class Puller(Protocol):
     """How a repository's content is pulled: from what is here, or through."""
+
+    @property
+    def sources(self) -> Sequence[Source]:
+        """From where it comes, besides from those who push."""
 
     async def manifest(
         self, name: RepositoryName, reference: Reference, *, for_head: bool
@@ -74,6 +87,11 @@ class LocalPuller:
     """From what is here."""
 
     registry: Registry
+
+    @property
+    def sources(self) -> Sequence[Source]:
+        """None but those who push."""
+        return ()
 
     async def manifest(
         self, name: RepositoryName, reference: Reference, *, for_head: bool

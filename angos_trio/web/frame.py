@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit
@@ -16,6 +16,8 @@ from angos_trio.http.cookies import Cookie, secret_in
 from angos_trio.http.front import SAFE_METHODS
 from angos_trio.http.reply import Reply
 from angos_trio.identity import Identity
+from angos_trio.oci.names import RepositoryName
+from angos_trio.registry.pull import Source
 from angos_trio.web import freshness, rendering, words
 from angos_trio.web.form_tokens import Stamp
 from angos_trio.web.house import House
@@ -27,6 +29,10 @@ THEMES: Final = ("light", "dark")
 COOKIE: Final = "theme"
 PATH_CHARACTERS_MAX: Final = 4096
 """Of an address that a page repeats: a name, a reference, and a query with all there is."""
+
+
+def _none_but_pushes(name: RepositoryName) -> Sequence[Source]:
+    return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +54,8 @@ class Site:
     """What tokens of forms are made with; the same in each process of the registry."""
     sign_in: SignIn | None = None
     """What lets people sign in; None: nothing does."""
+    sources: Callable[[RepositoryName], Sequence[Source]] = _none_but_pushes
+    """From where a namespace's content comes, besides from those who push."""
     house: House | None = None
     """What pages about the whole registry need; those alone."""
     renders: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(1))

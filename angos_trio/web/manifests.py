@@ -12,7 +12,7 @@ from angos_trio.browse.attached import list_attached, tagged_after
 from angos_trio.browse.detail import Detail, Layer, Part, describe_manifest
 from angos_trio.browse.impact import Impact, impact_of
 from angos_trio.browse.pulls import may_see_pulls, pull_history_of
-from angos_trio.browse.tag_history import current_of
+from angos_trio.browse.tag_history import checked_at, current_of
 from angos_trio.http.call import Call
 from angos_trio.http.reply import Reply
 from angos_trio.limits.lists import FILTER_CHARACTERS_MAX, RELATED_MAX
@@ -62,6 +62,14 @@ class Fact:
     is_secret: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """When a tag was last looked at upstream, in epoch seconds, and why it cannot be now."""
+
+    at: int | None
+    problem: str | None
+
+
 class Manifests:
     """Handler of the page."""
 
@@ -90,6 +98,7 @@ class Manifests:
             "reference": reference,
             "is_digest": isinstance(reference, Digest),
             "pinned": call.values.get("pinned"),
+            "checked": await self._checked(call, detail.tag),
             "row": row,
             "detail": detail,
             "answer": _answer(detail, impact),
@@ -108,6 +117,15 @@ class Manifests:
         }
         values |= await self._offers(call, detail, is_kept=bool(impact.blocked))
         return await show_page(self._site, call, "manifest.html", values)
+
+    async def _checked(self, call: Call, tag: Tag | None) -> Checked | None:
+        """When a tag that comes from upstream was last found to be so there."""
+        sources = self._site.sources(call.name)
+        if tag is None or not sources:
+            return None
+        at = await checked_at(self._registry, call.name, tag)
+        problems = [source.problem for source in sources]
+        return Checked(at, problems[0] if all(problems) else None)
 
     async def _offered(self, call: Call) -> list[str]:
         """The tabs that the caller may see."""

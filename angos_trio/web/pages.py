@@ -144,6 +144,7 @@ class Pages:
         name, sums = call.name, below.sums
         owner = repositories.owner_of(self._registry, name)
         folded = await self._folded(call, below, asked)
+        sources = self._site.sources(name)
         values = {
             "title": name,
             "crumbs": crumbs_to(name, owner),
@@ -157,7 +158,8 @@ class Pages:
             "inner": below.inner,
             "has_own": below.is_namespace,
             "own_href": Link(path_of(name)).having(view="tags"),
-            "recipes": None if sums.namespaces else self._recipes(call, name),
+            "sources": sources,
+            "recipes": None if sums.namespaces or sources else self._recipes(call, name),
             "notices": asked.notices,
         }
         return await self._show(call, "repository.html", values)

@@ -17,6 +17,7 @@ from tests.api.client import Client, expect_error
 from tests.api.serving import ServedRegistry, serving
 from tests.factories import Content, Document, make_blob, make_descriptor, make_image, make_index
 from tests.server.log_lines import LogLines
+from tests.web.pages import page_of
 
 NOBODY = "sha256:" + "0" * 64
 MIB = 1 << 20
@@ -360,6 +361,24 @@ def test_list_says_what_is_pulled_through(tmp_path: Path) -> None:
             "hub": True,
             "own": False,
         }
+
+
+def test_pages_say_from_where_it_comes_and_since_when_nobody_could_look(tmp_path: Path) -> None:
+    with two(tmp_path, tag_check_interval=0) as registries:
+        pull(registries.client, push_image(registries.source))
+        host = registries.far.url.removeprefix("http://")
+        headers = {"Accept": "text/html"}
+        page = page_of(registries.client.get("/hub?view=below", headers=headers))
+        assert f"Pulled through from {host}" in page.text
+        assert "which is not asked now" not in page.text
+
+        registries.far.server.stop()
+        assert registries.client.get("/v2/hub/app/manifests/v1").headers["X-Angos-Stale"]
+        page = page_of(registries.client.get("/hub?view=below", headers=headers))
+        assert "which is not asked now" in page.text
+        shown = page_of(registries.client.get("/hub/app:v1", headers=headers)).text
+        assert "As upstream has it" in shown
+        assert f"and not looked at since: {host}: no connection" in shown
 
 
 def test_failure_of_the_upstream_is_logged_and_counted(tmp_path: Path, log_lines: LogLines) -> None:

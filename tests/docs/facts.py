@@ -66,6 +66,8 @@ def _key_types(kind: inspect.Type, path: str) -> Iterator[tuple[str, str]]:
             yield from _key_types(field.type, f"{path}.{field.encode_name}".lstrip("."))
     elif isinstance(bare, inspect.DictType):
         yield from _key_types(bare.value_type, f"{path}.*")
+    elif isinstance(bare, inspect.VarTupleType) and isinstance(bare.item_type, inspect.StructType):
+        yield from _key_types(bare.item_type, path)
     else:
         yield path, _type_text(kind)
 
@@ -102,9 +104,11 @@ def _type_text(kind: inspect.Type) -> str:
             return f"list of {_type_text(item)}s"
         case inspect.UnionType(types=(inspect.IntType(), inspect.StrType())):
             return "size"
+        case inspect.UnionType(types=(inspect.IntType() as number, inspect.LiteralType() as word)):
+            return f"{_type_text(number)}, {_type_text(word)}"
         case inspect.LiteralType(values=values):
             *others, last = (f'`"{value}"`' for value in values)
-            return f"{', '.join(others)} or {last}"
+            return f"{', '.join(others)} or {last}".strip()
     raise TypeError(f"the docs have no words for {kind}")
 
 
@@ -212,6 +216,9 @@ def metrics() -> set[str]:
     metrics.request_begins()
     metrics.request_ends("GET", "get-blob", 200, 1.0)
     metrics.collected(1, 1, 1, 1)
+    metrics.upstreams.pulled_through("hub", "blob", 1)
+    metrics.upstreams.upstream_failed("hub")
+    metrics.upstreams.served_stale("hub")
     text = metrics.exposition().decode()
     return {
         f"{name} {kind} {', '.join(_labels_of(text, name)) or NONE}"
