@@ -32,6 +32,9 @@ TOO_MANY_REST_SECS: Final = 60.0
 REST_SECS_MAX: Final = 3600.0
 """which counts up to this."""
 
+TAG_NOTED_SECS: Final = 30
+"""Between two notes that a tag is as it was, where each pull looks."""
+
 # Filling (`mirror`)
 FILL_LOOK_SECS: Final = 0.02
 """Between two looks at how far a blob has come."""

@@ -55,6 +55,8 @@ class Fill:
     session: SessionId | None = None
     available: int = 0
     is_done: bool = False
+    is_read: bool = False
+    """Whether somebody may have been given some of it."""
     error: Exception | None = None
     descriptor: int = -1
     _moved: trio.Event = field(default_factory=trio.Event)
@@ -67,6 +69,11 @@ class Fill:
     def begin(self, session: SessionId, size: int | None) -> None:
         """Bytes arrive."""
         self.session, self.size = session, size
+
+    def forget(self) -> None:
+        """What arrived is worth nothing, and nobody was given any of it."""
+        self.session, self.size, self.available = None, None, 0
+        self.close()
 
     def end(self, error: Exception | None) -> None:
         """All is here and right; or not, and why."""
@@ -127,6 +134,7 @@ class Fills:
             await fill.change()  # nobody could be sent anything yet
         if fill.error is not None:
             raise fill.error
+        fill.is_read = True
         return fill
 
     async def _run(self, fill: Fill, fetch: Fetch) -> None:
@@ -200,8 +208,10 @@ class Fills:
         held = await self._storage.read_point(
             lambda rows: blobs.find_held(rows, fill.name, fill.digest)
         )
-        if held is None and fill.session is not None:
+        if held is None and fill.is_read:
             raise UpstreamError("the process that fetched it could not", status=502)
+        if held is None:
+            fill.forget()
         return held is not None
 
     async def _watch(self, fill: Fill) -> None:

@@ -28,8 +28,8 @@ Answer = TypeVar("Answer")
 
 MIRROR: Final = "mirror"
 """The method of who pushes what comes from an upstream."""
-NO_ROOM: Final = frozenset({405, 413, 507})
-"""What refuses to keep something, and says nothing against it."""
+NOT_KEPT: Final = frozenset({405, 413, 429, 503, 507})
+"""What refuses to keep something, or cannot, and says nothing against it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +166,7 @@ async def keep(registry: Registry, name: RepositoryName, fetched: Fetched, tag: 
         if tag is not None:
             await note_checked(registry, name, tag, fetched.digest)
     except OciError as error:
-        if error.status in NO_ROOM:
+        if error.status in NOT_KEPT:
             return False
         raise
     return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
@@ -12,7 +13,8 @@ from typing import Final, TypeVar
 import trio
 
 from angos_trio.clock import iso
-from angos_trio.limits.mirror import FILL_READ_BYTES, HELD_BACK_BYTES
+from angos_trio.limits.mirror import FILL_READ_BYTES, HELD_BACK_BYTES, TAG_NOTED_SECS
+from angos_trio.limits.requests import MOUNT_CANDIDATES_MAX
 from angos_trio.mirror import manifests as remote
 from angos_trio.mirror.failures import NotThere, Unsaved, UpstreamError
 from angos_trio.mirror.fills import Fill, Fills, Told
@@ -23,10 +25,10 @@ from angos_trio.mirror.upstream import Upstream
 from angos_trio.net.exchange import Exchange
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.digest import Digest, new_hash
-from angos_trio.oci.names import Reference, RepositoryName, SessionId, Tag
+from angos_trio.oci.names import Reference, RepositoryName, SessionId, Tag, longest_prefix
 from angos_trio.oci.referrers import Referrer
 from angos_trio.registry.context import Registry
-from angos_trio.registry.mount import hold_what_is_here
+from angos_trio.registry.mount import mount_blob
 from angos_trio.registry.pull import (
     Arriving,
     BrokenOffError,
@@ -123,11 +125,13 @@ class MirrorPuller:
     async def _by_tag(
         self, name: RepositoryName, tag: Tag, here: StoredManifest | None, *, for_head: bool
     ) -> Pulled:
-        if here is not None and not await self._is_due(name, tag):
+        age_secs = await self._age_secs(name, tag)
+        if here is not None and not self._is_due(name, tag, age_secs):
             return Pulled(here)
         looked = await self.memory.manifests.look(self.mirrored, name, tag)
         if here is not None and looked.digest == here.digest:
-            await remote.note_checked(self.registry, name, tag, here.digest)
+            if age_secs >= (self.mirrored.tag_check_secs or TAG_NOTED_SECS):
+                await remote.note_checked(self.registry, name, tag, here.digest)
             return Pulled(here)
         if for_head and looked.digest and looked.media_type and looked.size is not None:
             # A client looks whether a tag has moved: that is no reason to move the manifest.
@@ -143,16 +147,18 @@ class MirrorPuller:
                 return await self._fetched(name, looked.digest, tag)
         return await self._fetched(name, tag, tag)
 
-    async def _is_due(self, name: RepositoryName, tag: Tag) -> bool:
-        """Whether the upstream is to be asked about a tag that is here."""
-        rule, secs = self.registry.tag_rules.rule_for(name), self.mirrored.tag_check_secs
-        if rule.protects(tag) or secs is None:
-            return False
+    async def _age_secs(self, name: RepositoryName, tag: Tag) -> float:
+        """Since when nobody looked at a tag; infinite where nobody ever did, or only tomorrow."""
         checked_at = await self.registry.storage.read_point(
             partial(tags.checked_at, name=name, tag=tag)
         )
-        age_secs = self.registry.now() - (checked_at or 0)
-        return not 0 <= age_secs < secs
+        secs = math.inf if checked_at is None else self.registry.now() - checked_at
+        return secs if secs >= 0 else math.inf
+
+    def _is_due(self, name: RepositoryName, tag: Tag, age_secs: float) -> bool:
+        """Whether the upstream is to be asked about a tag that is here."""
+        rule, secs = self.registry.tag_rules.rule_for(name), self.mirrored.tag_check_secs
+        return not rule.protects(tag) and secs is not None and age_secs >= secs
 
     async def _fetched(self, name: RepositoryName, reference: Reference, tag: Tag | None) -> Pulled:
         bytes_max = self.registry.limits.manifest_bytes_max
@@ -184,15 +190,15 @@ class MirrorPuller:
         except OciError as error:
             if error.code is not Code.BLOB_UNKNOWN:
                 raise
-        return await self._answered(digest, partial(self._head_blob, name, digest))
+        return (await self._answered(digest, partial(self._head_blob, name, digest))).size
 
-    async def _head_blob(self, name: RepositoryName, digest: Digest) -> int | None:
+    async def _head_blob(self, name: RepositoryName, digest: Digest) -> _Headed:
         self._require_online()
 
-        async def ask(upstream: Upstream) -> int | None:
+        async def ask(upstream: Upstream) -> _Headed:
             place, remote_name = f"blobs/{digest}", self.mirrored.remote_name(name)
             async with upstream.asked("HEAD", remote_name, place) as answer:
-                return answer.length
+                return _Headed(upstream, answer.length)
 
         return await first_of(self.mirrored, ask)
 
@@ -235,23 +241,35 @@ class MirrorPuller:
             raise error.answer(digest) from error
 
     async def _fetch_blob(self, name: RepositoryName, digest: Digest, told: Told) -> None:
-        """Make a blob visible in the namespace: what is stored already is only held, once the
-        upstream says that it has it too; else it is fetched."""
+        """Make a blob visible in the namespace: what another of the repository holds is mounted,
+        once the upstream says that it is here too; else it is fetched."""
         try:
             await self.registry.require_changeable()
-            size = await self.registry.storage.read_point(partial(blobs.size_of, digest=digest))
-            if size is not None:
-                await self._head_blob(name, digest)
-                caller = caller_of(self.mirrored.upstreams[0])
-                if await hold_what_is_here(self.registry, caller, name, digest):
-                    return
+            if await self._is_mounted(name, digest):
+                return
             await first_of(self.mirrored, partial(self._store, name, digest, told))
         except OciError as error:
-            if error.status in remote.NO_ROOM:
+            if error.status in remote.NOT_KEPT:
                 raise Unsaved from error
             if error.code is Code.DIGEST_INVALID:
                 raise UpstreamError(_OTHER_BYTES) from error
             raise
+
+    async def _is_mounted(self, name: RepositoryName, digest: Digest) -> bool:
+        """Of the same repository alone: who holds a blob elsewhere need not let this upstream's
+        readers have it, and an upstream may say of any digest that it has it."""
+        found = await self.registry.storage.read(
+            partial(blobs.holders, digest=digest, limit=MOUNT_CANDIDATES_MAX)
+        )
+        known = self.registry.tag_rules.by_repository
+        holders = [
+            each for each in found if longest_prefix(each, known) == self.mirrored.repository
+        ]
+        if not holders:
+            return False
+        headed = await self._head_blob(name, digest)
+        caller = caller_of(headed.upstream)
+        return await mount_blob(self.registry, caller, name, digest, holders[0])
 
     async def _store(
         self, name: RepositoryName, digest: Digest, told: Told, upstream: Upstream
@@ -280,6 +298,14 @@ class MirrorPuller:
             return _Passing(upstream, await upstream.ask("GET", remote_name, place), digest)
 
         return await first_of(self.mirrored, ask)
+
+
+@dataclass(frozen=True, slots=True)
+class _Headed:
+    """What an upstream says of a blob; no size where it says none."""
+
+    upstream: Upstream
+    size: int | None
 
 
 @dataclass(slots=True)
@@ -319,7 +345,10 @@ class _Filling:
 
     async def _rest(self, offset: int, end: int | None) -> AsyncGenerator[bytes, None]:
         """From the blob as it is stored."""
-        opened = await open_blob(self.registry, self.fill.name, self.fill.digest)
+        try:
+            opened = await open_blob(self.registry, self.fill.name, self.fill.digest)
+        except OciError as error:
+            raise BrokenOffError(error.message) from error
         try:
             end = opened.size if end is None else min(end, opened.size)
             while offset < end:

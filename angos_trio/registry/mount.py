@@ -81,26 +81,3 @@ async def _mount_from(
         return True
 
     return await registry.change(step)
-
-
-async def hold_what_is_here(
-    registry: Registry, caller: Caller, name: RepositoryName, digest: Digest
-) -> bool:
-    """Let `name` hold a blob that is stored, whoever holds it: for a caller of whom it is known
-    that they have these bytes elsewhere. False where it is not stored. Raises DENIED (413)."""
-    now, lease_until = registry.now(), registry.lease_until()
-    quota = registry.quotas.quota_for(name)
-
-    def step(transaction: Transaction) -> bool:
-        rows = transaction.rows
-        size = blobs.size_of(rows, digest)
-        if size is None:
-            return False
-        require_blob_fits(rows, quota, name, digest, size)
-        blobs.hold(rows, namespaces.ensure(rows, name, now), digest, lease_until)
-        payload = {"digest": digest, "size": size}
-        actor = caller.identity.owner
-        record(rows, Event(EventKind.BLOB_PUSHED, name, now, actor, payload, caller.origin))
-        return True
-
-    return await registry.change(step)

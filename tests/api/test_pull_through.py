@@ -215,14 +215,26 @@ def test_ranges_of_what_is_not_here_are_answered(tmp_path: Path) -> None:
         assert registries.client.get(url).content == image.layer.body
 
 
-def test_blob_that_is_stored_for_another_is_not_moved_again(tmp_path: Path) -> None:
+def test_blob_that_the_repository_holds_is_not_moved_again(tmp_path: Path) -> None:
+    with two(tmp_path) as registries:
+        first = push_image(registries.source, size=MIB)
+        image = push_image(registries.source, name="other", size=MIB)
+        pull(registries.client, first)
+        before = registries.asked()
+        pull(registries.client, image, name="hub/other")
+
+        # HEAD and GET of the manifest, and of its two blobs HEAD alone
+        assert registries.asked() - before == 4
+
+
+def test_upstream_that_names_a_blob_gets_at_none_of_others(tmp_path: Path) -> None:
     with two(tmp_path) as registries:
         image = push_image(registries.source, size=MIB)
         registries.client.push_blob("own/app", image.layer)
         before = registries.asked()
         pull(registries.client, image)
 
-        # HEAD and GET of the manifest, GET of the config, and of the layer HEAD alone
+        # HEAD and GET of the manifest, GET of both blobs: that it has their bytes is shown by them
         assert registries.asked() - before == 4
 
 

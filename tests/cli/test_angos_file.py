@@ -16,9 +16,9 @@ from tests.running import HOST, free_port, running_registry
 def test_configuration_of_the_original_starts_and_serves(tmp_path: Path) -> None:
     root = Authority("Root")
     root.server(HOST).write(tmp_path, "server")
-    for name in ("client-ca", "login-ca", "asker-ca"):
+    for name in ("client-ca", "login-ca", "asker-ca", "registry-ca"):
         (tmp_path / f"{name}.pem").write_bytes(root.pem)
-    for name in ("login-client", "asker-client"):
+    for name in ("login-client", "asker-client", "registry-client"):
         root.client(name).write(tmp_path, name)
     text = SUPPORTED.read_text(encoding="utf-8").replace("/etc/angos", str(tmp_path))
     configuration = tmp_path / "angos.toml"

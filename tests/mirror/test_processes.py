@@ -47,7 +47,7 @@ def registries(root: Path, **keys: object) -> Iterator[tuple[RunningRegistry, Ch
 
 def get(registry: RunningRegistry) -> tuple[str, str]:
     """Which worker answered, and the digest of what came."""
-    answer = httpx.get(registry.base_url + PATH, timeout=60)
+    answer = httpx.get(registry.base_url + PATH, timeout=60).raise_for_status()
     digest = hashlib.sha256(answer.content).hexdigest()
     return answer.headers["X-Angos-Worker"], f"sha256:{digest}"
 

@@ -48,14 +48,6 @@ def find_held(rows: Rows, name: RepositoryName, digest: Digest) -> HeldBlob | No
     return None if row is None else HeldBlob(digest, row[0], row[1])
 
 
-def size_of(rows: Rows, digest: Digest) -> int | None:
-    """The size of a blob that is stored, whoever holds it; None for one that is not, or is lost."""
-    row = rows.execute(
-        "SELECT size FROM blobs WHERE digest = ? AND state = 'present'", (digest,)
-    ).fetchone()
-    return None if row is None else int(row[0])
-
-
 def is_held(rows: Rows, namespace: int, digest: Digest) -> bool:
     """Whether the namespace holds the blob, whose bytes may be missing."""
     row = rows.execute(
