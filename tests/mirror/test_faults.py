@@ -194,7 +194,7 @@ def test_blob_that_breaks_off_on_its_way_ends_the_connection(
 
     with pytest.raises((httpx.RemoteProtocolError, httpx.ReadError)):
         receive()
-    assert 0 < sum(received) < large.size // 2
+    assert 0 < sum(received) <= large.size // 2
 
     registries.proxy.fault = None
     assert registries.client.get(path).content == large.body

@@ -160,7 +160,7 @@ def _there_and_again(lab: Lab, source: Source, layout: Path) -> None:
 
 def _podman(lab: Lab, source: Source) -> None:
     engine = Engine("podman", lab)
-    with lab.check(SUITE, "podman: pull through: the image runs from the store"):
+    with lab.check(SUITE, "podman: pull of what is here: nothing is asked once more"):
         asked = source.asked()
         name = f"{lab.address}/{source.name}/{NAME}:{TAG}"
         engine.pull(name)
