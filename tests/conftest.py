@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 from collections.abc import Iterator
 
 import pytest
+import structlog
 
 from tests.server.log_lines import LogLines
 
@@ -13,6 +15,15 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell has started this in the background, and every program that a test starts would be deaf
     # to Ctrl+C as well.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def _nobody_logs_where_another_test_did() -> Iterator[None]:
+    """A test may set logging up, onto a stream that is closed with it: the next, of whichever file
+    comes after it in this process, begins without."""
+    yield
+    structlog.reset_defaults()
+    logging.getLogger().handlers[:] = []
 
 
 @pytest.fixture

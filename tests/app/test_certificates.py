@@ -29,7 +29,7 @@ def while_followed(tls: Secured, test: Callable[[], Awaitable[None]]) -> None:
             await test()
             nursery.cancel_scope.cancel()
 
-    trio.run(main, clock=trio.testing.MockClock(rate=100))
+    trio.run(main, clock=trio.testing.MockClock(rate=20))
 
 
 @pytest.fixture
@@ -43,6 +43,9 @@ def test_new_files_are_taken_and_told_of_once(tls: Secured, log_lines: LogLines)
     async def test() -> None:
         await trio.sleep(LOOKS)
         assert tls.live.current is before
+        (refused,) = log_lines.of("certificates.refused")
+        assert refused["level"] == "error"
+        assert refused["reason"].startswith("server.tls.server_private_key: ")
         tls.root.server(ends_secs=-60).write(tls.folder, "server")
         await trio.sleep(LOOKS)
 
@@ -85,9 +88,6 @@ def test_bad_files_change_nothing_and_are_told_of_once(tls: Secured, log_lines: 
         await trio.sleep(LOOKS)
 
     while_followed(tls, test)
-    (refused,) = log_lines.of("certificates.refused")
-    assert refused["level"] == "error"
-    assert refused["reason"].startswith("server.tls.server_private_key: ")
     assert len(log_lines.of("certificates.reloaded")) == 1
     assert tls.live.problem is None
 

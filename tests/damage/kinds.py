@@ -12,6 +12,7 @@ from tests.damage.store import Image, Store
 from tests.factories import make_blob
 
 OLD_SECS = 10 * 86_400
+TAG_COLUMNS = "(namespace, name, digest, updated_at, updated_by, sort_key)"
 NOBODY = 99_999
 """The number of no namespace."""
 
@@ -184,7 +185,7 @@ def other_kind(store: Store, image: Image) -> None:
 
 
 def dangling_tag(store: Store, image: Image) -> None:
-    statement = "INSERT INTO tags VALUES (?, 'dangling', ?, 1, 'me', 'dangling', NULL)"
+    statement = f"INSERT INTO tags {TAG_COLUMNS} VALUES (?, 'dangling', ?, 1, 'me', 'dangling')"
     store.sql(statement, store.number(image.name), make_blob().digest)
 
 
@@ -277,7 +278,7 @@ def history_of_nobody(store: Store, image: Image) -> None:
 
 def tag_of_nobody(store: Store, image: Image) -> None:
     store.sql(
-        "INSERT INTO tags VALUES (?, 'latest', ?, 1, 'me', 'latest', NULL)",
+        f"INSERT INTO tags {TAG_COLUMNS} VALUES (?, 'latest', ?, 1, 'me', 'latest')",
         NOBODY,
         image.top.digest,
     )

@@ -663,7 +663,8 @@ def test_rows_that_contradict_each_other_are_backed_up_and_restored(
     async def play(scene: Scene) -> None:
         with closing(sqlite3.connect(root / "metadata.db")) as rows:
             rows.execute(
-                "INSERT INTO tags VALUES (1, 'dangling', ?, 1, 'me', 'dangling', NULL)",
+                "INSERT INTO tags (namespace, name, digest, updated_at, updated_by, sort_key) "
+                "VALUES (1, 'dangling', ?, 1, 'me', 'dangling')",
                 (f"sha256:{'0' * 64}",),
             )
             rows.commit()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 from tests.openapi.parts import (
@@ -173,7 +174,10 @@ PAGES: Final[Mapping[str, Described]] = {
         (Q, Parameter("jump", one_of("no"), "Do not go to the page that it names.")),
     ),
     "GET /_ui/help": page("How to push and pull here."),
-    "GET /_ui/login": page("The forms that sign in.", _NEXT),
+    "GET /_ui/login": replace(
+        page("The forms that sign in.", _NEXT),
+        more={400: "`NAME_INVALID`: The query cannot be read, or has too many fields."},
+    ),
     "POST /_ui/login": form(
         "Sign in.",
         (303, _BACK),
