@@ -200,7 +200,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", default="")
     parser.add_argument(
-        "--every", type=int, default=1, metavar="N", help="each N-th fault of a client's day"
+        "--every",
+        type=int,
+        default=1,
+        metavar="N",
+        help="each N-th fault of a client's day, and each third of a start",
     )
     parser.add_argument(
         "--only", choices=("kills", "steps", "starts", "collecting"), help="only this part"
@@ -211,7 +215,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parts: dict[str, Callable[[Path], Outcome]] = {
         "kills": lambda scratch: kill_again_and_again(seed, chosen.kills, scratch),
         "steps": lambda scratch: inject_everywhere(seed, scratch, chosen.every),
-        "starts": lambda scratch: fail_every_start(seed, scratch),
+        "starts": lambda scratch: fail_every_start(seed, scratch, min(chosen.every, 3)),
         "collecting": fail_every_collection,
     }
     wanted = [chosen.only] if chosen.only else list(parts)

@@ -33,13 +33,14 @@ class Starts:
     scratch: Path
     place: Place
     control: Control
+    stride: int = 1
     wrong: list[str] = field(default_factory=list)
     met: int = 0
 
     def after_a_crash(self, fault: Fault) -> None:
         """The same leftovers for each step of the start, until it has no further step."""
         crashed = self._crashed_directory()
-        for number in range(1, STEPS_MAX):
+        for number in range(1, STEPS_MAX, self.stride):
             shutil.rmtree(self.place.data_dir, ignore_errors=True)
             shutil.copytree(crashed.data_dir, self.place.data_dir, ignore=NOT_COPIED)
             leftovers = Leftovers(self.seed)
@@ -52,7 +53,8 @@ class Starts:
     def at_first(self, fault: Fault, rng: random.Random) -> None:
         """Some steps of a start in an empty directory."""
         steps = sorted(rng.sample(range(1, FIRST_STEPS), FIRST_STARTS))
-        for number in [*steps, *range(FIRST_STEPS, FIRST_STEPS + STEPS_MAX)]:
+        last = range(FIRST_STEPS, FIRST_STEPS + STEPS_MAX)
+        for number in [*steps[:: self.stride], *last[:: self.stride]]:
             shutil.rmtree(self.place.data_dir, ignore_errors=True)
             if not self._start_badly(replace(fault, at=number), self._judge_new):
                 return
@@ -135,8 +137,8 @@ def _push_kept(client: Client) -> int:
     return client.ask("POST", path, KEPT.bytes()).status
 
 
-def fail_every_start(seed: str, scratch: Path) -> Outcome:
-    """Every kind of fault, with a line for each."""
+def fail_every_start(seed: str, scratch: Path, stride: int = 1) -> Outcome:
+    """Every kind of fault, at each `stride`-th step, with a line for each."""
     directory = scratch / "starts"
     directory.mkdir()
     config = directory / "config.toml"
@@ -147,7 +149,7 @@ def fail_every_start(seed: str, scratch: Path) -> Outcome:
     control = Control(directory / "control.json")
     log = directory / "registry.log"
     place = Place(directory / "data", log, free_port(), config, control.path)
-    starts = Starts(seed, directory, place, control)
+    starts = Starts(seed, directory, place, control, stride)
     for fault in (Fault(0, KILL), Fault(0, TEAR), Fault(0, "EIO"), Fault(0, "ENOSPC", lasts=True)):
         before = starts.met
         starts.after_a_crash(fault)
