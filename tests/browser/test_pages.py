@@ -183,8 +183,9 @@ PAINT_MS_MAX, KEYSTROKE_MS_MAX = 300.0, 150.0
 BARE_PAINT_MS = 60.0
 """What a page with one line of text takes to be painted, on a machine that has nothing else to do:
 on one that is busy everything takes longer by the same factor."""
-TRIES = 5
-"""The best counts: whoever else works on the machine comes and goes."""
+TRIES, TURNS = 5, 15
+"""The best counts: whoever else works on the machine comes and goes. Both pages by turns, so that
+both meet the same machine."""
 
 
 def test_ten_thousand_tags_are_quick(browser: Any, filler: Filler) -> None:
@@ -194,8 +195,12 @@ def test_ten_thousand_tags_are_quick(browser: Any, filler: Filler) -> None:
         seen = Watched(context.new_page(), str(filler.base_url).rstrip("/"))
         seen.open("/big/ten-thousand")
         assert seen.page.evaluate("document.querySelectorAll('*').length") < 2_500
-        busy = max(1.0, painted_ms(seen, "/_ui/config") / BARE_PAINT_MS)
-        paint = painted_ms(seen, "/big/ten-thousand")
+        pairs = [
+            (painted_ms(seen, "/_ui/config"), painted_ms(seen, "/big/ten-thousand"))
+            for _ in range(TURNS)
+        ]
+        bare, paint = (min(each) for each in zip(*pairs, strict=True))
+        busy = max(1.0, bare / BARE_PAINT_MS)
         strokes = [keystroke_ms(seen, f"v1.99.{number}") for number in range(1, TRIES + 1)]
         print(f"paint {paint:.0f} ms, keystroke {min(strokes):.0f} ms, busy {busy:.1f}")
         assert paint < PAINT_MS_MAX * busy
@@ -206,12 +211,9 @@ def test_ten_thousand_tags_are_quick(browser: Any, filler: Filler) -> None:
 def painted_ms(seen: Watched, path: str) -> float:
     """Until something is seen of a page whose style and scripts the browser has."""
     paints = "performance.getEntriesByName('first-contentful-paint')"
-    took = []
-    for _ in range(TRIES):
-        seen.open(path)
-        seen.until(f"{paints}.length > 0")
-        took.append(float(seen.page.evaluate(f"{paints}[0].startTime")))
-    return min(took)
+    seen.open(path)
+    seen.until(f"{paints}.length > 0")
+    return float(seen.page.evaluate(f"{paints}[0].startTime"))
 
 
 def keystroke_ms(seen: Watched, text: str) -> float:
