@@ -17,13 +17,13 @@ class Blobs:
     """Handlers of one path."""
 
     def __init__(self, runtime: Runtime) -> None:
-        self._runtime = runtime
+        self._puller = runtime.puller
         self._registry = runtime.registry
 
     async def head(self, call: Call) -> Reply:
         """HEAD: the length; what a client will rely on is kept for it."""
         digest = Digest(call.values["digest"])
-        size = await self._runtime.puller(call.name).blob_size(call.name, digest)
+        size = await self._puller(call.name).blob_size(call.name, digest)
         headers = _headers(digest)
         if is_not_modified(call.header("If-None-Match"), entity_tag(digest)):
             return Reply(304, headers)
@@ -34,7 +34,7 @@ class Blobs:
     async def get(self, call: Call) -> Reply:
         """GET: the bytes or one range of them."""
         digest = Digest(call.values["digest"])
-        headers, puller = _headers(digest), self._runtime.puller(call.name)
+        headers, puller = _headers(digest), self._puller(call.name)
         if is_not_modified(call.header("If-None-Match"), entity_tag(digest)):
             await puller.blob_size(call.name, digest)
             return Reply(304, headers)

@@ -12,7 +12,6 @@ from angos_trio.events.feed import Feed
 from angos_trio.identity import Identity, Origin
 from angos_trio.maintenance.tasks import Tasks
 from angos_trio.mirror.pull import Memory
-from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import Reference, RepositoryName
 from angos_trio.registry.context import Registry
@@ -70,16 +69,6 @@ class Runtime:
         """How the content of a namespace is pulled."""
         return self.through(self.registry, name) or LocalPuller(self.registry)
 
-    def is_pulled_through(self, repository: str) -> bool:
-        """Whether a repository's content comes from upstream."""
-        return self.through(self.registry, RepositoryName(repository)) is not None
-
-    def require_takes_pushes(self, name: RepositoryName) -> None:
-        """Raise UNSUPPORTED (405) for a namespace whose content comes from upstream alone."""
-        if self.through(self.registry, name) is not None:
-            raise OciError(
-                Code.UNSUPPORTED,
-                status=405,
-                message="the repository is pulled through; nothing is pushed to it",
-                detail=name,
-            )
+    def is_pulled_through(self, name: str) -> bool:
+        """Whether the content of a repository or namespace comes from upstream alone."""
+        return self.through(self.registry, RepositoryName(name)) is not None

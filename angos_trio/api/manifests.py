@@ -15,7 +15,7 @@ class Manifests:
     """Handlers of one path."""
 
     def __init__(self, runtime: Runtime) -> None:
-        self._runtime = runtime
+        self._puller = runtime.puller
         self._registry = runtime.registry
         self._note_pull = runtime.note_pull
 
@@ -23,7 +23,7 @@ class Manifests:
         """GET and HEAD: the bytes as pushed, or 304; HEAD does not read them, and what it finds by
         a digest is kept for the client, who will rely on it."""
         reference = parse_reference_to_read(call.values["reference"])
-        puller, for_head = self._runtime.puller(call.name), call.request.method == "HEAD"
+        puller, for_head = self._puller(call.name), call.request.method == "HEAD"
         pulled = await puller.manifest(call.name, reference, for_head=for_head)
         found = pulled.found
         if not for_head:
@@ -50,7 +50,6 @@ class Manifests:
     async def put(self, call: Call) -> Reply:
         """PUT: store, and set the tags of the query beside a digest reference."""
         reference = parse_reference_to_write(call.values["reference"])
-        self._runtime.require_takes_pushes(call.name)
         tags = tuple(Tag(text) for text in call.query.all("tag"))
         body = await call.read_body(self._registry.limits.manifest_bytes_max)
         push = ManifestPush(call.name, reference, body, call.header("Content-Type"), tags)

@@ -27,13 +27,14 @@ from angos_trio.http.call import Call
 from angos_trio.http.reply import Reply
 from angos_trio.http.routing import Admission, Handler, Operation, Route, RouteTable
 from angos_trio.identity import Action
+from angos_trio.oci.codes import Code, OciError
 
 
 def build_routes(runtime: Runtime) -> RouteTable:
     """The route table over a runtime. GET answers HEAD where no HEAD is named."""
     status, blobs, uploads = Status(runtime), Blobs(runtime), Uploads(runtime)
     manifests, listings, tokens = Manifests(runtime), Listings(runtime), Tokens(runtime)
-    changing = partial(_changing, runtime)
+    changing, pushing = partial(_changing, runtime), partial(_pushing, runtime)
     return RouteTable(
         [
             Route("/v2/", {"GET": Operation(Action.GET_API_VERSION, status.version)}),
@@ -49,14 +50,14 @@ def build_routes(runtime: Runtime) -> RouteTable:
             ),
             Route(
                 "/v2/{name}/blobs/uploads/",
-                {"POST": Operation(Action.START_UPLOAD, changing(uploads.start))},
+                {"POST": Operation(Action.START_UPLOAD, pushing(uploads.start))},
             ),
             Route(
                 "/v2/{name}/blobs/uploads/{session}",
                 {
                     "GET": Operation(Action.GET_UPLOAD, uploads.status),
-                    "PATCH": Operation(Action.UPDATE_UPLOAD, changing(uploads.append)),
-                    "PUT": Operation(Action.COMPLETE_UPLOAD, changing(uploads.finish)),
+                    "PATCH": Operation(Action.UPDATE_UPLOAD, pushing(uploads.append)),
+                    "PUT": Operation(Action.COMPLETE_UPLOAD, pushing(uploads.finish)),
                     "DELETE": Operation(Action.CANCEL_UPLOAD, changing(uploads.cancel)),
                 },
             ),
@@ -64,7 +65,7 @@ def build_routes(runtime: Runtime) -> RouteTable:
                 "/v2/{name}/manifests/{reference}",
                 {
                     "GET": Operation(Action.GET_MANIFEST, manifests.get),
-                    "PUT": Operation(Action.PUT_MANIFEST, changing(manifests.put)),
+                    "PUT": Operation(Action.PUT_MANIFEST, pushing(manifests.put)),
                     "DELETE": Operation(Action.DELETE_MANIFEST, changing(manifests.delete)),
                 },
             ),
@@ -132,6 +133,22 @@ def _changing(runtime: Runtime, handler: Handler) -> Handler:
         return await handler(call)
 
     return guarded
+
+
+def _pushing(runtime: Runtime, handler: Handler) -> Handler:
+    """The same for what pushes: refused (405) where a repository's content comes from upstream."""
+
+    async def guarded(call: Call) -> Reply:
+        if runtime.is_pulled_through(call.name):
+            raise OciError(
+                Code.UNSUPPORTED,
+                status=405,
+                message="the repository is pulled through; nothing is pushed to it",
+                detail=call.name,
+            )
+        return await handler(call)
+
+    return _changing(runtime, guarded)
 
 
 def build_health_routes(runtime: Runtime, *, has_metrics: bool) -> RouteTable:

@@ -18,12 +18,10 @@ class Uploads:
 
     def __init__(self, runtime: Runtime) -> None:
         self._registry = runtime.registry
-        self._require_takes_pushes = runtime.require_takes_pushes
 
     async def start(self, call: Call) -> Reply:
         """POST: mount, take a whole blob, or open a session."""
         name, query = call.name, call.query
-        self._require_takes_pushes(name)
         mounted, digest = _digest(call, "mount"), _digest(call, "digest")
         source = query.one("from", Code.NAME_INVALID)
         source_name = None if source is None else RepositoryName(source)
@@ -52,7 +50,6 @@ class Uploads:
     async def append(self, call: Call) -> Reply:
         """PATCH: a chunk, with or without `Content-Range`."""
         session = SessionId(call.values["session"])
-        self._require_takes_pushes(call.name)
         offset = await push_blob.append_chunk(
             self._registry, call.caller, call.name, session, _content(call)
         )
@@ -61,7 +58,6 @@ class Uploads:
     async def finish(self, call: Call) -> Reply:
         """PUT: the last chunk, if any, and the digest of it all."""
         session = SessionId(call.values["session"])
-        self._require_takes_pushes(call.name)
         digest = _digest(call, "digest")
         if digest is None:
             raise OciError(Code.DIGEST_INVALID, message="the query has no digest", detail="digest")

@@ -28,7 +28,7 @@ Answer = TypeVar("Answer")
 
 MIRROR: Final = "mirror"
 """The method of who pushes what comes from an upstream."""
-NOT_KEPT: Final = frozenset({405, 413, 429, 503, 507})
+NOT_KEPT: Final = frozenset({405, 409, 413, 429, 503, 507})
 """What refuses to keep something, or cannot, and says nothing against it."""
 
 
