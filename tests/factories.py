@@ -171,4 +171,5 @@ def make_registry(storage: Storage, plan: Plan) -> Registry:
         allows_missing_references=plan.config.global_.allow_missing_manifest_references,
         now=epoch_seconds,
         retention=plan.retention,
+        pulled_through=plan.mirrors.pulled_through,
     )

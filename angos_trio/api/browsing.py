@@ -122,7 +122,6 @@ class Browsing:
 
     def __init__(self, runtime: Runtime) -> None:
         self._registry = runtime.registry
-        self._is_pulled_through = runtime.is_pulled_through
 
     async def repositories(self, call: Call) -> Reply:
         """GET: repositories."""
@@ -138,7 +137,7 @@ class Browsing:
         return {
             "name": repository.name,
             "namespaces": repository.namespaces,
-            "is_pull_through": self._is_pulled_through(repository.name),
+            "is_pull_through": not self._registry.takes_pushes(repository.name),
             "immutable_tags": rule.is_immutable,
             "configured": repository.is_configured,
             "immutable_tags_exclusions": [pattern.pattern for pattern in rule.exclusions],

@@ -68,7 +68,3 @@ class Runtime:
     def puller(self, name: RepositoryName) -> Puller:
         """How the content of a namespace is pulled."""
         return self.through(self.registry, name) or LocalPuller(self.registry)
-
-    def is_pulled_through(self, name: str) -> bool:
-        """Whether the content of a repository or namespace comes from upstream alone."""
-        return self.through(self.registry, RepositoryName(name)) is not None

@@ -27,7 +27,6 @@ from angos_trio.http.call import Call
 from angos_trio.http.reply import Reply
 from angos_trio.http.routing import Admission, Handler, Operation, Route, RouteTable
 from angos_trio.identity import Action
-from angos_trio.oci.codes import Code, OciError
 
 
 def build_routes(runtime: Runtime) -> RouteTable:
@@ -139,13 +138,7 @@ def _pushing(runtime: Runtime, handler: Handler) -> Handler:
     """The same for what pushes: refused (405) where a repository's content comes from upstream."""
 
     async def guarded(call: Call) -> Reply:
-        if runtime.is_pulled_through(call.name):
-            raise OciError(
-                Code.UNSUPPORTED,
-                status=405,
-                message="the repository is pulled through; nothing is pushed to it",
-                detail=call.name,
-            )
+        runtime.registry.require_takes_pushes(call.name)
         return await handler(call)
 
     return _changing(runtime, guarded)

@@ -60,6 +60,7 @@ class RegistryLimits(TypedDict):
     quotas: Quotas
     allows_missing_references: bool
     retention: RetentionRules
+    pulled_through: frozenset[str]
 
 
 def limits_of(plan: Plan) -> RegistryLimits:
@@ -70,6 +71,7 @@ def limits_of(plan: Plan) -> RegistryLimits:
         quotas=plan.quotas,
         allows_missing_references=plan.config.global_.allow_missing_manifest_references,
         retention=plan.retention,
+        pulled_through=plan.mirrors.pulled_through,
     )
 
 

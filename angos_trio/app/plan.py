@@ -89,10 +89,9 @@ class Plan:
 
     def _describe_mirrors(self) -> list[str]:
         return [
-            f"pulls {name} through from {', then '.join(hosts)}"
+            f"pulls {name} through from {', then '.join(mirrored.hosts)}"
             for name, mirrored in self.mirrors.by_repository.items()
             if mirrored is not None
-            and (hosts := [upstream.settings.host for upstream in mirrored.upstreams])
         ]
 
     def _describe_probes(self) -> list[str]:

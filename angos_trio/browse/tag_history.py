@@ -64,6 +64,7 @@ async def point(registry: Registry, caller: Caller, wanted: Pointing) -> None:
 
     Raises MANIFEST_UNKNOWN (404) when it is not here any more, and as `push_manifest` does.
     """
+    registry.require_takes_pushes(wanted.name)
     found = await find_manifest(registry, wanted.name, wanted.digest)
     body = await read_body(registry, found)
     push = ManifestPush(wanted.name, wanted.digest, body, found.media_type, (wanted.tag,))

@@ -130,7 +130,9 @@ class Application(QuartTrio):
             word = match.route.word or word
             operation = _operation(match.route, request.method)
             told.action = str(operation.action)
-            values, told.registry = stood_in(match.values, request, self._stand_ins)
+            values = match.values
+            if not match.route.takes_session:  # of what clients of registries ask for
+                values, told.registry = stood_in(values, request, self._stand_ins)
             call = await self._gate.admit(
                 request,
                 operation,

@@ -31,9 +31,16 @@ TOO_MANY_REST_SECS: Final = 60.0
 """and one that says 429 for this long where it says no time of its own,"""
 REST_SECS_MAX: Final = 3600.0
 """which counts up to this."""
-
 TAG_NOTED_SECS: Final = 30
 """Between two notes that a tag is as it was, where each pull looks."""
+
+UPSTREAM_REFERRERS_BYTES_MAX: Final = 4 * 1024 * 1024
+UPSTREAM_REFERRERS_PAGES_MAX: Final = 16
+"""Of the referrers of one subject, which are remembered"""
+REFERRERS_SECS: Final = 60.0
+"""for so long,"""
+REFERRERS_KEPT_MAX: Final = 256
+"""of so many subjects."""
 
 # Filling (`mirror`)
 FILL_LOOK_SECS: Final = 0.02
@@ -42,10 +49,3 @@ FILL_READ_BYTES: Final = 1024 * 1024
 """Given to a client at once of a blob that is on its way."""
 FILLS_MAX: Final = 256
 """Blobs that are on their way in one process; one more is 503."""
-UPSTREAM_REFERRERS_BYTES_MAX: Final = 4 * 1024 * 1024
-UPSTREAM_REFERRERS_PAGES_MAX: Final = 16
-"""Of the referrers of one subject, which are remembered"""
-REFERRERS_SECS: Final = 60.0
-"""for so long,"""
-REFERRERS_KEPT_MAX: Final = 256
-"""of so many subjects."""

@@ -23,6 +23,11 @@ class Mirrored:
     serves_stale: bool = True
     is_offline: bool = False
 
+    @property
+    def hosts(self) -> list[str]:
+        """Of the upstreams, in order."""
+        return [upstream.settings.host for upstream in self.upstreams]
+
     def remote_name(self, namespace: RepositoryName) -> str:
         """What a namespace is called there; empty for the repository itself."""
         return namespace.removeprefix(self.repository).lstrip("/")
@@ -35,6 +40,11 @@ class Mirrors:
 
     by_repository: Mapping[str, Mirrored | None] = field(default_factory=dict)
     by_registry: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def pulled_through(self) -> frozenset[str]:
+        """The repositories that are."""
+        return frozenset(name for name, found in self.by_repository.items() if found is not None)
 
     def of(self, namespace: RepositoryName) -> Mirrored | None:
         """How a namespace is pulled through; None where it is not."""

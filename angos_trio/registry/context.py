@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from angos_trio.oci.codes import Code, OciError
+from angos_trio.oci.names import RepositoryName, longest_prefix
 from angos_trio.policy.immutability import TagRules
 from angos_trio.policy.quota import Quotas
 from angos_trio.policy.retention import RetentionRules
@@ -68,10 +69,27 @@ class Registry:
     """Epoch seconds."""
     quotas: Quotas
     retention: RetentionRules = NO_RETENTION
+    pulled_through: frozenset[str] = frozenset()
+    """Repositories whose content comes from upstream alone."""
 
     def lease_until(self) -> int:
         """When a lease that begins now ends."""
         return self.now() + self.limits.lease_secs
+
+    def takes_pushes(self, name: str) -> bool:
+        """Whether anything is pushed to a repository or namespace."""
+        repository = longest_prefix(name, self.tag_rules.by_repository)
+        return repository not in self.pulled_through
+
+    def require_takes_pushes(self, name: RepositoryName) -> None:
+        """Raise UNSUPPORTED (405) for a namespace whose content comes from upstream alone."""
+        if not self.takes_pushes(name):
+            raise OciError(
+                Code.UNSUPPORTED,
+                status=405,
+                message="the repository is pulled through; nothing is pushed to it",
+                detail=name,
+            )
 
     async def require_changeable(self) -> None:
         """Raise ReadOnlyError (405) while the switch is on: before a body is read."""

@@ -289,7 +289,8 @@ class Deletes:
         return [
             (tag, digest)
             for tag, digest in found[:RESTORED_MAX]
-            if (await may_point(call.caller, look.wanted.name, Tag(tag))).allowed
+            if self._registry.takes_pushes(look.wanted.name)
+            and (await may_point(call.caller, look.wanted.name, Tag(tag))).allowed
         ]
 
 

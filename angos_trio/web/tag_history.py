@@ -50,7 +50,8 @@ async def history_for(registry: Registry, call: Call, tag: Tag, current: str) ->
         return None
     changes = await history_of(registry, call.name, tag)
     is_fixed = registry.tag_rules.rule_for(call.name).protects(tag)
-    may = not is_fixed and (await may_point(call.caller, call.name, tag)).allowed
+    is_ours = registry.takes_pushes(call.name)
+    may = is_ours and not is_fixed and (await may_point(call.caller, call.name, tag)).allowed
     return History(changes[:SHOWN_MAX], len(changes[SHOWN_MAX:]), current, may, is_fixed)
 
 
