@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -41,8 +40,6 @@ Told = Callable[[SessionId, int | None], Awaitable[None]]
 Fetch = Callable[[Told], Awaitable[None]]
 """Fetches a blob and makes it visible. Raises NotThere, Unsaved, UpstreamError or OciError."""
 FORESEEN: Final = (NotThere, Unsaved, UpstreamError, BrokenOffError, OciError)
-OpenRest = Callable[[int, int | None], AsyncGenerator[bytes, None]]
-"""The bytes of a blob that is here, from an offset to an end."""
 
 
 @dataclass(slots=True, eq=False)
@@ -116,8 +113,9 @@ class Fills:
             finally:
                 self._nursery = None
 
-    async def join(self, name: RepositoryName, digest: Digest, fetch: Fetch) -> Fill:
-        """The fill of a blob, begun if nobody does so yet; returns once there is something to send.
+    async def join(self, name: RepositoryName, digest: Digest, fetch: Fetch) -> Reading | None:
+        """A way through the fill of a blob, begun if nobody does so yet, once there is something to
+        send; None when the blob is here by then.
 
         Raises what `fetch` raised where it ended before that; UNAVAILABLE (503) where too many are
         on their way.
@@ -134,8 +132,10 @@ class Fills:
             await fill.change()  # nobody could be sent anything yet
         if fill.error is not None:
             raise fill.error
+        if fill.is_done:
+            return None
         fill.is_read = True
-        return fill
+        return Reading(fill, os.dup(fill.descriptor))
 
     async def _run(self, fill: Fill, fetch: Fetch) -> None:
         error: Exception | None = UpstreamError("the registry is stopping", status=503)
@@ -227,36 +227,52 @@ class Fills:
                     fill.available = size
                     fill.wake()
 
-    async def pieces(
-        self, fill: Fill, offset: int, end: int | None, rest: OpenRest
-    ) -> AsyncGenerator[bytes, None]:
-        """The bytes of a fill from an offset to an end, or to the end that it will have.
 
-        `rest` gives the blob once it is whole. Raises BrokenOffError where it does not become so.
+@dataclass(slots=True)
+class Reading:
+    """One client's way through a fill: a blob that is `Arriving`, by a descriptor of its own."""
+
+    fill: Fill
+    descriptor: int
+
+    @property
+    def size(self) -> int | None:
+        """Bytes, if the upstream said so."""
+        return self.fill.size
+
+    async def pieces(self, offset: int, end: int | None) -> AsyncGenerator[bytes, None]:
+        """The bytes from an offset to an end, or to the end that the blob will have.
+
+        Raises BrokenOffError where it does not become whole, or is not right.
         """
-        descriptor = -1
-        try:
-            while not fill.is_over:
-                if descriptor < 0 and fill.descriptor >= 0:
-                    descriptor = os.dup(fill.descriptor)
-                until = fill.available - HELD_BACK_BYTES
-                if end is not None:
-                    until = min(fill.available, end - HELD_BACK_BYTES)
-                if descriptor < 0 or offset >= until:
-                    await fill.change()
-                    continue
+        while True:
+            until = self._until(end)
+            if offset < until:
                 length = min(FILL_READ_BYTES, until - offset)
-                content = await trio.to_thread.run_sync(os.pread, descriptor, length, offset)
+                content = await trio.to_thread.run_sync(os.pread, self.descriptor, length, offset)
                 if not content:
-                    await fill.change()
-                    continue
+                    raise BrokenOffError("the blob is shorter than it was")
                 yield content
                 offset += len(content)
-        finally:
-            if descriptor >= 0:
-                os.close(descriptor)
+            elif self.fill.is_done:
+                return
+            else:
+                await self.fill.change()
+
+    def _until(self, end: int | None) -> int:
+        """How far may be read now. Raises BrokenOffError."""
+        fill = self.fill
         if fill.error is not None:
             raise BrokenOffError(str(fill.error)) from fill.error
-        async with aclosing(rest(offset, end)) as contents:
-            async for content in contents:
-                yield content
+        if fill.is_done:
+            whole = os.fstat(self.descriptor).st_size
+            return whole if end is None else min(end, whole)
+        if end is None:
+            return fill.available - HELD_BACK_BYTES
+        return min(fill.available, end - HELD_BACK_BYTES)
+
+    def close(self) -> None:
+        """Close the descriptor; twice is fine."""
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,11 +12,11 @@ from typing import Final, TypeVar
 import trio
 
 from angos_trio.clock import iso
-from angos_trio.limits.mirror import FILL_READ_BYTES, HELD_BACK_BYTES, TAG_NOTED_SECS
+from angos_trio.limits.mirror import HELD_BACK_BYTES, TAG_NOTED_SECS
 from angos_trio.limits.requests import MOUNT_CANDIDATES_MAX
 from angos_trio.mirror import manifests as remote
 from angos_trio.mirror.failures import NotThere, Unsaved, UpstreamError
-from angos_trio.mirror.fills import Fill, Fills, Told
+from angos_trio.mirror.fills import Fills, Told
 from angos_trio.mirror.manifests import Fetched, Manifests, caller_of, first_of, keep
 from angos_trio.mirror.referrers import Referrers
 from angos_trio.mirror.settings import Mirrored, Mirrors
@@ -215,14 +214,12 @@ class MirrorPuller:
         self._require_online()
         fetch = partial(self._fetch_blob, name, digest)
         try:
-            fill = await self.memory.fills.join(name, digest, fetch)
+            reading = await self.memory.fills.join(name, digest, fetch)
         except Unsaved:
             return await self._pass_through(name, digest)
         except BrokenOffError as error:
             raise UpstreamError(str(error)) from error
-        if fill.is_done:
-            return await open_blob(self.registry, name, digest)
-        return _Filling(self.registry, self.memory.fills, fill)
+        return reading or await open_blob(self.registry, name, digest)
 
     async def referrers(self, name: RepositoryName, subject: Digest) -> Sequence[Referrer]:
         """What the upstreams know; nothing where none is to be asked, or can be."""
@@ -324,45 +321,6 @@ class _Parts:
         if not part:
             raise StopAsyncIteration
         return part
-
-
-@dataclass(frozen=True, slots=True)
-class _Filling:
-    """A blob that arrives here, read along."""
-
-    registry: Registry
-    fills: Fills
-    fill: Fill
-
-    @property
-    def size(self) -> int | None:
-        """Bytes, if the upstream said so."""
-        return self.fill.size
-
-    def pieces(self, offset: int, end: int | None) -> AsyncGenerator[bytes, None]:
-        """See `Fills.pieces`."""
-        return self.fills.pieces(self.fill, offset, end, self._rest)
-
-    async def _rest(self, offset: int, end: int | None) -> AsyncGenerator[bytes, None]:
-        """From the blob as it is stored."""
-        try:
-            opened = await open_blob(self.registry, self.fill.name, self.fill.digest)
-        except OciError as error:
-            raise BrokenOffError(error.message) from error
-        try:
-            end = opened.size if end is None else min(end, opened.size)
-            while offset < end:
-                length = min(FILL_READ_BYTES, end - offset)
-                content = await trio.to_thread.run_sync(os.pread, opened.descriptor, length, offset)
-                if not content:
-                    raise BrokenOffError("the blob ended before its length")
-                yield content
-                offset += len(content)
-        finally:
-            opened.close()
-
-    def close(self) -> None:
-        """A fill is nobody's to end."""
 
 
 @dataclass(slots=True)
