@@ -8,10 +8,10 @@ from typing import Any
 
 import msgspec
 
-from angos_trio.config.auth_checks import check_secret
 from angos_trio.config.model import Config, Secret
 from angos_trio.config.parse import SecretFile
 from angos_trio.config.paths import KeyRefused, Keys, dotted, quoted
+from angos_trio.config.secret_checks import check_secret
 from angos_trio.config.sources import read_small_file
 from angos_trio.config.tables import changed, keys_of, secrets_with_files
 from angos_trio.limits.processes import SECRET_FILE_BYTES_MAX

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from angos_trio.config.auth_checks import check_secrets
 from angos_trio.config.model import Config, Repository, Upstream
 from angos_trio.config.paths import KeyRefused, Keys, dotted, quoted
+from angos_trio.config.secret_checks import check_certificate, check_secrets
 from angos_trio.config.values import check_host, check_user, parse_size, parse_url
 from angos_trio.limits.processes import USERNAME_CHARACTERS_MAX
 
@@ -35,16 +35,14 @@ def _check_upstream(upstream: Upstream, path: Keys) -> None:
     url = parse_url(upstream.url, dotted((*path, "url")))
     if "?" in upstream.url:
         raise KeyRefused(dotted((*path, "url")), "has a query, which means nothing to a registry")
+    check_certificate(upstream, path)
     check_secrets(upstream, path)
     has_password = upstream.password is not None or upstream.password_file is not None
     if (upstream.username is None) == has_password:
         raise KeyRefused(dotted(path), "username and password go together; one is missing")
     if upstream.username is not None:
         check_user(upstream.username, dotted((*path, "username")), USERNAME_CHARACTERS_MAX)
-    pair = (upstream.client_certificate, upstream.client_private_key)
-    if (pair[0] is None) != (pair[1] is None):
-        raise KeyRefused(dotted(path), "client_certificate and client_private_key belong together")
-    if url.scheme == "http" and (pair[0] or upstream.server_ca_bundle):
+    if url.scheme == "http" and (upstream.client_certificate or upstream.server_ca_bundle):
         raise KeyRefused(dotted((*path, "url")), "is http, which takes no certificates")
     for host in upstream.token_hosts:
         check_host(host, dotted((*path, "token_hosts")))

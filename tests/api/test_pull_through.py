@@ -13,9 +13,15 @@ from typing import Any
 import pytest
 
 from angos_trio.auth.passwords import hash_password
+from angos_trio.browse.tag_history import Pointing, point
+from angos_trio.oci.codes import Code
+from angos_trio.oci.digest import Digest
+from angos_trio.oci.names import RepositoryName, Tag
 from tests.api.client import Client, expect_error
 from tests.api.serving import ServedRegistry, serving
 from tests.factories import Content, Document, make_blob, make_descriptor, make_image, make_index
+from tests.oci.refusals import refused
+from tests.registry.support import caller_of
 from tests.server.log_lines import LogLines
 from tests.web.pages import page_of
 
@@ -176,6 +182,25 @@ def test_nothing_is_pushed_to_it(tmp_path: Path) -> None:
             405,
             "UNSUPPORTED",
         )
+
+
+def test_no_tag_of_it_is_pointed_anywhere_by_hand(tmp_path: Path) -> None:
+    with two(tmp_path) as registries:
+        image = push_image(registries.source)
+        pull(registries.client, image)
+        wanted = Pointing(RepositoryName("hub/app"), Tag("v2"), Digest(image.manifest.digest))
+
+        near = registries.near
+        with refused(Code.UNSUPPORTED, 405):
+            near.server.call(point, near.core, caller_of("alice"), wanted)
+
+
+def test_pages_ask_for_no_other_registry(tmp_path: Path) -> None:
+    """What they call `ns` is a namespace."""
+    with two(tmp_path, namespace="docker.io") as registries:
+        pull(registries.client, push_image(registries.source))
+        page = registries.client.get("/hub/app", params={"ns": "quay.io"})
+        assert page.status_code == 200
 
 
 def test_index_is_kept_without_its_platforms_and_these_come_when_asked_for(

@@ -118,6 +118,64 @@ def test_what_cannot_be_meant_is_refused_with_its_key(text: str, message: str) -
     assert refusal_of(text).startswith(message)
 
 
+UPSTREAM = "[[repository.hub.upstream]]\nurl = 'https://up.example.test/v2/library'\n"
+AT = "repository.hub.upstream.0"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        UPSTREAM,
+        UPSTREAM + UPSTREAM + "username = 'u'\npassword = 'a:b c'",
+        UPSTREAM + "username = 'u'\npassword_file = 'p'\ntoken_hosts = ['login.example.test:8443']",
+        UPSTREAM + "client_certificate = 'c.pem'\nclient_private_key = 'c.key'",
+        UPSTREAM.replace("https", "http") + "bandwidth_limit = '10MiB'",
+        UPSTREAM + "[repository.hub]\ntag_check_interval = 'never'\nnamespace = 'docker.io'",
+        "repository.hub.tag_check_interval = 0",
+    ],
+)
+def test_upstream_that_can_be_meant_is_taken(text: str) -> None:
+    assert config_of(text) != Config()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[[repository.hub.upstream]]", f"{AT}.url: must be there"),
+        ("repository.hub.upstream = 5", "repository.hub.upstream: Expected `array`"),
+        ("repository.hub.upstream = [5]", f"{AT}: Expected `object`"),
+        (UPSTREAM + "urls = ''", f"{AT}.urls: unknown key; did you mean url?"),
+        (UPSTREAM + UPSTREAM + "max_redirect = 21", "repository.hub.upstream.1.max_redirect: "),
+        (UPSTREAM.replace("https", "ftp"), f"{AT}.url: the URL must begin with https or http"),
+        (UPSTREAM.replace("up.", "u:p@up."), f"{AT}.url: credentials do not stand in a URL"),
+        (UPSTREAM.replace("library", "?a"), f"{AT}.url: has a query"),
+        (UPSTREAM + "username = 'u'", f"{AT}: username and password go together"),
+        (UPSTREAM + "password = 'p'", f"{AT}: username and password go together"),
+        (UPSTREAM + "username = 'u:'\npassword = 'p'", f"{AT}.username: "),
+        (UPSTREAM + "username = 'u'\npassword = ''", f"{AT}.password: is empty"),
+        (
+            UPSTREAM + "username = 'u'\npassword = 'p'\npassword_file = 'p'",
+            f"{AT}: password and password_file are two places for one secret",
+        ),
+        (UPSTREAM + "client_private_key = 'k'", f"{AT}.client_private_key: client_certificate and"),
+        (
+            UPSTREAM.replace("https", "http") + "server_ca_bundle = 'ca'",
+            f"{AT}.url: is http, which takes no certificates",
+        ),
+        (UPSTREAM + "token_hosts = ['https://a.test']", f"{AT}.token_hosts: "),
+        (UPSTREAM + "bandwidth_limit = 0", f"{AT}.bandwidth_limit: must be at least one byte"),
+        ("repository.hub.tag_check_interval = -1", "repository.hub.tag_check_interval: "),
+        ("repository.hub.namespace = 'a b'", 'repository.hub.namespace: "a b" is not the name'),
+        (
+            "repository.a.namespace = 'x.test'\nrepository.b.namespace = 'x.test'",
+            'repository.b.namespace: "x.test" is that of repository.a too',
+        ),
+    ],
+)
+def test_upstream_that_cannot_be_meant_is_refused_with_its_key(text: str, message: str) -> None:
+    assert refusal_of(text).startswith(message)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
