@@ -45,7 +45,7 @@ def expected_status(fault: str, kind: str) -> int:
 
 
 @dataclass(frozen=True)
-class Content_:
+class Stored:
     """What there is upstream."""
 
     image: Document
@@ -59,7 +59,7 @@ class Registries:
     near: ServedRegistry
     client: Client
     proxy: ChaosProxy
-    stored: Content_
+    stored: Stored
 
     def path(self, kind: str) -> str:
         """What is asked for."""
@@ -87,24 +87,24 @@ class Registries:
 
 
 @pytest.fixture(scope="module")
-def far(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Content_]]:
+def far(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Stored]]:
     with serving(tmp_path_factory.mktemp("far")) as served, served.client() as client:
         config, layer = make_blob(b"{}"), make_blob(bytes(range(250)) * (LAYER_BYTES // 250))
         for blob in (config, layer):
             client.push_blob("app", blob)
         image = make_image(make_descriptor(config), [make_descriptor(layer)])
         client.stored("app", image, "v1")
-        yield served.server.address[1], Content_(image, layer)
+        yield served.server.address[1], Stored(image, layer)
 
 
 @pytest.fixture(scope="module")
-def large(far: tuple[int, Content_]) -> Iterator[Content]:
+def large(far: tuple[int, Stored]) -> Iterator[Content]:
     with Client(f"http://127.0.0.1:{far[0]}") as client:
         yield client.push_blob("app", make_blob(bytes(range(250)) * 20_000))
 
 
 @pytest.fixture
-def registries(tmp_path: Path, far: tuple[int, Content_]) -> Iterator[Registries]:
+def registries(tmp_path: Path, far: tuple[int, Stored]) -> Iterator[Registries]:
     with chaos_before(far[0]) as proxy:
         upstream = {
             "url": f"http://127.0.0.1:{proxy.port}",
