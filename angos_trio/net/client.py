@@ -6,6 +6,7 @@ one that is kept would save half of that and fail when the other side has just l
 
 from __future__ import annotations
 
+import os
 import socket
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
@@ -139,8 +140,8 @@ def reason_of(error: BaseException) -> str:
             return f"TLS fails: {(cause.reason or 'unknown').lower().replace('_', ' ')}"
         if isinstance(cause, socket.gaierror):
             return f"the name cannot be resolved: {cause.strerror}"
-        if isinstance(cause, OSError) and cause.strerror and cause.errno:
-            return f"no connection: {cause.strerror}"
+        if isinstance(cause, OSError) and cause.errno:
+            return f"no connection: {os.strerror(cause.errno)}"
     return f"no HTTP answer ({type(error).__name__})"
 
 

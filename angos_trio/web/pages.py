@@ -198,7 +198,9 @@ class Pages:
             return ""
         rules = len(self._registry.retention.policy_for(call.name).rules)
         kept = kept_in_words(rules, self._registry.limits.untagged_secs)
-        return f"{kept} {rights_in_words(await rights_of(call.caller, call.name))}"
+        rights = await rights_of(call.caller, call.name)
+        rights["push"] &= self._registry.takes_pushes(call.name)
+        return f"{kept} {rights_in_words(rights)}"
 
     async def _tags_of(self, call: Call) -> Reply:
         """The tags of a repository that is a namespace too."""

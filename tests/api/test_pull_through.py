@@ -407,6 +407,7 @@ def test_pages_say_from_where_it_comes_and_since_when_nobody_could_look(tmp_path
         headers = {"Accept": "text/html"}
         page = page_of(registries.client.get("/hub?view=below", headers=headers))
         assert f"Pulled through from {host}" in page.text
+        assert "You may pull and delete here." in page.text
         assert "which is not asked now" not in page.text
 
         registries.far.server.stop()
@@ -415,7 +416,7 @@ def test_pages_say_from_where_it_comes_and_since_when_nobody_could_look(tmp_path
         assert "which is not asked now" in page.text
         shown = page_of(registries.client.get("/hub/app:v1", headers=headers)).text
         assert "As upstream has it" in shown
-        assert f"and not looked at since: {host}: no connection" in shown
+        assert f"and not looked at since: {host}: no connection: Connection refused" in shown
 
 
 def test_failure_of_the_upstream_is_logged_and_counted(tmp_path: Path, log_lines: LogLines) -> None:
