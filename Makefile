@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check format coverage openapi api conformance conformance-v1.1.1 crash damage family browser e2e memory soak rude logins bench bench-scale zb nightly \
+.PHONY: help run test check format coverage openapi api conformance conformance-v1.1.1 crash damage family browser e2e memory through soak rude logins bench bench-scale zb nightly \
 	lock clean
 
 help: ## print these commands
@@ -79,6 +79,9 @@ e2e: $(READY) ## real clients, plain and TLS (root; Debian; Go; npm) (QUICK=1: w
 memory: $(READY) ## 100 uploads onto a slow disk, 100 downloads: under 200 MiB (MIB=205: 20 GiB)
 	$(PY) -m tests.load.memory $(if $(MIB),--mib $(MIB))
 
+through: $(READY) ## 50 clients want one blob of 500 MiB of an upstream: it comes once (QUICK=1: 100 MiB)
+	$(PY) -m tests.load.through $(if $(QUICK),--mib 100)
+
 soak: $(READY) ## push, pull, delete while collection runs every 100 ms (MINUTES=10) (QUICK=1)
 	$(PY) -m tests.soak.run $(if $(QUICK),--quick) $(if $(MINUTES),--minutes $(MINUTES))
 
@@ -97,7 +100,7 @@ bench-scale: $(READY) ## a million tags and blobs; collection beside pulls, and 
 zb: $(READY) ## zot's load generator, unchanged, without an error (Go)
 	$(PY) -m tests.bench.zb $(if $(ZOT),--source $(ZOT))
 
-nightly: test coverage conformance api damage browser e2e memory soak rude logins family bench bench-scale ## everything, with ten times the kills
+nightly: test coverage conformance api damage browser e2e memory through soak rude logins family bench bench-scale ## everything, with ten times the kills
 	$(MAKE) crash KILLS=1000
 	$(MAKE) conformance crash e2e memory soak rude WORKERS=4
 

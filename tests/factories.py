@@ -172,4 +172,5 @@ def make_registry(storage: Storage, plan: Plan) -> Registry:
         now=epoch_seconds,
         retention=plan.retention,
         pulled_through=plan.mirrors.pulled_through,
+        endpoints=plan.endpoints,
     )

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from angos_trio.api.context import Runtime
+from angos_trio.api.pulled import ask_for_pull, tell_pull
+from angos_trio.events.endpoints import Kind
 from angos_trio.http.call import Call
 from angos_trio.http.reply import FilePart, Reply, StreamReply
 from angos_trio.oci.conditional import entity_tag, is_not_modified, is_range_current
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.ranges import ByteRange, resolve_range
 from angos_trio.registry import delete
+from angos_trio.registry.asking import About
 from angos_trio.registry.pull import Arriving
 from angos_trio.storage.store import OpenBlob
 
@@ -19,6 +22,7 @@ class Blobs:
     def __init__(self, runtime: Runtime) -> None:
         self._puller = runtime.puller
         self._registry = runtime.registry
+        self._runtime = runtime
 
     async def head(self, call: Call) -> Reply:
         """HEAD: the length; what a client will rely on is kept for it."""
@@ -38,7 +42,10 @@ class Blobs:
         if is_not_modified(call.header("If-None-Match"), entity_tag(digest)):
             await puller.blob_size(call.name, digest)
             return Reply(304, headers)
+        about = About(Kind.BLOB_PULL, call.name, digest)
+        await ask_for_pull(self._runtime, call, about)
         opened = await puller.blob(call.name, digest)
+        tell_pull(self._runtime, call, about)
         if not isinstance(opened, OpenBlob):
             return _arriving(call, digest, opened, headers)
         try:

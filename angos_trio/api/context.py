@@ -9,6 +9,7 @@ from angos_trio.auth.browser_sessions import SignIn
 from angos_trio.browse.storage_use import StorageUse
 from angos_trio.browse.unpulled import UnpulledLook
 from angos_trio.events.feed import Feed
+from angos_trio.events.pulls import ToldPulls
 from angos_trio.identity import Identity, Origin
 from angos_trio.maintenance.tasks import Tasks
 from angos_trio.mirror.pull import Memory
@@ -64,6 +65,8 @@ class Runtime:
     through: PullerOf = nothing_is_pulled_through
     arriving: Memory | None = None
     """What is under way from upstreams in this process; None where requests are not answered."""
+    told_pulls: ToldPulls | None = None
+    """Pulls that webhooks are told of; None where nobody gathers them."""
 
     def puller(self, name: RepositoryName) -> Puller:
         """How the content of a namespace is pulled."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from angos_trio.api.context import Runtime
+from angos_trio.api.pulled import ask_for_pull, tell_pull
+from angos_trio.events.endpoints import Kind
 from angos_trio.http.call import Call
 from angos_trio.http.reply import Reply
 from angos_trio.oci.conditional import entity_tag, is_not_modified
 from angos_trio.oci.names import Tag, parse_reference_to_read, parse_reference_to_write
 from angos_trio.registry import delete, pull, push_manifest
+from angos_trio.registry.asking import About
 from angos_trio.registry.push_manifest import ManifestPush
 
 
@@ -18,6 +21,7 @@ class Manifests:
         self._puller = runtime.puller
         self._registry = runtime.registry
         self._note_pull = runtime.note_pull
+        self._runtime = runtime
 
     async def get(self, call: Call) -> Reply:
         """GET and HEAD: the bytes as pushed, or 304; HEAD does not read them, and what it finds by
@@ -27,6 +31,9 @@ class Manifests:
         pulled = await puller.manifest(call.name, reference, for_head=for_head)
         found = pulled.found
         if not for_head:
+            about = About(Kind.MANIFEST_PULL, call.name, found.digest, reference)
+            await ask_for_pull(self._runtime, call, about)
+            tell_pull(self._runtime, call, about)
             caller = call.caller
             self._note_pull(
                 call.name, reference, found.digest, caller.identity.owner, caller.origin

@@ -21,6 +21,7 @@ from angos_trio.events.telling import may_know_origins
 from angos_trio.http.call import Call
 from angos_trio.http.reply import Reply, json_reply
 from angos_trio.identity import Certificate, Identity
+from angos_trio.jobs.listing import count_jobs
 from angos_trio.limits.lists import ACTIVITY_ENTRIES_DEFAULT, FILTER_CHARACTERS_MAX
 from angos_trio.limits.requests import PAGE_ENTRIES_MAX
 from angos_trio.maintenance.tasks import describe
@@ -137,6 +138,10 @@ class Overview:
             "runs": {
                 kind: describe(await self._runtime.tasks.find(kind))
                 for kind in ("gc", "scrub", "prune")
+            },
+            "jobs": {
+                queue: {"waiting": each.waiting, "failed": each.failed}
+                for queue, each in (await count_jobs(self._registry.storage)).items()
             },
         }
         return json_reply(200, document, _PRIVATE)

@@ -11,6 +11,7 @@ from angos_trio.api.browsing import Browsing
 from angos_trio.api.context import Runtime
 from angos_trio.api.details import Details
 from angos_trio.api.events import Events
+from angos_trio.api.jobs import Jobs
 from angos_trio.api.keys import Keys
 from angos_trio.api.listings import Listings
 from angos_trio.api.manifests import Manifests
@@ -75,6 +76,7 @@ def build_routes(runtime: Runtime) -> RouteTable:
             ),
             *_lists(runtime),
             *_housekeeping(runtime),
+            *_jobs(runtime),
             Route("/v2/_ext/_events", {"GET": Operation(Action.GET_EVENTS, Events(runtime).get)}),
             Route(
                 "/token",
@@ -214,6 +216,22 @@ def _housekeeping(runtime: Runtime) -> list[Route]:
                 "GET": Operation(Action.GET_RETENTION, pruning.get),
                 "POST": Operation(Action.RUN_RETENTION, pruning.start),
             },
+        ),
+    ]
+
+
+def _jobs(runtime: Runtime) -> list[Route]:
+    """What is done apart from requests."""
+    jobs = Jobs(runtime)
+    return [
+        Route("/v2/_ext/_jobs", {"GET": Operation(Action.LIST_JOBS, jobs.list)}),
+        Route(
+            "/v2/_ext/_jobs/{id}",
+            {"DELETE": Operation(Action.DELETE_JOB, _changing(runtime, jobs.delete))},
+        ),
+        Route(
+            "/v2/_ext/_jobs/{id}/retry",
+            {"POST": Operation(Action.RETRY_JOB, _changing(runtime, jobs.retry))},
         ),
     ]
 

@@ -20,7 +20,7 @@ from angos_trio.app.building import (
     build_operator_application,
     build_registry,
     build_runtime,
-    run_fills,
+    run_beside,
     users_of,
 )
 from angos_trio.app.certificates import follow_files, open_tls, secured
@@ -29,6 +29,7 @@ from angos_trio.app.plan import Plan
 from angos_trio.app.reload import ReadAgain, Serving, reload_alone, serve_by
 from angos_trio.app.services import report_alive, run_services
 from angos_trio.errors import OperatorError
+from angos_trio.events.handing_on import keep_cursors
 from angos_trio.registry.push_blob import complete_interrupted
 from angos_trio.server.serve import serve
 from angos_trio.server.sockets import (
@@ -101,6 +102,7 @@ async def _serve(
     async with open_storage(plan.storage, files) as storage:
         registry = build_registry(plan, storage)
         completed = await complete_interrupted(registry, storage.interrupted)
+        await keep_cursors(storage, plan.endpoints)  # what happens from now on is told
         tls = await trio.to_thread.run_sync(open_tls, plan.tls)
         sockets, probes = listening_sockets(plan), listening_for_probes(plan)
         control = listen_for_control(plan)
@@ -110,11 +112,15 @@ async def _serve(
         log_started(plan, sockets, workers=1, completed=completed)
         async with trio.open_nursery() as services:
             services.start_soon(storage.sessions.run)
-            services.start_soon(run_fills, runtime)
+            services.start_soon(run_beside, runtime)
             services.start_soon(report_alive, storage, worker_name(0))
             services.start_soon(doors.last_uses.run)
             services.start_soon(doors.pull_times.run, lambda: serving.notes_pulls)
-            keeping = housekeeping_of(runtime, lambda: serving.runtime.registry)
+            keeping = housekeeping_of(
+                runtime,
+                lambda: serving.runtime.registry,
+                lambda name: serving.runtime.puller(name),
+            )
             wanted = keeping.services(lambda: serving.expiry_secs)
             services.start_soon(run_services, storage, wanted)
             services.start_soon(follow, serving, storage, sockets)

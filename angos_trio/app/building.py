@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import TypedDict
+
+import trio
 
 from angos_trio.api.backups import Hold
 from angos_trio.api.context import Runtime
@@ -21,7 +24,9 @@ from angos_trio.auth.access import Access
 from angos_trio.auth.authenticate import OperatorAuthenticator
 from angos_trio.clock import epoch_seconds, iso
 from angos_trio.config.model import Config, Ui
+from angos_trio.events.endpoints import Endpoints
 from angos_trio.events.feed import Feed
+from angos_trio.events.pulls import ToldPulls
 from angos_trio.http.application import Application
 from angos_trio.http.gate import Gate
 from angos_trio.http.routing import RouteTable
@@ -36,7 +41,8 @@ from angos_trio.policy.immutability import TagRules
 from angos_trio.policy.quota import Quotas
 from angos_trio.policy.retention import RetentionRules
 from angos_trio.registry.context import Limits, Registry
-from angos_trio.storage.metadata import services, switches
+from angos_trio.storage.metadata import jobs, services, switches
+from angos_trio.storage.metadata.jobs import Count
 from angos_trio.storage.metadata.services import Report
 from angos_trio.storage.metadata.switches import Switched
 from angos_trio.storage.store import Storage
@@ -61,6 +67,7 @@ class RegistryLimits(TypedDict):
     allows_missing_references: bool
     retention: RetentionRules
     pulled_through: frozenset[str]
+    endpoints: Endpoints
 
 
 def limits_of(plan: Plan) -> RegistryLimits:
@@ -72,13 +79,16 @@ def limits_of(plan: Plan) -> RegistryLimits:
         allows_missing_references=plan.config.global_.allow_missing_manifest_references,
         retention=plan.retention,
         pulled_through=plan.mirrors.pulled_through,
+        endpoints=plan.endpoints,
     )
 
 
 def build_runtime(registry: Registry) -> Runtime:
     """What handlers work with."""
     metrics = Metrics()
+    registry = replace(registry, webhook_metrics=metrics.webhooks)
     storage = registry.storage
+    metrics.watch_jobs(lambda: _or_nothing(lambda: storage.read_from_thread(jobs.counts)))
     metrics.watch_services(lambda: services_up(_or_none(lambda: reports_of(storage))))
     metrics.watch_storage(
         StorageGauges(
@@ -97,14 +107,24 @@ def build_runtime(registry: Registry) -> Runtime:
     tasks = Tasks(storage.shared, registry.now)
     arriving = Memory(Fills(storage), Manifests(), Referrers(), metrics.upstreams)
     return Runtime(
-        registry, metrics, readiness_of(storage), tasks, Feed(storage), arriving=arriving
+        registry,
+        metrics,
+        readiness_of(storage),
+        tasks,
+        Feed(storage),
+        arriving=arriving,
+        told_pulls=ToldPulls(storage, metrics.webhooks, registry.now),
     )
 
 
-async def run_fills(runtime: Runtime) -> None:
-    """Let what comes from upstreams go on, until cancelled."""
-    if runtime.arriving is not None:
-        await runtime.arriving.fills.run()
+async def run_beside(runtime: Runtime) -> None:
+    """Let go on what requests leave to others, until cancelled: what comes from upstreams, and
+    what webhooks are told of pulls."""
+    async with trio.open_nursery() as nursery:
+        if runtime.arriving is not None:
+            nursery.start_soon(runtime.arriving.fills.run)
+        if runtime.told_pulls is not None:
+            nursery.start_soon(runtime.told_pulls.run)
 
 
 def build_application(
@@ -205,6 +225,14 @@ def _read_only(storage: Storage) -> Switched | None:
         return storage.read_from_thread(switches.find_read_only)
     except OciError:
         return None
+
+
+def _or_nothing(read: Callable[[], dict[str, Count]]) -> dict[str, tuple[int, int]]:
+    """Counts of jobs, or none when the disk does not answer."""
+    try:
+        return {queue: (count.waiting, count.failed) for queue, count in read().items()}
+    except OciError:
+        return {}
 
 
 def _or_none(read: Callable[[], list[Report]]) -> list[Report]:

@@ -28,7 +28,7 @@ from angos_trio.app.building import (
     build_operator_application,
     build_registry,
     build_runtime,
-    run_fills,
+    run_beside,
     users_of,
 )
 from angos_trio.app.certificates import follow_files, load_tls, open_tls, secured
@@ -48,6 +48,7 @@ from angos_trio.app.services import STEWARD, report_alive, run_services
 from angos_trio.auth.remembered import Remembered
 from angos_trio.config.reload import decode, encode
 from angos_trio.errors import OperatorError
+from angos_trio.events.handing_on import keep_cursors
 from angos_trio.limits.processes import CHILD_ALIVE_SECS
 from angos_trio.registry.push_blob import complete_interrupted
 from angos_trio.server.link import Drop, Link, Offer, Take
@@ -159,6 +160,7 @@ async def _begin(plan: Plan, files: Files | None, link: Link) -> None:
     """See to what an earlier instance left, before anybody serves."""
     async with begin_storage(plan.storage, files, is_alone=False) as storage:
         completed = await complete_interrupted(build_registry(plan, storage), storage.interrupted)
+        await keep_cursors(storage, plan.endpoints)  # what happens from now on is told
     log.logger("app").info("begun", completed_uploads=completed)
 
 
@@ -238,7 +240,7 @@ async def _work(family: _Family, number: int, link: Link) -> None:
             async with trio.open_nursery() as services:
                 services.start_soon(_be_alive, link)
                 services.start_soon(storage.sessions.run)
-                services.start_soon(run_fills, runtime)
+                services.start_soon(run_beside, runtime)
                 services.start_soon(report_alive, storage, name)
                 services.start_soon(doors.last_uses.run)
                 services.start_soon(doors.pull_times.run, lambda: serving.notes_pulls)
@@ -261,7 +263,11 @@ async def _look_after(family: _Family, link: Link) -> None:
             runtime = build_runtime(build_registry(plan, storage))
             tls = await trio.to_thread.run_sync(open_tls, plan.tls)
             serving = serve_by(plan, runtime, doors_of(storage, tls), STEWARD)
-            keeping = housekeeping_of(runtime, lambda: serving.runtime.registry)
+            keeping = housekeeping_of(
+                runtime,
+                lambda: serving.runtime.registry,
+                lambda name: serving.runtime.puller(name),
+            )
             operator = build_operator_application(
                 runtime, lambda: users_of(serving.plan.config), keeping.hold
             )
@@ -269,6 +275,7 @@ async def _look_after(family: _Family, link: Link) -> None:
             async with trio.open_nursery() as services:
                 services.start_soon(_be_alive, link)
                 services.start_soon(storage.sessions.run)
+                services.start_soon(run_beside, runtime)
                 services.start_soon(report_alive, storage, STEWARD)
                 services.start_soon(run_services, storage, services_wanted)
                 services.start_soon(_follow, link, serving, storage)

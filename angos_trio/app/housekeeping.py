@@ -10,6 +10,7 @@ from functools import partial
 from angos_trio.api.context import Runtime
 from angos_trio.app.services import Services, expire, forget, recover, refill, trim
 from angos_trio.app.watching import Watch
+from angos_trio.events.delivering import Delivering
 from angos_trio.maintenance.backup import held_snapshot
 from angos_trio.maintenance.collect import Collector
 from angos_trio.maintenance.copies import copy
@@ -20,7 +21,10 @@ from angos_trio.maintenance.sample import sample
 from angos_trio.maintenance.schedule import scrub_when_due, scrubber_of
 from angos_trio.maintenance.scrub import Scrubber
 from angos_trio.maintenance.tasks import Work
+from angos_trio.mirror.prefetch import Prefetching
+from angos_trio.oci.names import RepositoryName
 from angos_trio.registry.context import Registry
+from angos_trio.registry.pull import Puller
 from angos_trio.storage.snapshots import Snapshot
 
 
@@ -33,6 +37,8 @@ class Housekeeping:
     collector: Collector
     scrubber: Scrubber
     pruner: Pruner
+    puller: Callable[[RepositoryName], Puller]
+    """How a namespace is pulled, by the configuration in force."""
 
     @property
     def kinds(self) -> Mapping[str, Work]:
@@ -46,6 +52,18 @@ class Housekeeping:
     async def carry_out(self) -> None:
         """Carry out what is asked for, until cancelled."""
         await self.runtime.tasks.run(self.kinds)
+
+    async def _deliver(self) -> None:
+        registry = self.runtime.registry
+        delivering = Delivering(
+            storage=registry.storage,
+            feed=self.runtime.feed,
+            metrics=self.runtime.metrics.webhooks,
+            now=registry.now,
+            instance=registry.storage.instance,
+            current=lambda: self.current().endpoints,
+        )
+        await delivering.run()
 
     def hold(self) -> AbstractAsyncContextManager[Snapshot]:
         """Hold the collection up for a backup."""
@@ -68,12 +86,16 @@ class Housekeeping:
             "describe": partial(describe, self.current),
             "sample": partial(sample, self.current),
             "watch": Watch(registry).run,
+            "webhooks": self._deliver,
+            "prefetch": Prefetching(registry.storage, self.puller, registry.now).run,
         }
 
 
-def housekeeping_of(runtime: Runtime, current: Callable[[], Registry]) -> Housekeeping:
+def housekeeping_of(
+    runtime: Runtime, current: Callable[[], Registry], puller: Callable[[RepositoryName], Puller]
+) -> Housekeeping:
     """The housekeeping of an instance."""
     collector = Collector(current, count=runtime.metrics.collected)
     pruner = Pruner(current, deleted=runtime.metrics.retention_deletes)
     scrubber = scrubber_of(collector, runtime.metrics)
-    return Housekeeping(runtime, current, collector, scrubber, pruner)
+    return Housekeeping(runtime, current, collector, scrubber, pruner, puller)

@@ -39,6 +39,8 @@ def _mirrored(name: str, section: Repository) -> Mirrored | None:
         tag_check_secs=None if secs == "never" else int(secs),
         serves_stale=section.stale_tags == "serve",
         is_offline=section.offline,
+        prefetches=section.prefetch,
+        platforms=section.platforms,
     )
 
 

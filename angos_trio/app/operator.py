@@ -109,7 +109,7 @@ async def _alone(plan: Plan, work: Work[Outcome]) -> Outcome:
         registry = build_registry(plan, storage)
         await complete_interrupted(registry, storage.interrupted)
         runtime = build_runtime(registry)
-        keeping = housekeeping_of(runtime, lambda: registry)
+        keeping = housekeeping_of(runtime, lambda: registry, runtime.puller)
         application = build_operator_application(
             runtime, lambda: users_of(plan.config), keeping.hold
         )

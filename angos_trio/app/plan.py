@@ -6,15 +6,18 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from angos_trio.app.access import describe_reach
 from angos_trio.app.authentication import Authentication, authentication_of
 from angos_trio.app.certificates import files_of
 from angos_trio.app.mirrors import mirrors_of
 from angos_trio.app.retention import retention_of
+from angos_trio.app.webhooks import endpoints_of
 from angos_trio.auth.access import Access
 from angos_trio.config.model import Config, Global, Repository
 from angos_trio.config.values import compile_exclusions, is_loopback, parse_size
+from angos_trio.events.endpoints import Endpoints
 from angos_trio.limits.processes import WORKERS_MAX
 from angos_trio.mirror.settings import Mirrors
 from angos_trio.policy.immutability import TagRule, TagRules
@@ -43,6 +46,7 @@ class Plan:
     quotas: Quotas
     retention: RetentionRules
     mirrors: Mirrors
+    endpoints: Endpoints
     serve: ServeOptions
     workers: int
     """1: everything in one process. More: so many, a steward and a supervisor."""
@@ -83,6 +87,7 @@ class Plan:
             if self.workers == 1
             else f"answers in {self.workers} processes, with a steward beside them",
             *self._describe_mirrors(),
+            *self._describe_webhooks(),
             f"takes manifests up to {self.limits.manifest_bytes_max} bytes "
             f"and blobs up to {self.limits.blob_bytes_max} bytes",
         ]
@@ -92,6 +97,12 @@ class Plan:
             f"pulls {name} through from {', then '.join(mirrored.hosts)}"
             for name, mirrored in self.mirrors.by_repository.items()
             if mirrored is not None
+        ]
+
+    def _describe_webhooks(self) -> list[str]:
+        return [
+            f"{'asks' if each.is_required else 'tells'} the webhook {name} at {_host(each.url)}"
+            for name, each in self.endpoints.by_name.items()
         ]
 
     def _describe_probes(self) -> list[str]:
@@ -134,6 +145,7 @@ def make_plan(config: Config, *, is_configured: bool = False) -> Plan:
         quotas=_quotas(config),
         retention=retention_of(config),
         mirrors=mirrors_of(config),
+        endpoints=endpoints_of(config),
         serve=ServeOptions(
             stall_secs=config.server.stall_timeout,
             drain_secs=settings.shutdown_drain_secs if drain is None else drain,
@@ -146,6 +158,11 @@ def _workers(wanted: int | None, *, is_configured: bool) -> int:
     if wanted is None:
         wanted = 0 if is_configured else 1
     return wanted or min(len(os.sched_getaffinity(0)), WORKERS_MAX)
+
+
+def _host(url: str) -> str:
+    """Without the path, which may be a secret."""
+    return urlsplit(url).netloc
 
 
 def _url_host(host: str) -> str:

@@ -66,6 +66,11 @@ def _parser() -> argparse.ArgumentParser:
     policies = commands.add_parser("policy", help="what the policies of a configuration say")
     tests = policies.add_subparsers(metavar="COMMAND", required=True)
     add_policy_test(add_command(tests, "test", _policy_test, "decide about a request, without one"))
+    webhooks = commands.add_parser("webhook", help="who is told of what happens")
+    attempts = webhooks.add_subparsers(metavar="COMMAND", required=True)
+    attempt = add_command(attempts, "test", _webhook_test, "send a webhook a message, once")
+    add_config(attempt)
+    attempt.add_argument("name", metavar="NAME", help="the webhook, of [event_webhook.NAME]")
     hashing = commands.add_parser(
         "hash-password",
         aliases=["argon"],
@@ -101,6 +106,12 @@ def _policy_test(parsed: argparse.Namespace) -> int:
     from angos_trio.cli.policy_test import policy_test
 
     return policy_test(files_of(parsed), parsed)
+
+
+def _webhook_test(parsed: argparse.Namespace) -> int:
+    from angos_trio.cli.webhook_test import webhook_test
+
+    return webhook_test(files_of(parsed), parsed.name)
 
 
 def _hash_password(parsed: argparse.Namespace) -> int:

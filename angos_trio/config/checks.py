@@ -20,6 +20,7 @@ from angos_trio.config.values import (
     parse_size,
     parse_url,
 )
+from angos_trio.config.webhook_checks import check_event_webhooks
 
 
 def check(config: Config) -> None:
@@ -34,6 +35,7 @@ def check(config: Config) -> None:
     _check_server(config.server)
     check_auth(config.auth)
     check_upstreams(config)
+    check_event_webhooks(config)
     _check_webhook_names(config)
     _check_who_decides(config)
 

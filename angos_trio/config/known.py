@@ -12,12 +12,9 @@ from types import MappingProxyType
 NOT_BUILT: Mapping[str, str] = MappingProxyType(
     {
         "cache": "there is no cache server; nothing runs beside the registry",
-        "event_webhook": "event webhooks are not sent by this version",
         "blob_store.s3": "content is stored in files; S3 does not exist here",
         "metadata_store.s3": "rows are stored in SQLite; S3 does not exist here",
         "metadata_store.fs.redis": "one instance has no need of a lock server",
-        "global.event_webhooks": "event webhooks are not sent by this version",
-        "repository.*.event_webhooks": "event webhooks are not sent by this version",
         "repository.*.downstream": "nothing is replicated by this version",
     }
 )
@@ -34,7 +31,7 @@ WITHOUT_EFFECT: Mapping[str, str] = MappingProxyType(
         "global.enable_redirect": "bytes are always served from here",
         "global.enable_blob_redirect": "bytes are always served from here",
         "global.enable_manifest_redirect": "bytes are always served from here",
-        "global.job_queue": "there are no jobs",
+        "global.job_queue": "jobs are tried again by fixed rules; see docs/events.md",
         "server.query_timeout": "a request is bounded by server.stall_timeout, not in total",
         "server.query_timeout_grace_period": "a request is bounded by server.stall_timeout",
         "observability.tracing": "traces are not sent",

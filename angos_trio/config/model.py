@@ -144,6 +144,7 @@ class Global(_Table, frozen=True):
     shutdown_drain_secs: Annotated[int, Meta(ge=0, le=86_400), AtStart] = 30
     access_policy: AccessPolicy | None = None
     authorization_webhook: str | None = None
+    event_webhooks: tuple[str, ...] = ()
     trusted_proxies: tuple[str, ...] = ()
 
 
@@ -266,8 +267,9 @@ class Upstream(_Table, frozen=True):
 
 class Repository(_Table, frozen=True):
     """`[repository."<name>"]`: what is not said here is as in `[global]`; an empty
-    `authorization_webhook` is none. With an `upstream` it is pulled through; `namespace` is the
-    registry that it stands for where a client says so (`?ns=`)."""
+    `authorization_webhook` is none, and so are `event_webhooks` without a name. With an `upstream`
+    it is pulled through; `namespace` is the registry that it stands for where a client says so
+    (`?ns=`)."""
 
     immutable_tags: bool | None = None
     immutable_tags_exclusions: tuple[str, ...] | None = None
@@ -281,6 +283,37 @@ class Repository(_Table, frozen=True):
     tag_check_interval: Annotated[int, Meta(ge=0, le=10 * 365 * 86_400)] | Literal["never"] = 60
     stale_tags: Literal["serve", "fail"] = "serve"
     offline: bool = False
+    prefetch: bool = False
+    platforms: tuple[str, ...] = ()
+    event_webhooks: tuple[str, ...] | None = None
+
+
+WebhookEvent = Literal[
+    "manifest.push",
+    "manifest.pull",
+    "manifest.delete",
+    "blob.push",
+    "blob.pull",
+    "blob.delete",
+    "tag.create",
+    "tag.delete",
+]
+
+
+class EventWebhook(_Table, frozen=True):
+    """`[event_webhook."<name>"]`: who is told of what happens, or asked before it does.
+
+    `repository_filter` are regular expressions, of which one is found in the name of a namespace.
+    """
+
+    url: str
+    policy: Literal["required", "optional", "async"]
+    events: tuple[WebhookEvent, ...]
+    token: SecretText | None = None
+    token_file: FilePath | None = None
+    timeout_ms: Annotated[int, Meta(ge=1, le=60_000)] = 5000
+    max_retries: Annotated[int, Meta(ge=0, le=16)] | None = None
+    repository_filter: tuple[str, ...] | None = None
 
 
 class Observability(_Table, frozen=True):
@@ -306,5 +339,6 @@ class Config(_Table, frozen=True, rename={"global_": "global"}):
     blob_store: BlobStore = BlobStore()
     metadata_store: MetadataStore = MetadataStore()
     repository: dict[str, Repository] = {}
+    event_webhook: dict[str, EventWebhook] = {}
     ui: Ui = Ui()
     observability: Observability = Observability()

@@ -13,6 +13,7 @@ from angos_trio.config.model import (
     AuthorizationWebhook,
     BasicCredential,
     BasicIdentity,
+    EventWebhook,
     TokenService,
     Upstream,
 )
@@ -96,6 +97,7 @@ SECRETS: Mapping[tuple[type[msgspec.Struct], str], Callable[[str, str], None]] =
         (AuthorizationWebhook, "bearer_token"): _check_bearer,
         (BasicCredential, "password"): _check_password,
         (Upstream, "password"): _check_password,
+        (EventWebhook, "token"): _check_bearer,
     }
 )
 """What the text of each secret must be."""

@@ -7,6 +7,7 @@ from angos_trio.config.paths import KeyRefused, Keys, dotted, quoted
 from angos_trio.config.secret_checks import check_certificate, check_secrets
 from angos_trio.config.values import check_host, check_user, parse_size, parse_url
 from angos_trio.limits.processes import USERNAME_CHARACTERS_MAX
+from angos_trio.oci.platform import is_platform
 
 
 def check_upstreams(config: Config) -> None:
@@ -15,6 +16,7 @@ def check_upstreams(config: Config) -> None:
     for name, repository in config.repository.items():
         path = ("repository", name)
         _check_registry(repository, path, registries)
+        _check_prefetch(repository, path)
         for number, upstream in enumerate(repository.upstream):
             _check_upstream(upstream, (*path, "upstream", str(number)))
 
@@ -29,6 +31,15 @@ def _check_registry(repository: Repository, path: Keys, known: dict[str, str]) -
     if registry in known:
         raise KeyRefused(where, f"{quoted(registry)} is that of {known[registry]} too")
     known[registry] = dotted(path)
+
+
+def _check_prefetch(repository: Repository, path: Keys) -> None:
+    if repository.prefetch and not repository.upstream:
+        raise KeyRefused(dotted((*path, "prefetch")), "needs an upstream to fetch from")
+    for platform in repository.platforms:
+        if not is_platform(platform):
+            why = f"{quoted(platform)} is no platform; write for example linux/amd64"
+            raise KeyRefused(dotted((*path, "platforms")), why)
 
 
 def _check_upstream(upstream: Upstream, path: Keys) -> None:

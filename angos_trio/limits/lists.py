@@ -55,6 +55,8 @@ HOLDERS_MAX: Final = 20
 """other namespaces of those that hold it."""
 IMPACT_MANIFESTS_MAX: Final = 2000
 """Manifests that are looked at for what a delete would take with it;"""
+JOBS_SHOWN_MAX: Final = 50
+"""Jobs that failed, on the page that tells how the registry is."""
 ACTIVITY_ENTRIES_DEFAULT: Final = 100
 """Events of a page without `n`, read"""
 ACTIVITY_ROWS_AT_ONCE: Final = 1000

@@ -42,6 +42,12 @@ REFERRERS_SECS: Final = 60.0
 REFERRERS_KEPT_MAX: Final = 256
 """of so many subjects."""
 
+# Fetching before anybody asks (`mirror`)
+PREFETCHES_MAX: Final = 4
+"""Manifests whose parts are fetched at the same time."""
+PREFETCH_CLAIM_SECS: Final = 6 * 3600
+"""Of one, at most: then it is tried again, from what has come by then."""
+
 # Filling (`mirror`)
 FILL_LOOK_SECS: Final = 0.02
 """Between two looks at how far a blob has come."""

@@ -259,6 +259,13 @@ class Reading:
             else:
                 await self.fill.change()
 
+    async def wait(self) -> None:
+        """Return when the blob is here. Raises BrokenOffError where it does not become whole."""
+        while not self.fill.is_over:
+            await self.fill.change()
+        if self.fill.error is not None:
+            raise BrokenOffError(str(self.fill.error)) from self.fill.error
+
     def _until(self, end: int | None) -> int:
         """How far may be read now. Raises BrokenOffError."""
         fill = self.fill

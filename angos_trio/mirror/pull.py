@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
@@ -40,12 +41,16 @@ from angos_trio.registry.pull import (
     read_body,
 )
 from angos_trio.registry.push_blob import Content, push_blob
-from angos_trio.storage.metadata import blobs, tags
+from angos_trio.storage.metadata import blobs, jobs, tags
+from angos_trio.storage.metadata.jobs import Wanted
 from angos_trio.storage.metadata.manifests import StoredManifest
 from angos_trio.storage.store import OpenBlob
+from angos_trio.storage.transactions import Transaction
 from angos_trio.telemetry.metrics import UpstreamMetrics
 
 Answer = TypeVar("Answer")
+PREFETCH: Final = "prefetch"
+"""The queue of manifests whose parts are fetched before anybody asks for them."""
 _OTHER_BYTES: Final = "the upstream sent other bytes than those of the digest"
 
 
@@ -164,7 +169,19 @@ class MirrorPuller:
         fetched = await self.memory.manifests.fetch(self.mirrored, name, reference, bytes_max)
         self.memory.metrics.pulled_through(self.mirrored.repository, "manifest", len(fetched.body))
         is_kept = await keep(self.registry, name, fetched, tag)
+        if is_kept and self.mirrored.prefetches:
+            await self._have_prefetched(name, fetched.digest)
         return Pulled(fetched.facts, {}, None if is_kept else fetched.body)
+
+    async def _have_prefetched(self, name: RepositoryName, digest: Digest) -> None:
+        """Its parts come by themselves. Where that cannot be written they come when asked for."""
+        now = self.registry.now()
+
+        def step(transaction: Transaction) -> bool:
+            return jobs.add(transaction.rows, prefetch_job(name, digest, now), now)
+
+        with suppress(OciError):
+            await self.registry.change(step)
 
     async def _stale(
         self, name: RepositoryName, tag: Tag, error: UpstreamError
@@ -295,6 +312,13 @@ class MirrorPuller:
             return _Passing(upstream, await upstream.ask("GET", remote_name, place), digest)
 
         return await first_of(self.mirrored, ask)
+
+
+def prefetch_job(name: RepositoryName, digest: Digest, now: int) -> Wanted:
+    """The job that fetches the parts of a manifest; it waits once, however often it is wanted."""
+    lane = f"{name}@{digest}"
+    payload = json.dumps({"namespace": name, "digest": digest})
+    return Wanted(PREFETCH, lane, payload, now, lane)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,12 @@ tokens for it.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import Final
 from urllib.parse import urlsplit
 
-from angos_trio.net.exchange import Address
+from angos_trio.net.addresses import Address, is_public, may_ask
 
 TOKEN_HOSTS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -24,31 +23,6 @@ TOKEN_HOSTS: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 """Of well-known registries whose tokens come from another host than their own."""
-_NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
-
-
-def real_address(address: Address) -> Address:
-    """The IPv4 address that an IPv6 one stands for (RFC 6052), where it does."""
-    if isinstance(address, ipaddress.IPv6Address) and address in _NAT64:
-        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-    return address
-
-
-def is_public(address: Address) -> bool:
-    """Whether anybody in the world may have it."""
-    return real_address(address).is_global
-
-
-def may_ask(address: Address) -> bool:
-    """Whether an upstream may have it: any but those of the link, which clouds put secrets behind,
-    and those that are no host's."""
-    real = real_address(address)
-    return not (real.is_link_local or real.is_multicast or real.is_unspecified or _is_secret(real))
-
-
-def _is_secret(address: Address) -> bool:
-    """The address of a cloud's metadata in IPv6, which is not of the link."""
-    return address == ipaddress.IPv6Address("fd00:ec2::254")
 
 
 def may_be_sent_to(address: Address, *, from_public: bool) -> bool:

@@ -14,7 +14,9 @@ class Mirrored:
     """A repository that is pulled through. Its upstreams are asked in order.
 
     `tag_check_secs` is how long a tag counts as it was found; 0 asks each time, None never again.
-    `serves_stale`: what is here is given while no upstream can say. `is_offline`: none is asked.
+    `prefetches`: the parts of what was pulled come by themselves, of an index those of `platforms`,
+    or all. `serves_stale`: what is here is given while no upstream can say. `is_offline`: none is
+    asked.
     """
 
     repository: str
@@ -22,6 +24,8 @@ class Mirrored:
     tag_check_secs: int | None = 60
     serves_stale: bool = True
     is_offline: bool = False
+    prefetches: bool = False
+    platforms: tuple[str, ...] = ()
 
     @property
     def hosts(self) -> list[str]:

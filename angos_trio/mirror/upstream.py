@@ -17,10 +17,11 @@ from angos_trio.clock import epoch_seconds
 from angos_trio.limits.mirror import REST_SECS, REST_SECS_MAX, TOO_MANY_REST_SECS
 from angos_trio.mirror.challenge import parse_challenges
 from angos_trio.mirror.failures import NotThere, UpstreamError
-from angos_trio.mirror.reach import is_public, may_ask, may_be_sent_to, place_of
+from angos_trio.mirror.reach import may_be_sent_to, place_of
 from angos_trio.mirror.tokens import Credential, Tokens
+from angos_trio.net.addresses import Address, is_public, may_ask
 from angos_trio.net.client import NetError
-from angos_trio.net.exchange import Address, Asked, Exchange, SilentError, Waits, exchange
+from angos_trio.net.exchange import Asked, Exchange, SilentError, Waits, exchange
 from angos_trio.oci.media_types import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
 from angos_trio.telemetry.log import logger
 

@@ -25,10 +25,10 @@ from angos_trio.limits.mirror import (
     EXCHANGE_HEAD_BYTES_MAX,
     EXCHANGE_RECEIVE_BYTES,
 )
+from angos_trio.net.addresses import Address
 from angos_trio.net.client import NetError, reason_of
 from angos_trio.net.names import use_own_threads
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Allows = Callable[[Address], bool]
 _PORTS: Final = {"http": 80, "https": 443}
 _FAILURES: Final = (
@@ -55,11 +55,12 @@ class Waits:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request without a body. Values of headers are sent as latin-1."""
+    """A request; without a body where that is None. Values of headers are sent as latin-1."""
 
     method: str
     url: str
     headers: Sequence[tuple[str, str]] = ()
+    body: bytes | None = None
 
 
 class Exchange:
@@ -227,11 +228,15 @@ async def _head(
     target = f"{url.path or '/'}?{url.query}" if url.query else url.path or "/"
     # `identity`: what a digest names are the bytes as they are.
     own = [("Host", url.netloc), ("Accept-Encoding", "identity"), ("Connection", "close")]
+    if asked.body is not None:
+        own.append(("Content-Length", str(len(asked.body))))
     headers = [
         (name.encode("ascii"), value.encode("latin-1")) for name, value in [*own, *asked.headers]
     ]
     request = h11.Request(method=asked.method, target=target.encode("ascii"), headers=headers)
     sent = connection.send(request) or b""
+    if asked.body:
+        sent += connection.send(h11.Data(data=asked.body)) or b""
     sent += connection.send(h11.EndOfMessage()) or b""
     await stream.send_all(sent)
     while True:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+from angos_trio.events.endpoints import NO_ENDPOINTS, Endpoints
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.names import RepositoryName, longest_prefix
 from angos_trio.policy.immutability import TagRules
@@ -15,6 +16,9 @@ from angos_trio.storage.metadata import switches
 from angos_trio.storage.store import Storage
 from angos_trio.storage.transactions import Outcome, Rows, Step, Transaction
 from angos_trio.storage.writer import Settled
+
+if TYPE_CHECKING:
+    from angos_trio.telemetry.metrics import WebhookMetrics
 
 NO_RETENTION: Final = RetentionRules()
 """Nothing goes."""
@@ -71,6 +75,10 @@ class Registry:
     retention: RetentionRules = NO_RETENTION
     pulled_through: frozenset[str] = frozenset()
     """Repositories whose content comes from upstream alone."""
+    endpoints: Endpoints = NO_ENDPOINTS
+    """Webhooks, of which some are asked before something is done."""
+    webhook_metrics: WebhookMetrics | None = None
+    """Where it is counted what they say."""
 
     def lease_until(self) -> int:
         """When a lease that begins now ends."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from angos_trio.events.endpoints import Kind
 from angos_trio.events.model import Event, EventKind, record
 from angos_trio.identity import NOWHERE, Caller, Origin
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import Reference, RepositoryName, Tag
 from angos_trio.policy.immutability import TagRule
+from angos_trio.registry.asking import About, require_allowed
 from angos_trio.registry.context import Registry
 from angos_trio.storage.metadata import blobs, leases, manifests, namespaces, reclaims, tags
 from angos_trio.storage.transactions import Rows, Transaction
@@ -20,7 +22,8 @@ async def delete_blob(
 ) -> None:
     """End the namespace's hold on a blob.
 
-    Raises BLOB_UNKNOWN (404), and DENIED (405) while a manifest of the namespace names it.
+    Raises BLOB_UNKNOWN (404), and DENIED (405) while a manifest of the namespace names it; DENIED
+    (403) or UNAVAILABLE (503) where a webhook does not allow it.
     """
     deleted = Event(
         EventKind.BLOB_DELETED,
@@ -44,6 +47,7 @@ async def delete_blob(
         reclaims.forget_unheld(rows, digest)  # the collector moves the file
         record(rows, deleted)
 
+    await require_allowed(registry, caller, About(Kind.BLOB_DELETE, name, digest))
     await registry.change(step, makes_room=True)
 
 
@@ -87,8 +91,10 @@ async def delete_manifest(
 ) -> None:
     """Delete a tag alone, or a manifest with every tag that points to it.
 
-    Raises MANIFEST_UNKNOWN (404) when it is not there, TAG_IMMUTABLE (409) when a tag is kept.
+    Raises MANIFEST_UNKNOWN (404) when it is not there, TAG_IMMUTABLE (409) when a tag is kept,
+    DENIED (403) or UNAVAILABLE (503) where a webhook does not allow it.
     """
+    await _require_allowed(registry, caller, name, reference)
     deletion = Deletion(
         name,
         registry.tag_rules.rule_for(name),
@@ -111,3 +117,23 @@ async def delete_manifest(
             deletion.manifest(rows, namespace, reference)
 
     await registry.change(step, makes_room=True)
+
+
+async def _require_allowed(
+    registry: Registry, caller: Caller, name: RepositoryName, reference: Reference
+) -> None:
+    """A manifest takes its tags with it, so that each of them is asked about as well."""
+    if not registry.endpoints.by_name:
+        return
+    if isinstance(reference, Tag):
+        await require_allowed(registry, caller, About(Kind.TAG_DELETE, name, None, reference))
+        return
+
+    def query(rows: Rows) -> list[Tag]:
+        namespace = namespaces.find(rows, name)
+        return [] if namespace is None else list(tags.names_of(rows, namespace, reference))
+
+    found = await registry.storage.read(query)
+    whole = About(Kind.MANIFEST_DELETE, name, reference, reference)
+    each = [About(Kind.TAG_DELETE, name, reference, tag) for tag in found]
+    await require_allowed(registry, caller, whole, *each)

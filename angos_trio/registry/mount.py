@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from angos_trio.events.endpoints import Kind
 from angos_trio.events.model import Event, EventKind, record
 from angos_trio.identity import Action, Caller, Target
 from angos_trio.limits.requests import MOUNT_CANDIDATES_MAX
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import RepositoryName
+from angos_trio.registry.asking import About, require_allowed
 from angos_trio.registry.context import Registry
 from angos_trio.registry.quota import require_blob_fits
 from angos_trio.storage.metadata import blobs, namespaces
@@ -23,7 +25,8 @@ async def mount_blob(
     """Let `name` hold a blob that the caller may read from `source`, or from any namespace.
 
     False when there is no such blob for this caller: the answer is then an ordinary session, so
-    that a refusal tells no more than an absence. Raises DENIED (413) above the quota of `name`.
+    that a refusal tells no more than an absence. Raises DENIED (413) above the quota of `name`, and
+    DENIED (403) or UNAVAILABLE (503) where a webhook does not allow it.
     """
     candidates = [name]
     candidates += [source] if source is not None else await _holders(registry, digest)
@@ -56,6 +59,8 @@ async def _mount_from(
         is None
     ):
         return False
+    if source != name:
+        await require_allowed(registry, caller, About(Kind.BLOB_PUSH, name, digest))
     now, lease_until = registry.now(), registry.lease_until()
     quota = registry.quotas.quota_for(name)
 

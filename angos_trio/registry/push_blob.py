@@ -6,12 +6,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from angos_trio.events.endpoints import Kind
 from angos_trio.events.model import Event, EventKind, record
 from angos_trio.identity import NOWHERE, Caller, Origin
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.digest import Digest, new_hash
 from angos_trio.oci.names import RepositoryName, SessionId
 from angos_trio.oci.ranges import ByteRange, upload_range
+from angos_trio.registry.asking import About, require_allowed
 from angos_trio.registry.context import Registry
 from angos_trio.registry.pull import promise_blob
 from angos_trio.registry.quota import refuse_early, require_blob_fits
@@ -276,6 +278,9 @@ async def _finish(
 ) -> None:
     """Receive, verify, publish. Closes the upload."""
     try:
+        # Before the body, which may be long: a no is then known at once.
+        about = About(Kind.BLOB_PUSH, upload.session.namespace, digest)
+        await require_allowed(registry, caller, about)
         staged = await upload.finish(content.source, registry.limits.blob_bytes_max, digest)
         await upload.begin_finishing()
     except OciError as error:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import trio
 
+from angos_trio.events.endpoints import Kind
 from angos_trio.events.model import Event, EventKind, record
 from angos_trio.identity import Caller, Origin
 from angos_trio.limits.requests import PARSE_ON_LOOP_BYTES_MAX
@@ -14,6 +15,7 @@ from angos_trio.oci.digest import Digest, digest_of
 from angos_trio.oci.manifest import ManifestFacts, parse_manifest
 from angos_trio.oci.names import Reference, RepositoryName, Tag
 from angos_trio.policy.immutability import TagRule
+from angos_trio.registry.asking import About, require_allowed
 from angos_trio.registry.context import Registry
 from angos_trio.registry.platforms import platforms_of_image
 from angos_trio.registry.quota import require_manifest_fits
@@ -55,7 +57,7 @@ async def push_manifest(registry: Registry, caller: Caller, push: ManifestPush) 
 
     Raises MANIFEST_INVALID, DIGEST_INVALID (400), UNSUPPORTED (415), TAG_IMMUTABLE (409),
     MANIFEST_BLOB_UNKNOWN (404) where missing references are refused, DENIED (413) above the quota,
-    UNAVAILABLE (507).
+    DENIED (403) by a webhook, UNAVAILABLE (503, 507).
     """
     registry.storage.require_space(len(push.body))
     if len(push.body) > PARSE_ON_LOOP_BYTES_MAX:
@@ -79,6 +81,7 @@ async def push_manifest(registry: Registry, caller: Caller, push: ManifestPush) 
         lease_until=registry.lease_until(),
         platforms=platforms,
     )
+    await _require_allowed(registry, caller, push, digest, wanted)
     place = _Place(push.name, caller.origin)
     rule, quota = registry.tag_rules.rule_for(push.name), registry.quotas.quota_for(push.name)
 
@@ -97,6 +100,19 @@ async def push_manifest(registry: Registry, caller: Caller, push: ManifestPush) 
     await registry.change(step)
     registry.storage.bodies.put(digest, push.body)
     return PushOutcome(digest, facts.subject, () if is_by_tag else wanted)
+
+
+async def _require_allowed(
+    registry: Registry,
+    caller: Caller,
+    push: ManifestPush,
+    digest: Digest,
+    tags_wanted: tuple[Tag, ...],
+) -> None:
+    if registry.endpoints.by_name:
+        pushed = About(Kind.MANIFEST_PUSH, push.name, digest, push.reference)
+        tagged = [About(Kind.TAG_CREATE, push.name, digest, tag) for tag in tags_wanted]
+        await require_allowed(registry, caller, pushed, *tagged)
 
 
 def _examine(push: ManifestPush) -> tuple[ManifestFacts, Digest]:

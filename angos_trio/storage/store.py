@@ -28,7 +28,7 @@ from angos_trio.storage import recovery, snapshots
 from angos_trio.storage.ballast import Ballast
 from angos_trio.storage.bodies import BodyCache
 from angos_trio.storage.connections import disk_full, is_busy, open_reader, unavailable
-from angos_trio.storage.directory import DataDirectory, prepare, take_instance_lock
+from angos_trio.storage.directory import DataDirectory, instance_of, prepare, take_instance_lock
 from angos_trio.storage.files import Files
 from angos_trio.storage.inspection import Inspector
 from angos_trio.storage.plans import Plans
@@ -105,6 +105,11 @@ class Storage:
     def sessions(self) -> Sessions:
         """The open upload sessions."""
         return self.receiver.sessions
+
+    @property
+    def instance(self) -> str:
+        """The id of the instance, out of a file. Raises OperatorError."""
+        return instance_of(self.receiver.directory)
 
     @property
     def inspector(self) -> Inspector:

@@ -68,6 +68,26 @@ class _Services(Collector):
         yield family
 
 
+@dataclass(frozen=True, slots=True)
+class _Jobs(Collector):
+    """Two samples for each queue that has jobs."""
+
+    read: Callable[[], Mapping[str, tuple[int, int]]]
+
+    def collect(self) -> Iterable[Metric]:
+        waiting = GaugeMetricFamily(
+            "angos_job_queue_pending", "Jobs that wait to be done.", labels=["queue"]
+        )
+        failed = GaugeMetricFamily(
+            "angos_job_queue_failed", "Jobs that nobody will try again.", labels=["queue"]
+        )
+        for queue, (waits, has_failed) in self.read().items():
+            waiting.add_metric([queue], waits)
+            failed.add_metric([queue], has_failed)
+        yield waiting
+        yield failed
+
+
 # As many series again, which nobody asked for.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
@@ -131,6 +151,39 @@ class UpstreamMetrics:
         self._stale.labels(repository).inc()
 
 
+class WebhookMetrics:
+    """What webhooks are asked and told; their names are those of the configuration."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._deliveries = Counter(
+            "event_webhook_deliveries",
+            "Messages sent to webhooks, by webhook, kind of event, and what came of it.",
+            ("webhook", "event", "result"),
+            registry=registry,
+        )
+        self._seconds = Histogram(
+            "event_webhook_delivery_duration_seconds",
+            "Seconds from sending a message to the head of the answer.",
+            ("webhook",),
+            registry=registry,
+        )
+        self._missed = Counter(
+            "event_webhook_missed_pulls",
+            "Pulls that a webhook is not told of, since too many wait already.",
+            ("webhook",),
+            registry=registry,
+        )
+
+    def sent(self, webhook: str, event: str, result: str, secs: float) -> None:
+        """Count a message: `taken`, `refused`, or `unavailable`."""
+        self._deliveries.labels(webhook, event, result).inc()
+        self._seconds.labels(webhook).observe(secs)
+
+    def missed(self, webhook: str) -> None:
+        """Count a pull that is not told."""
+        self._missed.labels(webhook).inc()
+
+
 class Metrics:
     """The registry's metrics, in a collector registry of their own."""
 
@@ -180,6 +233,7 @@ class Metrics:
             registry=self.registry,
         )
         self.upstreams = UpstreamMetrics(self.registry)
+        self.webhooks = WebhookMetrics(self.registry)
         self._own = self.registry
         """Where gauges are that each process can tell alone."""
         if self._shared is not None:
@@ -215,6 +269,10 @@ class Metrics:
     def watch_services(self, read: Callable[[], Mapping[str, bool]]) -> None:
         """Add a gauge of what processes and services say of themselves, read at each scrape."""
         self._own.register(_Services(read))
+
+    def watch_jobs(self, read: Callable[[], Mapping[str, tuple[int, int]]]) -> None:
+        """Add gauges of jobs that wait and that have failed, by queue, read at each scrape."""
+        self._own.register(_Jobs(read))
 
     def collected(self, manifests: int, holds: int, blobs: int, bytes_: int) -> None:
         """Count what a run of the collection has given back."""

@@ -25,6 +25,7 @@ from angos_trio.web import headers
 from angos_trio.web.around import HEALTH, may, show_page
 from angos_trio.web.forms import Form, FormHandler
 from angos_trio.web.frame import Site
+from angos_trio.web.jobs import jobs_part
 from angos_trio.web.runs import RUNS, Run, Told, schedule_of, tell_run
 from angos_trio.web.words import counted, person, size, span, visible
 
@@ -84,6 +85,7 @@ class HealthPage:
             "methods": home.methods,
             "runs": await self._parts(call),
             "kept": await self._kept(call),
+            "jobs": await jobs_part(registry, call),
             "notices": _notices(call),
         }
         return await show_page(self._site, call, "health.html", values)

@@ -12,6 +12,7 @@ from angos_trio.web.forms import Posted, posted
 from angos_trio.web.frame import Site
 from angos_trio.web.health import HealthPage
 from angos_trio.web.help import Help
+from angos_trio.web.jobs import VERBS, Verb, decide_about_job
 from angos_trio.web.runs import RUNS, Run
 from angos_trio.web.settings import choose
 from angos_trio.web.storage import StoragePage
@@ -27,6 +28,10 @@ def house_routes(registry: Registry, site: Site, word: Worder) -> list[Route]:
         form = Posted(run.starts, health.start(run))
         return Route(f"{HEALTH}/{run.kind}", {"POST": posted(site, form)}, word)
 
+    def deciding(path: str, action: Action, verb: Verb) -> Route:
+        form = Posted(action, decide_about_job(registry, verb))
+        return Route(path, {"POST": posted(site, form)}, word)
+
     activity, health = Activity(registry, site), HealthPage(registry, site)
     public = Operation(Action.UI_ASSET, choose, Admission.PUBLIC)
     return [
@@ -36,6 +41,7 @@ def house_routes(registry: Registry, site: Site, word: Worder) -> list[Route]:
         reading(STORAGE, Action.GET_STORAGE, StoragePage(registry, site).show),
         reading(HEALTH, Action.GET_HEALTH, health.show),
         *(starting(run) for run in RUNS),
+        *(deciding(*each) for each in VERBS),
         reading(HELP, Action.UI_CONFIG, Help(site).show),
         Route("/_ui/settings", {"POST": public}, word),
     ]

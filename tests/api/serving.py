@@ -15,7 +15,7 @@ from angos_trio.app.authentication import Doors, doors_of
 from angos_trio.app.building import (
     build_operator_application,
     build_runtime,
-    run_fills,
+    run_beside,
     users_of,
 )
 from angos_trio.app.housekeeping import housekeeping_of
@@ -157,7 +157,9 @@ class _Opened:
             self.doors = doors_of(storage, self.tls)
             self.serves = serve_by(self.plan, runtime, self.doors, "worker-1")
             built: AsgiApp = self.serves
-            keeping = housekeeping_of(runtime, lambda: self.core)
+            keeping = housekeeping_of(
+                runtime, lambda: self.core, lambda name: self.serves.runtime.puller(name)
+            )
             if self.is_for_operator:
                 built = build_operator_application(
                     runtime, lambda: users_of(self.plan.config), keeping.hold
@@ -165,7 +167,7 @@ class _Opened:
             self.collector = keeping.collector
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(keeping.carry_out)
-                nursery.start_soon(run_fills, runtime)
+                nursery.start_soon(run_beside, runtime)
                 yield built if self.sends_files else _without_extensions(built)
                 nursery.cancel_scope.cancel()
 

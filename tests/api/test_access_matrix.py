@@ -36,6 +36,7 @@ VALUES = {
     "repository": "elsewhere",
     "file": "app.css",
     "unknown": "A",
+    "id": "1",
 }
 READ_LIST = str(sorted(READS)).replace('"', "'")
 OF_TEAM = "has(request.namespace) && request.namespace.startsWith('team/')"

@@ -68,6 +68,9 @@ ANSWERS: dict[str, dict[str, tuple[int, str | None]]] = {
     "/v2/_ext/_gc": {"GET": (200, None), "POST": (202, None)},
     "/v2/_ext/_scrub": {"GET": (200, None), "POST": (202, None)},
     "/v2/_ext/_prune": {"GET": (200, None), "POST": (202, None)},
+    "/v2/_ext/_jobs": {"GET": (200, None)},
+    "/v2/_ext/_jobs/{id}": {"DELETE": (404, "NAME_UNKNOWN")},
+    "/v2/_ext/_jobs/{id}/retry": {"POST": (404, "NAME_UNKNOWN")},
     "/token": {"GET": (404, "NAME_UNKNOWN"), "POST": (415, "UNSUPPORTED")},
     "/health": {"GET": (200, None)},
     "/healthz": {"GET": (200, None)},
@@ -82,6 +85,7 @@ def path_of(template: str, **values: str) -> str:
         "digest": NOBODY,
         "session": NO_SESSION,
         "reference": "latest",
+        "id": "1",
         **values,
     }
     return template.format(**values)

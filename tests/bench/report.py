@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from tests.bench.callers import COST_MAX, JUDGED, cost_of, costs_of, too_dear
 from tests.bench.machine import Machine
+from tests.bench.mirrors import COLD_MIN, MINIMA, too_slow
 from tests.bench.rows import Figures, Measured
 from tests.bench.sides import OURS, SWEEP_WORKERS, THEIRS, Memory, Start
 
@@ -36,6 +37,8 @@ class Report:
     """Of several workers, their steward and supervisor while nobody asks."""
     callers: Sequence[Measured] = ()
     """Ours with callers who are known, beside ours without."""
+    mirrors: Sequence[Measured] = ()
+    """Pulling through, beside something else."""
 
     def shortfalls(self, ratio_min: float = RATIO_MIN) -> list[str]:
         """What is not as it is meant to be, one line each."""
@@ -57,7 +60,11 @@ class Report:
         ]
         if self.family_idle.proportional > FAMILY_IDLE_BYTES_MAX:
             found.append(f"idle family: more than {FAMILY_IDLE_BYTES_MAX // MIB} MiB")
-        return found + too_dear(self.callers, ratio_min)
+        return [
+            *found,
+            *too_dear(self.callers, ratio_min),
+            *too_slow(self.mirrors, ratio_min),
+        ]
 
 
 def table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
@@ -102,6 +109,25 @@ def callers_table(callers: Sequence[Measured]) -> str:
                 f"{costs_of(item)[0]:.2f} to {costs_of(item)[-1]:.2f}",
             )
             for item in callers
+        ],
+    )
+
+
+def mirrors_table(mirrors: Sequence[Measured]) -> str:
+    """Pulling through, and what it is measured beside."""
+    return table(
+        ("load", "clients", "through", "beside", "ratio", "at least", "lowest to highest"),
+        [
+            (
+                item.row.name,
+                str(item.row.clients),
+                f"{item.ours.throughput:,.1f} {item.row.unit}/s",
+                f"{item.theirs.throughput:,.1f} {item.row.unit}/s",
+                f"{item.ratio:.2f}",
+                f"{MINIMA[item.row.name]:.2f}",
+                f"{item.ratios[0]:.2f} to {item.ratios[-1]:.2f}",
+            )
+            for item in mirrors
         ],
     )
 
@@ -230,6 +256,7 @@ Passwords and rules are asked over plain HTTP, certificates and all three over T
 been right before, and so is remembered; of the ten rules only the last is true, so that each is
 asked. Each of the {len(JUDGED)} alone is to cost at most {COST_MAX}; all three are only shown.
 
+{_through(report)}
 ## Start-up and memory
 
 {start_table(report)}
@@ -253,6 +280,19 @@ def _verdict(report: Report) -> str:
     if not report.shortfalls():
         return "Every ratio is at least 1."
     return "Short of what is meant: " + "; ".join(report.shortfalls()) + "."
+
+
+def _through(report: Report) -> str:
+    return f"""## Pulling through
+
+{mirrors_table(report.mirrors)}
+
+The upstream is a docker-registry on this host. *Warm* is beside the same images in a registry of
+ours that they were pushed to. *Cold, 100 MB/s* is from an upstream behind a program that lets so
+much through in a second, beside pulls from there without us; {COLD_MIN:.2f} is 1.2 times its own
+transfer. The others are beside docker-registry in proxy mode before the same upstream. What is cold
+is new in each run.
+"""
 
 
 def _method(report: Report) -> str:

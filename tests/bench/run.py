@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from tests.bench import report as text
 from tests.bench.callers import measure_callers
 from tests.bench.machine import describe, wait_until_idle
+from tests.bench.mirrors import measure_mirrors
 from tests.bench.report import Report
 from tests.bench.rows import ROWS, SWEPT, Measured, Pair, Row, build_client, measure
 from tests.bench.sides import (
@@ -94,11 +95,14 @@ def run(options: argparse.Namespace) -> int:
     if not options.sweep:
         name = options.row or (QUICK_CALLERS if options.quick else "")
         callers = measure_callers(rounds, is_quick=options.quick, name=name)
-    if not (measured or swept or callers):
+    mirrors = []
+    if not options.sweep:
+        mirrors = measure_mirrors(rounds, is_quick=options.quick, name=options.row or "")
+    if not (measured or swept or callers or mirrors):
         raise BenchError("no such row")
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
     idle = measure_idle_family(CACHE / "idle")
-    report = Report(machine, found, today, rounds, measured, starts, swept, idle, callers)
+    report = Report(machine, found, today, rounds, measured, starts, swept, idle, callers, mirrors)
     show(report)
     if options.write_docs:
         PAGE.write_text(text.document(report), encoding="utf-8")
@@ -113,6 +117,8 @@ def show(report: Report) -> None:
     parts = [text.sweep_table(report.swept)] if report.swept else []
     if report.callers:
         parts.append(text.callers_table(report.callers))
+    if report.mirrors:
+        parts.append(text.mirrors_table(report.mirrors))
     if report.measured:
         parts = [
             text.throughput_table(report.measured),

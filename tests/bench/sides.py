@@ -58,12 +58,14 @@ class Memory:
 
 @dataclass(frozen=True)
 class Serving:
-    """How ours is served, beyond the default: further configuration files, where a registry with
-    TLS says that it is ready, and what the load client is told."""
+    """How a registry is served, beyond the default. Ours: further configuration files, where one
+    with TLS says that it is ready, and what the load client is told. Theirs: the registry that it
+    stands before."""
 
     configurations: Sequence[str] = ()
     probe: str | None = None
     client: Sequence[str] = ()
+    upstream: str | None = None
 
 
 PLAIN = Serving()
@@ -178,7 +180,7 @@ def start(
 ) -> Iterator[Side]:
     """One registry that stores below `root`, stopped at the end; a crash on the way is an error.
 
-    `workers` and `serving` concern ours; None is what a configuration that says nothing comes to.
+    `workers` concern ours; None is what a configuration that says nothing comes to.
     """
     root.mkdir(parents=True, exist_ok=True)
     address = f"{HOST}:{free_port()}"
@@ -189,7 +191,7 @@ def start(
         files = [word for file in (str(config), *serving.configurations) for word in ("-c", file)]
         command = [*program(), "serve", *files, "--listen", address, "--data-dir", data]
     else:
-        command = [str(peer_program()), "serve", str(_peer_config(root, address))]
+        command = [str(peer_program()), "serve", str(_peer_config(root, address, serving.upstream))]
     log_file = root / "log"
     with log_file.open("ab") as log:
         begun = time.monotonic()
@@ -217,7 +219,7 @@ def _environment() -> Mapping[str, str]:
     return {**kept, "OTEL_TRACES_EXPORTER": "none"}
 
 
-def _peer_config(root: Path, address: str) -> Path:
+def _peer_config(root: Path, address: str, upstream: str | None) -> Path:
     """Debian's configuration as to cache and delete; no access log, errors only. JSON is YAML."""
     config = {
         "version": "0.1",
@@ -228,6 +230,7 @@ def _peer_config(root: Path, address: str) -> Path:
             "filesystem": {"rootdirectory": str(root / "data")},
         },
         "http": {"addr": address},
+        **({} if upstream is None else {"proxy": {"remoteurl": upstream}}),
     }
     path = root / "config.yml"
     path.write_text(json.dumps(config))

@@ -231,7 +231,7 @@ the page time."""
 
 
 def keystroke_ms(seen: Watched, text: str) -> float:
-    """From the last key to the frame that shows the rows that it leaves, and back to all of them."""
+    """From the last key to the frame that shows the rows it leaves, and back to all of them."""
     field, count = seen.page.get_by_label("Filter tags"), "document.querySelector('[data-count]')"
     seen.page.evaluate(STROKE)
     field.fill(text)

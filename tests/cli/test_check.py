@@ -171,7 +171,7 @@ def test_what_is_wrong_is_told_in_one_line_with_its_key(
     ("text", "key"),
     [
         ('[cache.redis]\nurl = "x"', "cache"),
-        ('[event_webhook.a]\nurl = "x"', "event_webhook"),
+        ('[event_webhook.a]\nurl = "x"', "event_webhook.a"),
         ('[blob_store.s3]\nbucket = "x"', "blob_store.s3"),
         ('[metadata_store.s3]\nbucket = "x"', "metadata_store.s3"),
         ('[metadata_store.fs.redis]\nurl = "x"', "metadata_store.fs.redis"),
@@ -314,9 +314,9 @@ def test_variable_that_names_no_key_is_refused(
 def test_all_that_is_not_built_is_told_at_once(
     capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
-    lines = refusal(capsys, command, "-c", write("cache.redis.url = 'x'\nevent_webhook.a = 'x'"))
+    lines = refusal(capsys, command, "-c", write("cache.redis.url = 'x'\nblob_store.s3.a = 'x'"))
 
-    assert [line.partition(":")[0] for line in lines.splitlines()] == ["cache", "event_webhook"]
+    assert [line.partition(":")[0] for line in lines.splitlines()] == ["cache", "blob_store.s3"]
 
 
 def test_schema_of_the_configuration_is_printed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-OWN_NAMES = (("repository",), ("auth", "identity"), ("auth", "oidc"), ("auth", "webhook"))
+OWN_NAMES = (
+    ("repository",),
+    ("event_webhook",),
+    ("auth", "identity"),
+    ("auth", "oidc"),
+    ("auth", "webhook"),
+)
 """Tables whose keys are names of the operator's own."""
 
 ARGON2ID = (

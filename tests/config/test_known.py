@@ -44,17 +44,15 @@ repository."docker-io".authorization_webhook = ""
 server.handshake_timeout = 10
 auth.identity = {}
 auth.token_service = { secret_key = "cULDuNvIlwTS7PVVkZL1HtmGVscYF6FqEcgQsmc8Njk=" }
+event_webhook.a = { url = "https://a.test", policy = "required", events = ["manifest.push"] }
 auth.webhook.asker = { url = "https://asker.example.test", timeout_ms = 100 }
 """
 
 REFUSED = """
 cache.redis.url = "redis://example.test"
-event_webhook.listener.url = "https://example.test"
-global.event_webhooks = ["listener"]
 blob_store.s3.bucket = "registry"
 metadata_store.s3.link_cache_ttl = 30
 metadata_store.fs.redis.url = "redis://example.test"
-repository."docker-io".event_webhooks = ["listener"]
 repository."docker-io".downstream = [{ name = "b", url = "https://example.test" }]
 """
 

@@ -101,7 +101,9 @@ def _type_text(kind: inspect.Type) -> str:
         case inspect.CustomType(cls=cls) if cls is Secret:
             return "secret"
         case inspect.VarTupleType(item_type=item):
-            return f"list of {_type_text(item)}s"
+            # What each may be stands in words: there are too many for a type.
+            text = _type_text(item)
+            return "list of texts" if text.startswith("`") else f"list of {text}s"
         case inspect.UnionType(types=(inspect.IntType(), inspect.StrType())):
             return "size"
         case inspect.UnionType(types=(inspect.IntType() as number, inspect.LiteralType() as word)):
@@ -219,6 +221,9 @@ def metrics() -> set[str]:
     metrics.upstreams.pulled_through("hub", "blob", 1)
     metrics.upstreams.upstream_failed("hub")
     metrics.upstreams.served_stale("hub")
+    metrics.webhooks.sent("lab", "tag.create", "taken", 0.1)
+    metrics.webhooks.missed("lab")
+    metrics.watch_jobs(lambda: {"webhook.lab": (1, 1)})
     text = metrics.exposition().decode()
     return {
         f"{name} {kind} {', '.join(_labels_of(text, name)) or NONE}"

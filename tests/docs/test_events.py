@@ -61,7 +61,7 @@ def test_shell_examples_work_as_typed() -> None:
 
 @pytest.mark.slow
 def test_python_example_prints_tags_and_comes_back_after_a_restart() -> None:
-    (program,) = examples(PAGE, "python")
+    program, *_ = examples(PAGE, "python")
     with running_registry() as registry:
         digest = pushed(registry)
         typed = program.replace(ADDRESS, registry.address)

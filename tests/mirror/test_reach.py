@@ -6,7 +6,8 @@ import ipaddress
 
 import pytest
 
-from angos_trio.mirror.reach import may_ask, may_be_sent_to, may_show_credentials
+from angos_trio.mirror.reach import may_be_sent_to, may_show_credentials
+from angos_trio.net.addresses import may_ask
 
 LINK = ["169.254.169.254", "fe80::1", "fd00:ec2::254", "64:ff9b::a9fe:a9fe", "0.0.0.0", "224.0.0.1"]
 PRIVATE = ["127.0.0.1", "10.1.2.3", "192.168.0.1", "::1", "fd12::1", "64:ff9b::a00:1"]

@@ -307,6 +307,28 @@ SCHEMAS: Final[dict[str, Schema]] = {
         uptime_secs=COUNT,
         read_only_since=TIME_OR_NULL,
         runs=record(**dict.fromkeys(("gc", "scrub", "prune"), or_null(schema("Run")))),
+        jobs={"type": "object", "additionalProperties": record(waiting=COUNT, failed=COUNT)},
+    ),
+    "Jobs": record(
+        queues={
+            "type": "object",
+            "additionalProperties": record(waiting=COUNT, failed=COUNT, oldest_at=TIME_OR_NULL),
+        },
+        jobs=array(
+            record(
+                id=COUNT,
+                queue=STRING,
+                namespace=STRING,
+                state=one_of("waiting", "failed"),
+                is_under_way=BOOLEAN,
+                attempts=COUNT,
+                problem=STRING,
+                created_at=EPOCH,
+                due_at=TIME_OR_NULL,
+                failed_at=TIME_OR_NULL,
+            ),
+            100,
+        ),
     ),
     "Me": record(
         method=one_of("anonymous", "basic", "oidc", "certificate", "operator"),

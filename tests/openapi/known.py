@@ -6,8 +6,10 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -22,6 +24,11 @@ NAMES: Final = ("library/nginx", "single", "charts/hello", "library/tools/git/al
 USER, PASSWORD = "admin", "correct horse"
 FILES: Final = "scratch/files"
 """Where things are made that are used up."""
+TOLD: Final = "scratch/told"
+"""A namespace of which a webhook is told that nobody listens at."""
+JOBS: Final = 40
+"""Made at once."""
+SECS_MAX: Final = 10.0
 
 
 @dataclass(frozen=True)
@@ -64,6 +71,18 @@ class Known:
     def image(self) -> Document:
         """A new one, with a tag."""
         return self.filler.image(FILES, "gone")
+
+    def job(self) -> str:
+        """The number of a job that waits."""
+        deadline = time.monotonic() + SECS_MAX
+        while time.monotonic() < deadline:
+            found = self.operator.get("/v2/_ext/_jobs").json()["jobs"]
+            if found:
+                return str(found[-1]["id"])
+            for _ in range(JOBS):
+                self.filler.push_blob(TOLD)
+            time.sleep(0.5)
+        raise AssertionError("there is no job")
 
     def key(self) -> str:
         """The id of a new API key."""
@@ -250,6 +269,10 @@ def _events(known: Known) -> Some:
     return [Given(query={"after": "0", "follow": "false"}), Given(query={"follow": "true"})]
 
 
+def _decide(path: str, known: Known) -> Some:
+    return [_sent(known, path, {"job": known.job()})]
+
+
 GIVEN: Final[Mapping[str, Callable[[Known], Some]]] = {
     "GET /v2/{name}/blobs/{digest}": _get_blob,
     "DELETE /v2/{name}/blobs/{digest}": _delete_blob,
@@ -277,6 +300,8 @@ GIVEN: Final[Mapping[str, Callable[[Known], Some]]] = {
     "POST /v2/_ext/_prune": lambda known: [Given(**_json({"dry_run": True}))],
     "POST /token": _token,
     "POST /v2/_ext/_keys": _new_key,
+    "DELETE /v2/_ext/_jobs/{id}": lambda known: [Given({"id": known.job()})],
+    "POST /v2/_ext/_jobs/{id}/retry": lambda known: [Given({"id": known.job()})],
     "DELETE /v2/_ext/_keys/{id}": lambda known: [Given({"id": known.key()})],
     "PUT /v2/_ext/_read_only": lambda known: [Given(**_json({"read_only": False}))],
     "GET /_ui/find": _find,
@@ -286,6 +311,10 @@ GIVEN: Final[Mapping[str, Callable[[Known], Some]]] = {
     "POST /_ui/point": _point,
     "POST /_ui/login": _sends("/_ui/login", user=USER, password=PASSWORD),
     "POST /_ui/logout": _sends("/_ui/logout"),
+    **{
+        f"POST /_ui/health/jobs/{verb}": partial(_decide, f"/_ui/health/jobs/{verb}")
+        for verb in ("retry", "delete")
+    },
     **{
         f"POST /_ui/health/{kind}": _sends(f"/_ui/health/{kind}", mode="dry")
         for kind in ("gc", "scrub", "prune")

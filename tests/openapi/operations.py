@@ -353,6 +353,18 @@ HOUSEKEEPING: Final[Operations] = {
         ),
     ),
     "POST /v2/_ext/_prune": _run("Begin a run of retention.", dry_run=BOOLEAN),
+    "GET /v2/_ext/_jobs": Described(
+        "Jobs that wait, or that have failed, in the order of their numbers.",
+        {200: json_answer("A page.", schema("Jobs"), "Link?", "Cache-Control")},
+        (
+            Parameter("n", COUNT, "Entries of a page; more than 100 counts as that."),
+            Parameter("last", {**COUNT, "maximum": 10**15 - 1}, "The page begins behind it."),
+            Parameter("state", one_of("waiting", "failed"), "Which."),
+            Parameter("queue", STRING, "Only of this queue."),
+        ),
+    ),
+    "POST /v2/_ext/_jobs/{id}/retry": Described("Try a job now.", {202: Answer("It is due.")}),
+    "DELETE /v2/_ext/_jobs/{id}": Described("Never do a job.", {204: Answer("It is gone.")}),
 }
 
 _TOKEN: Final = json_answer("A token.", schema("Token"), "Cache-Control")

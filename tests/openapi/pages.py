@@ -168,6 +168,15 @@ PAGES: Final[Mapping[str, Described]] = {
         )
         for kind in ("gc", "scrub", "prune")
     },
+    **{
+        f"POST /_ui/health/jobs/{verb}": form(
+            about,
+            (303, _BACK),
+            more={404: "`NAME_UNKNOWN`: There is no such job, or not for the caller."},
+            job=STRING,
+        )
+        for verb, about in (("retry", "Try a job now."), ("delete", "Never do a job."))
+    },
     "GET /_ui/find": Described(
         "What there is by a part of a name.",
         {200: _PAGE, 303: Answer("The one page that it names.", {}, ("Location", *_GUARDED))},

@@ -188,7 +188,7 @@ PATH_PARAMETERS: Final[Mapping[str, tuple[str, Schema]]] = {
     "digest": ("A digest.", DIGEST),
     "reference": ("A tag or a digest.", REFERENCE),
     "session": ("The id of an upload session.", SESSION),
-    "id": ("The id of an API key.", {"type": "string", "minLength": 1}),
+    "id": ("The id of an API key, or of a job.", {"type": "string", "minLength": 1}),
     "file": ("The name of a file, with its hash.", {"type": "string", "minLength": 1}),
 }
 

@@ -52,6 +52,12 @@ immutable_tags_exclusions = ["latest"]
 [repository.empty]
 [repository.health]
 [repository."team/apps"]
+[repository."scratch/told"]
+event_webhooks = ["nobody"]
+[event_webhook.nobody]
+url = "http://127.0.0.1:1/"
+policy = "async"
+events = ["blob.push"]
 [global]
 min_free_space = 0
 """

@@ -73,6 +73,7 @@ BORDERS: Mapping[str, str] = {
     "app/services.py": "a service that fails is told of and started anew",
     "auth/key_sets.py": "a fetch that nobody waits for must not end the process",
     "http/application.py": "an unforeseen error is logged and becomes a 500",
+    "jobs/worker.py": "a job that fails, however, is put off or given up, and ends no other",
     "maintenance/scrub.py": "what cannot be looked at is counted and told, and ends no pass",
     "maintenance/tasks.py": "a run that fails is told to whoever asked for it, and ends no other",
     "policy/rules.py": "a rule that fails is an answer, whatever failed in it",

@@ -1,0 +1,1 @@
+"""What is to be done apart from requests, and survives a restart."""

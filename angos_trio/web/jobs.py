@@ -1,0 +1,151 @@
+"""What the health page shows of jobs, and the forms that try one again or drop it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import trio
+
+from angos_trio.events.endpoints import QUEUE
+from angos_trio.http.call import Call
+from angos_trio.http.reply import Reply
+from angos_trio.identity import Action
+from angos_trio.jobs.listing import (
+    count_jobs,
+    delete_job,
+    find_job,
+    list_jobs,
+    namespace_of,
+    retry_job,
+)
+from angos_trio.limits.callers import WEBHOOK_QUESTIONS_SECS_MAX
+from angos_trio.limits.lists import JOBS_SHOWN_MAX
+from angos_trio.oci.codes import Code, OciError
+from angos_trio.registry.context import Registry
+from angos_trio.storage.metadata.jobs import Count, Job
+from angos_trio.storage.store import Storage
+from angos_trio.web import headers
+from angos_trio.web.around import HEALTH, may
+from angos_trio.web.forms import Form, FormHandler
+from angos_trio.web.words import counted, visible
+
+RETRY: Final = f"{HEALTH}/jobs/retry"
+DELETE: Final = f"{HEALTH}/jobs/delete"
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """A queue: what it does, how it is in a word with the tone of its badge, and since when the
+    first of it waits."""
+
+    name: str
+    tone: str
+    state: str
+    oldest_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A job that has not been done though it was tried."""
+
+    number: int
+    queue: str
+    namespace: str
+    problem: str
+    attempts: int
+    failed_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class JobsPart:
+    """A part of the page. `is_whole`: there are no more rows than these."""
+
+    queues: Sequence[Queue]
+    rows: Sequence[Row]
+    is_whole: bool
+    may_retry: bool
+    may_delete: bool
+
+
+async def jobs_part(registry: Registry, call: Call) -> JobsPart | None:
+    """None where there is nothing to show, or for who may not see it."""
+    if not await may(call, Action.LIST_JOBS):
+        return None
+    counts = await count_jobs(registry.storage)
+    names = sorted({*counts, *(each.queue for each in registry.endpoints.told.values())})
+    if not names:
+        return None
+    limit = JOBS_SHOWN_MAX + 1
+    failed = await list_jobs(registry.storage, "", has_failed=True, after=0, limit=limit)
+    waiting = await list_jobs(registry.storage, "", has_failed=False, after=0, limit=limit)
+    tried = [*failed, *(job for job in waiting if job.problem)]
+    await _learn(call, tried)
+    seen = [job for job in tried if call.caller.sees(namespace_of(job))]
+    return JobsPart(
+        queues=[_queue(name, counts.get(name, Count())) for name in names],
+        rows=[_row(job) for job in seen[:JOBS_SHOWN_MAX]],
+        is_whole=len(failed) < limit and len(waiting) < limit,
+        may_retry=await may(call, Action.RETRY_JOB),
+        may_delete=await may(call, Action.DELETE_JOB),
+    )
+
+
+def _queue(name: str, count: Count) -> Queue:
+    if count.failed:
+        tone, state = "danger", f"{counted(count.failed, 'job')} failed"
+    elif count.waiting:
+        tone, state = "warn", f"{counted(count.waiting, 'job')} waiting"
+    else:
+        tone, state = "ok", "nothing waits"
+    if count.failed and count.waiting:
+        state = f"{state}, {count.waiting:,} waiting"
+    return Queue(words_of(name), tone, state, count.oldest_at)
+
+
+def words_of(queue: str) -> str:
+    """What a queue is for."""
+    return f"Webhook {queue.removeprefix(QUEUE)}" if queue.startswith(QUEUE) else queue.capitalize()
+
+
+def _row(job: Job) -> Row:
+    return Row(
+        number=job.id,
+        queue=words_of(job.queue),
+        namespace=namespace_of(job),
+        problem=visible(job.problem, 200),
+        attempts=job.attempts,
+        failed_at=job.failed_at,
+    )
+
+
+async def _learn(call: Call, found: Sequence[Job]) -> None:
+    names = sorted({namespace_of(job) for job in found})
+    await call.caller.learn(names, trio.current_time() + WEBHOOK_QUESTIONS_SECS_MAX)
+
+
+Verb = Callable[[Storage, int, int], Awaitable[bool]]
+
+
+def decide_about_job(registry: Registry, verb: Verb) -> FormHandler:
+    """The handler of a form that names a job."""
+
+    async def handler(call: Call, form: Form) -> Reply:
+        """POST: do it, as the path of the API does; then back to the page."""
+        await registry.require_changeable()
+        text = form.one("job")
+        number = int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
+        job = await find_job(registry.storage, number)
+        if job is not None:
+            await _learn(call, [job])
+        if job is None or not call.caller.sees(namespace_of(job)):
+            raise OciError(Code.NAME_UNKNOWN, message="there is no such job", detail=text)
+        await verb(registry.storage, job.id, registry.now())
+        return Reply(303, {"Location": f"{HEALTH}#jobs", **headers.PAGE})
+
+    return handler
+
+
+VERBS: Final = ((RETRY, Action.RETRY_JOB, retry_job), (DELETE, Action.DELETE_JOB, delete_job))
+"""Paths of the forms, with their actions."""
