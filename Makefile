@@ -60,7 +60,7 @@ conformance-v1.1.1: $(READY) ## the older suite of tag v1.1.1 (needs Go; SUITE=D
 	$(PY) -m tests.conformance.run_v1_1_1 $(if $(SUITE),--source $(SUITE))
 
 crash: $(READY) ## kill the server under load KILLS times, inject every fault (SEED=… replays) (QUICK=1)
-	$(PY) -m tests.crash.run $(if $(QUICK),--kills 12 --every 9,--kills $(KILLS)) $(if $(SEED),--seed $(SEED))
+	$(PY) -m tests.crash.run $(if $(QUICK),--kills 12 --every 12,--kills $(KILLS)) $(if $(SEED),--seed $(SEED))
 
 damage: $(READY) ## 54 kinds of damage to a store of 65 images, one by one and at once: scrub sees to all
 	$(PY) -m tests.damage.run
@@ -79,8 +79,8 @@ e2e: $(READY) ## real clients, plain and TLS (root; Debian; Go; npm) (QUICK=1: w
 memory: $(READY) ## 100 uploads onto a slow disk, 100 downloads: under 200 MiB (MIB=205: 20 GiB)
 	$(PY) -m tests.load.memory $(if $(MIB),--mib $(MIB))
 
-through: $(READY) ## 50 clients want one blob of 500 MiB of an upstream: it comes once (QUICK=1: 100 MiB)
-	$(PY) -m tests.load.through $(if $(QUICK),--mib 100)
+through: $(READY) ## 50 clients want one blob of 500 MiB of an upstream: it comes once (QUICK=1: 50 MiB)
+	$(PY) -m tests.load.through $(if $(QUICK),--mib 50)
 
 soak: $(READY) ## push, pull, delete while collection runs every 100 ms (MINUTES=10) (QUICK=1)
 	$(PY) -m tests.soak.run $(if $(QUICK),--quick) $(if $(MINUTES),--minutes $(MINUTES))

@@ -45,14 +45,16 @@ class Blobs:
         about = About(Kind.BLOB_PULL, call.name, digest)
         await ask_for_pull(self._runtime, call, about)
         opened = await puller.blob(call.name, digest)
-        tell_pull(self._runtime, call, about)
         if not isinstance(opened, OpenBlob):
-            return _arriving(call, digest, opened, headers)
+            reply = _arriving(call, digest, opened, headers)
+            tell_pull(self._runtime, call, about)
+            return reply
         try:
             part = _range(call, digest, opened.size)
         except BaseException:
             opened.close()
             raise
+        tell_pull(self._runtime, call, about)
         if part is None:
             return Reply(200, headers, FilePart(opened.descriptor, 0, opened.size))
         headers["Content-Range"] = part.content_range(opened.size)

@@ -30,10 +30,9 @@ class Manifests:
         puller, for_head = self._puller(call.name), call.request.method == "HEAD"
         pulled = await puller.manifest(call.name, reference, for_head=for_head)
         found = pulled.found
+        about = About(Kind.MANIFEST_PULL, call.name, found.digest, reference)
         if not for_head:
-            about = About(Kind.MANIFEST_PULL, call.name, found.digest, reference)
             await ask_for_pull(self._runtime, call, about)
-            tell_pull(self._runtime, call, about)
             caller = call.caller
             self._note_pull(
                 call.name, reference, found.digest, caller.identity.owner, caller.origin
@@ -52,6 +51,7 @@ class Manifests:
         body = pulled.body
         if body is None:
             body = await pull.read_body(self._registry, found)
+        tell_pull(self._runtime, call, about)
         return Reply(200, headers, body)
 
     async def put(self, call: Call) -> Reply:

@@ -29,7 +29,7 @@ from angos_trio.app.plan import Plan
 from angos_trio.app.reload import ReadAgain, Serving, reload_alone, serve_by
 from angos_trio.app.services import report_alive, run_services
 from angos_trio.errors import OperatorError
-from angos_trio.events.handing_on import keep_cursors
+from angos_trio.events.handing_on import begin_cursors
 from angos_trio.registry.push_blob import complete_interrupted
 from angos_trio.server.serve import serve
 from angos_trio.server.sockets import (
@@ -102,7 +102,7 @@ async def _serve(
     async with open_storage(plan.storage, files) as storage:
         registry = build_registry(plan, storage)
         completed = await complete_interrupted(registry, storage.interrupted)
-        await keep_cursors(storage, plan.endpoints)  # what happens from now on is told
+        await begin_cursors(storage, plan.endpoints)  # what happens from now on is told
         tls = await trio.to_thread.run_sync(open_tls, plan.tls)
         sockets, probes = listening_sockets(plan), listening_for_probes(plan)
         control = listen_for_control(plan)

@@ -48,7 +48,7 @@ from angos_trio.app.services import STEWARD, report_alive, run_services
 from angos_trio.auth.remembered import Remembered
 from angos_trio.config.reload import decode, encode
 from angos_trio.errors import OperatorError
-from angos_trio.events.handing_on import keep_cursors
+from angos_trio.events.handing_on import begin_cursors
 from angos_trio.limits.processes import CHILD_ALIVE_SECS
 from angos_trio.registry.push_blob import complete_interrupted
 from angos_trio.server.link import Drop, Link, Offer, Take
@@ -160,7 +160,7 @@ async def _begin(plan: Plan, files: Files | None, link: Link) -> None:
     """See to what an earlier instance left, before anybody serves."""
     async with begin_storage(plan.storage, files, is_alone=False) as storage:
         completed = await complete_interrupted(build_registry(plan, storage), storage.interrupted)
-        await keep_cursors(storage, plan.endpoints)  # what happens from now on is told
+        await begin_cursors(storage, plan.endpoints)  # what happens from now on is told
     log.logger("app").info("begun", completed_uploads=completed)
 
 

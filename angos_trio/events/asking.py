@@ -6,7 +6,7 @@ may not: another webhook, or the registry itself, may still refuse it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import trio
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from angos_trio.telemetry.metrics import WebhookMetrics
 
 _log = logger("events.webhooks")
+_NO_TIME: Final = frozenset({408, 425, 429})
 
 
 async def ask(endpoint: Endpoint, metrics: WebhookMetrics | None, happening: Happening) -> None:
@@ -41,7 +42,7 @@ async def ask(endpoint: Endpoint, metrics: WebhookMetrics | None, happening: Hap
         if sent.result is Result.TAKEN:
             return
         failures += 1
-        if sent.result is Result.REFUSED or sent.status in (401, 403) or failures > retries:
+        if _is_no(sent) or failures > retries:
             raise _refusal(endpoint, happening, sent)
         wait_secs = delay_secs(
             failures,
@@ -52,10 +53,15 @@ async def ask(endpoint: Endpoint, metrics: WebhookMetrics | None, happening: Hap
         await trio.sleep(wait_secs)
 
 
+def _is_no(sent: Sent) -> bool:
+    """Whether the receiver has said no, and not only that it has no time."""
+    is_refusal = sent.status is not None and 400 <= sent.status < 500
+    return is_refusal and sent.status not in _NO_TIME
+
+
 def _refusal(endpoint: Endpoint, happening: Happening, sent: Sent) -> OciError:
-    is_no = sent.status is not None and 400 <= sent.status < 500 and sent.status not in (408, 429)
     kind, namespace = happening.kind, happening.namespace
-    if is_no:
+    if _is_no(sent):
         _log.warning(
             "webhook.refused",
             webhook=endpoint.name,

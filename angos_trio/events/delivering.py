@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Final
 
 import trio
 
@@ -15,16 +16,22 @@ from angos_trio.events.messages import Message
 from angos_trio.events.sending import Result, Sent, send
 from angos_trio.jobs.worker import GiveUpError, Rules, TryLaterError, Worker
 from angos_trio.limits.jobs import (
+    JOB_FAILED_MAX,
+    JOB_FAILED_SECS_MAX,
     JOB_SWEEP_ROWS,
+    JOB_SWEEP_SECS,
     WEBHOOK_CLAIM_SECS,
     WEBHOOK_DELIVERIES_MAX,
     WEBHOOKS_LOOK_SECS,
 )
-from angos_trio.storage.metadata import jobs
+from angos_trio.storage.metadata import jobs, switches
 from angos_trio.storage.metadata.jobs import Job
 from angos_trio.storage.store import Storage
 from angos_trio.storage.transactions import Transaction
 from angos_trio.telemetry.metrics import WebhookMetrics
+
+_NOT_THERE: Final = frozenset({429, 502, 503, 504})
+"""What a receiver says, or who stands before it, whatever the message."""
 
 
 async def deliver(endpoint: Endpoint, metrics: WebhookMetrics, job: Job) -> None:
@@ -43,7 +50,7 @@ async def deliver(endpoint: Endpoint, metrics: WebhookMetrics, job: Job) -> None
 
 def _is_for_all(sent: Sent) -> bool:
     """Whether the receiver is not there, or has no time; else something is wrong with one."""
-    return sent.status is None or sent.status == 429 or sent.status >= 500
+    return sent.status is None or sent.status in _NOT_THERE
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +70,8 @@ class Delivering:
         while True:
             endpoints = self.current()
             await keep_cursors(self.storage, endpoints)
-            await self._give_up_others(endpoints)
             async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._sweep_others, endpoints)
                 if endpoints.told:
                     nursery.start_soon(self._serve, endpoints)
                 await self._changed(endpoints)
@@ -74,7 +81,7 @@ class Delivering:
         """Return when others are in force."""
         while True:
             await trio.sleep(WEBHOOKS_LOOK_SECS)
-            if self.current() is not endpoints:
+            if self.current() != endpoints:
                 return
 
     async def _serve(self, endpoints: Endpoints) -> None:
@@ -94,26 +101,38 @@ class Delivering:
         rules = Rules(
             WEBHOOK_DELIVERIES_MAX, WEBHOOK_CLAIM_SECS, None if retries is None else retries + 1
         )
-        work = partial(deliver, endpoint, self.metrics)
+        work = partial(self._deliver, endpoint.name)
         return Worker(self.storage, endpoint.queue, work, rules, self.now)
 
-    async def _give_up_others(self, endpoints: Endpoints) -> None:
-        """What waits for a webhook that is no more has failed; one that comes back may be told."""
+    async def _deliver(self, name: str, job: Job) -> None:
+        """As the configuration says by now: a reload may have read certificates anew."""
+        endpoint = self.current().told.get(name)
+        if endpoint is None:
+            raise TryLaterError("the configuration has no such webhook")
+        await deliver(endpoint, self.metrics, job)
+
+    async def _sweep_others(self, endpoints: Endpoints) -> None:
+        """What waits for a webhook that is no more has failed, and is forgotten in its time."""
         known = {each.queue for each in endpoints.told.values()}
-        for queue in await self.storage.read(jobs.queues):
-            if queue.startswith(QUEUE) and queue not in known:
-                while await self._give_up(queue) == JOB_SWEEP_ROWS:
-                    await trio.lowlevel.checkpoint()
+        while True:
+            for queue in await self.storage.read(jobs.queues):
+                if queue.startswith(QUEUE) and queue not in known:
+                    while await self._give_up(queue) == JOB_SWEEP_ROWS:
+                        await trio.lowlevel.checkpoint()
+            await trio.sleep(JOB_SWEEP_SECS)
 
     async def _give_up(self, queue: str) -> int:
         now = self.now()
 
         def step(transaction: Transaction) -> int:
             rows = transaction.rows
+            if switches.find_read_only(rows) is not None:
+                return 0
             jobs.release(rows, queue)
-            found = jobs.too_old(rows, queue, now + 1, JOB_SWEEP_ROWS)
+            found = jobs.left(rows, queue, JOB_SWEEP_ROWS)
             for job in found:
                 jobs.bury(rows, job, "the configuration has no such webhook", now)
+            jobs.forget_failed(rows, queue, now - JOB_FAILED_SECS_MAX, JOB_FAILED_MAX)
             return len(found)
 
         return await self.storage.write(step, makes_room=True)

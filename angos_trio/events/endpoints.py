@@ -37,7 +37,7 @@ class Endpoint:
     name: str
     url: str
     kinds: frozenset[Kind]
-    tls: ssl.SSLContext = field(repr=False)
+    tls: ssl.SSLContext = field(repr=False, compare=False)
     is_required: bool = False
     token: str | None = field(default=None, repr=False)
     timeout_secs: float = 5.0

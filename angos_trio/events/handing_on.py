@@ -15,6 +15,7 @@ from angos_trio.events.endpoints import Endpoint, Endpoints
 from angos_trio.events.feed import Feed
 from angos_trio.events.messages import happening_of, message_of
 from angos_trio.limits.jobs import JOB_LOOK_SECS, WEBHOOK_EVENTS_AT_ONCE, WEBHOOK_WAITING_MAX
+from angos_trio.oci.codes import OciError
 from angos_trio.storage.metadata import jobs, switches, webhook_cursors
 from angos_trio.storage.metadata.events import Stored
 from angos_trio.storage.metadata.jobs import Wanted
@@ -23,6 +24,15 @@ from angos_trio.storage.transactions import Rows, Transaction
 from angos_trio.telemetry.log import logger
 
 _log = logger("events.webhooks")
+
+
+async def begin_cursors(storage: Storage, endpoints: Endpoints) -> None:
+    """The same at a start, where a disk that takes nothing must not keep anybody from pulling: the
+    service that delivers tries it again."""
+    try:
+        await keep_cursors(storage, endpoints)
+    except OciError as error:
+        _log.error("webhook.not_begun", error=error.message)
 
 
 async def keep_cursors(storage: Storage, endpoints: Endpoints) -> None:
@@ -93,6 +103,8 @@ class HandingOn:
             rows = transaction.rows
             if switches.find_read_only(rows) is not None:
                 return False
+            if webhook_cursors.every(rows).get(endpoint.name) != cursor:
+                return False  # an earlier change, of which nobody heard, has handed them on
             if deliveries and jobs.count_waiting(rows, endpoint.queue) >= WEBHOOK_WAITING_MAX:
                 return False
             for each in deliveries:

@@ -103,7 +103,8 @@ def happening_of(event: Stored, instance: str, repository: str | None) -> Happen
     digest = _text(payload.get("digest"))
     is_blob = kind in (Kind.BLOB_PUSH, Kind.BLOB_DELETE)
     return Happening(
-        id=str(uuid.uuid5(uuid.NAMESPACE_URL, f"urn:angos:{instance}:{event.id}")),
+        # With its time: after a restore an id may be that of another event.
+        id=str(uuid.uuid5(uuid.NAMESPACE_URL, f"urn:angos:{instance}:{event.id}:{event.at}")),
         at=event.at,
         kind=kind,
         phase=DONE,

@@ -15,7 +15,7 @@ from angos_trio.identity import FILE_EXTENSION
 from angos_trio.limits.lists import LINES_BYTES_MAX, LIST_PIECE_BYTES
 from angos_trio.limits.requests import FILE_READ_BYTES
 from angos_trio.oci.codes import OciError
-from angos_trio.registry.pull import BrokenOffError
+from angos_trio.registry.pull import BrokenOffError, Span
 from angos_trio.telemetry.log import logger
 
 _log = logger("http")
@@ -90,7 +90,7 @@ class StreamReply(Reply):
     knows how many. What cannot be had to its end ends the connection."""
 
     size: int | None = None
-    pieces: AsyncGenerator[bytes, None] | None = None
+    pieces: AsyncGenerator[bytes | Span, None] | None = None
     """None: there is nothing to send, as for HEAD."""
     let_go: Callable[[], None] = _nothing_to_close
 
@@ -105,7 +105,7 @@ class StreamReply(Reply):
             if self.pieces is not None:
                 async with aclosing(self.pieces) as pieces:
                     async for piece in pieces:
-                        await send({"type": "http.response.body", "body": piece, "more_body": True})
+                        await self._send_piece(piece, scope, send)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         except BrokenOffError as error:
             # To the server as if the client's connection had ended: so it shall.
@@ -113,6 +113,12 @@ class StreamReply(Reply):
             raise ConnectionAbortedError(str(error)) from None
         finally:
             self.close()
+
+    async def _send_piece(self, piece: bytes | Span, scope: Mapping[str, Any], send: Any) -> None:
+        if isinstance(piece, bytes):
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+            return
+        await _send_file(FilePart(piece.descriptor, piece.offset, piece.length), scope, send)
 
     def close(self) -> None:
         """Let go of where they come from."""

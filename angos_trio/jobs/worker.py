@@ -124,7 +124,8 @@ class Worker:
             if switches.find_read_only(transaction.rows) is not None:
                 return []
             until = now + self.rules.claim_secs
-            return jobs.claim(transaction.rows, self.queue, now, until, room)
+            is_probe = self._failures > 0
+            return jobs.claim(transaction.rows, self.queue, now, until, room, is_probe=is_probe)
 
         return await self.storage.write(step, makes_room=True)
 

@@ -48,10 +48,19 @@ PREFETCHES_MAX: Final = 4
 PREFETCH_CLAIM_SECS: Final = 6 * 3600
 """Of one, at most: then it is tried again, from what has come by then."""
 
+PREFETCH_ATTEMPTS_MAX: Final = 5
+"""At what an upstream that is there gives wrongly, or what there is no room for."""
+PREFETCH_PARTS_MAX: Final = 1000
+"""Manifests of one index that are fetched;"""
+PREFETCH_ADDED_AT_ONCE: Final = 100
+"""so many become jobs in one change."""
+PREFETCH_WAITING_MAX: Final = 10_000
+"""Jobs that wait; what is pulled beyond that has its parts fetched when somebody asks."""
+
 # Filling (`mirror`)
 FILL_LOOK_SECS: Final = 0.02
 """Between two looks at how far a blob has come."""
-FILL_READ_BYTES: Final = 1024 * 1024
-"""Given to a client at once of a blob that is on its way."""
+FILL_SPAN_BYTES: Final = 4 * 1024 * 1024
+"""Of a blob that is on its way, given to a client before the next look whether it goes on."""
 FILLS_MAX: Final = 256
 """Blobs that are on their way in one process; one more is 503."""

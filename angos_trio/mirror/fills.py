@@ -19,7 +19,7 @@ import trio
 from angos_trio.errors import only_error
 from angos_trio.limits.mirror import (
     FILL_LOOK_SECS,
-    FILL_READ_BYTES,
+    FILL_SPAN_BYTES,
     FILLS_MAX,
     HELD_BACK_BYTES,
 )
@@ -28,7 +28,7 @@ from angos_trio.mirror.failures import NotThere, Unsaved, UpstreamError
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import RepositoryName, SessionId
-from angos_trio.registry.pull import BrokenOffError
+from angos_trio.registry.pull import BrokenOffError, Span
 from angos_trio.storage.metadata import blobs, fills
 from angos_trio.storage.metadata.fills import OngoingFill
 from angos_trio.storage.store import Storage
@@ -37,7 +37,17 @@ from angos_trio.telemetry.log import logger
 _log = logger("mirror")
 Told = Callable[[SessionId, int | None], Awaitable[None]]
 """Is told in which session the bytes arrive, and how many there will be, if that is known."""
-Fetch = Callable[[Told], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Who is told how a blob comes: in which session, and that all of it is right."""
+
+    told: Told
+    verified: Callable[[], None]
+
+
+Fetch = Callable[[Progress], Awaitable[None]]
 """Fetches a blob and makes it visible. Raises NotThere, Unsaved, UpstreamError or OciError."""
 FORESEEN: Final = (NotThere, Unsaved, UpstreamError, BrokenOffError, OciError)
 
@@ -52,6 +62,8 @@ class Fill:
     session: SessionId | None = None
     available: int = 0
     is_done: bool = False
+    is_verified: bool = False
+    """Whether all its bytes are in the file and right, though the disk may still be at it."""
     is_read: bool = False
     """Whether somebody may have been given some of it."""
     error: Exception | None = None
@@ -69,8 +81,13 @@ class Fill:
 
     def forget(self) -> None:
         """What arrived is worth nothing, and nobody was given any of it."""
-        self.session, self.size, self.available = None, None, 0
+        self.session, self.size, self.available, self.is_verified = None, None, 0, False
         self.close()
+
+    def verify(self) -> None:
+        """All bytes are right: who reads along need not wait for the disk."""
+        self.is_verified = True
+        self.wake()
 
     def end(self, error: Exception | None) -> None:
         """All is here and right; or not, and why."""
@@ -191,7 +208,7 @@ class Fills:
             )
 
         try:
-            await fetch(told)
+            await fetch(Progress(told, fill.verify))
         finally:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + CLEANUP_SECS_MAX):
                 await shared.run(lambda rows: fills.release(rows, name, digest, me))
@@ -240,21 +257,18 @@ class Reading:
         """Bytes, if the upstream said so."""
         return self.fill.size
 
-    async def pieces(self, offset: int, end: int | None) -> AsyncGenerator[bytes, None]:
-        """The bytes from an offset to an end, or to the end that the blob will have.
+    async def pieces(self, offset: int, end: int | None) -> AsyncGenerator[Span, None]:
+        """Where the bytes from an offset to an end are, or to the end that the blob will have.
 
         Raises BrokenOffError where it does not become whole, or is not right.
         """
         while True:
             until = self._until(end)
             if offset < until:
-                length = min(FILL_READ_BYTES, until - offset)
-                content = await trio.to_thread.run_sync(os.pread, self.descriptor, length, offset)
-                if not content:
-                    raise BrokenOffError("the blob is shorter than it was")
-                yield content
-                offset += len(content)
-            elif self.fill.is_done:
+                length = min(FILL_SPAN_BYTES, until - offset)
+                yield Span(self.descriptor, offset, length)
+                offset += length
+            elif self.fill.is_done or self.fill.is_verified:
                 return
             else:
                 await self.fill.change()
@@ -271,7 +285,7 @@ class Reading:
         fill = self.fill
         if fill.error is not None:
             raise BrokenOffError(str(fill.error)) from fill.error
-        if fill.is_done:
+        if fill.is_done or fill.is_verified:
             whole = os.fstat(self.descriptor).st_size
             return whole if end is None else min(end, whole)
         if end is None:

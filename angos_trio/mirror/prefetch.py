@@ -9,11 +9,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final
 
+import trio
+
 from angos_trio.jobs.worker import GiveUpError, Rules, TryLaterError, Worker
-from angos_trio.limits.mirror import PREFETCH_CLAIM_SECS, PREFETCHES_MAX
+from angos_trio.limits.mirror import (
+    PREFETCH_ADDED_AT_ONCE,
+    PREFETCH_ATTEMPTS_MAX,
+    PREFETCH_CLAIM_SECS,
+    PREFETCH_PARTS_MAX,
+    PREFETCHES_MAX,
+)
 from angos_trio.mirror.fills import Reading
 from angos_trio.mirror.pull import PREFETCH, MirrorPuller, prefetch_job
 from angos_trio.oci.codes import Code, OciError
@@ -21,6 +30,7 @@ from angos_trio.oci.digest import Digest
 from angos_trio.oci.manifest import parse_manifest
 from angos_trio.oci.names import RepositoryName
 from angos_trio.oci.platform import name_of_platform
+from angos_trio.registry.context import Registry
 from angos_trio.registry.pull import BrokenOffError, Puller, read_body
 from angos_trio.storage.metadata import jobs
 from angos_trio.storage.metadata.jobs import Job
@@ -51,10 +61,10 @@ def parts_of(body: bytes, media_type: str, platforms: Collection[str]) -> Parts:
         return Parts(blobs=tuple(dict.fromkeys(blobs)))
     wanted = [
         Digest(each["digest"])
-        for each in document["manifests"]
+        for each in document["manifests"] or ()
         if is_wanted(each.get("platform"), platforms)
     ]
-    return Parts(manifests=tuple(dict.fromkeys(wanted)))
+    return Parts(manifests=tuple(dict.fromkeys(wanted))[:PREFETCH_PARTS_MAX])
 
 
 def is_wanted(platform: object, platforms: Collection[str]) -> bool:
@@ -85,31 +95,46 @@ class Prefetching:
         puller = self.puller(name)
         if not isinstance(puller, MirrorPuller) or not puller.mirrored.prefetches:
             raise GiveUpError("the configuration does not have it fetched any more")
+        # What comes here is seen to here, and is no new job.
+        puller = replace(puller, mirrored=replace(puller.mirrored, prefetches=False))
         try:
             pulled = await puller.manifest(name, digest, for_head=False)
             body = pulled.body
             if body is None:
                 body = await read_body(puller.registry, pulled.found)
-            parts = parts_of(body, pulled.found.media_type, puller.mirrored.platforms)
+            look = partial(parts_of, body, pulled.found.media_type, puller.mirrored.platforms)
+            parts = await trio.to_thread.run_sync(look)
             for blob in parts.blobs:
-                await _fetch_blob(puller, name, blob)
+                await _fetch_blob(puller, name, blob, job)
+            for first in range(0, len(parts.manifests), PREFETCH_ADDED_AT_ONCE):
+                some = parts.manifests[first : first + PREFETCH_ADDED_AT_ONCE]
+                await self._add(puller.registry, name, some)
         except OciError as error:
             if error.code in _NOT_THERE:
                 raise GiveUpError(f"{error.message}: {error.detail}") from error
-            raise TryLaterError(error.message, after_secs=_secs(error)) from error
+            raise _later(job, error.message, _secs(error), is_there=error.status == 502) from error
         except BrokenOffError as error:
-            raise TryLaterError(str(error)) from error
-        if parts.manifests:
-            await self._add(name, parts.manifests)
+            raise _later(job, str(error), is_there=True) from error
 
-    async def _add(self, name: RepositoryName, digests: Collection[Digest]) -> None:
+    async def _add(
+        self, registry: Registry, name: RepositoryName, digests: Collection[Digest]
+    ) -> None:
         now = self.now()
 
         def step(transaction: Transaction) -> None:
             for digest in digests:
                 jobs.add(transaction.rows, prefetch_job(name, digest, now), now)
 
-        await self.storage.write(step)
+        await registry.change(step)
+
+
+def _later(
+    job: Job, problem: str, after_secs: float | None = None, *, is_there: bool = False
+) -> Exception:
+    """Try again, but not for ever what an upstream that is there gives wrongly."""
+    if is_there and job.attempts >= PREFETCH_ATTEMPTS_MAX:
+        return GiveUpError(f"{job.attempts} attempts, the last: {problem}")
+    return TryLaterError(problem, after_secs=after_secs)
 
 
 def _read(job: Job) -> tuple[RepositoryName, Digest]:
@@ -125,16 +150,15 @@ def _secs(error: OciError) -> float | None:
     return float(text) if text.isdigit() else None
 
 
-async def _fetch_blob(puller: MirrorPuller, name: RepositoryName, digest: Digest) -> None:
-    """Return when a blob is here. Raises OciError, BrokenOffError, TryLaterError."""
+async def _fetch_blob(puller: MirrorPuller, name: RepositoryName, digest: Digest, job: Job) -> None:
+    """Return when a blob is here. Raises OciError, BrokenOffError, TryLaterError, GiveUpError."""
     found = await puller.blob(name, digest)
     try:
         if isinstance(found, OpenBlob):
             return
         if not isinstance(found, Reading):
-            raise TryLaterError(
-                "it cannot be kept now: there is no room for it, or no change taken"
-            )
+            problem = "it cannot be kept: there is no room for it, or no change is taken"
+            raise _later(job, problem, is_there=True)
         await found.wait()
     finally:
         found.close()

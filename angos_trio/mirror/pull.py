@@ -13,11 +13,11 @@ from typing import Final, TypeVar
 import trio
 
 from angos_trio.clock import iso
-from angos_trio.limits.mirror import HELD_BACK_BYTES, TAG_NOTED_SECS
+from angos_trio.limits.mirror import HELD_BACK_BYTES, PREFETCH_WAITING_MAX, TAG_NOTED_SECS
 from angos_trio.limits.requests import MOUNT_CANDIDATES_MAX
 from angos_trio.mirror import manifests as remote
 from angos_trio.mirror.failures import NotThere, Unsaved, UpstreamError
-from angos_trio.mirror.fills import Fills, Told
+from angos_trio.mirror.fills import Fills, Progress
 from angos_trio.mirror.manifests import Fetched, Manifests, caller_of, first_of, keep
 from angos_trio.mirror.referrers import Referrers
 from angos_trio.mirror.settings import Mirrored, Mirrors
@@ -36,11 +36,12 @@ from angos_trio.registry.pull import (
     Pulled,
     Puller,
     Source,
+    Span,
     find_manifest,
     open_blob,
     read_body,
 )
-from angos_trio.registry.push_blob import Content, push_blob
+from angos_trio.registry.push_blob import Content, Following, push_blob
 from angos_trio.storage.metadata import blobs, jobs, tags
 from angos_trio.storage.metadata.jobs import Wanted
 from angos_trio.storage.metadata.manifests import StoredManifest
@@ -177,8 +178,9 @@ class MirrorPuller:
         """Its parts come by themselves. Where that cannot be written they come when asked for."""
         now = self.registry.now()
 
-        def step(transaction: Transaction) -> bool:
-            return jobs.add(transaction.rows, prefetch_job(name, digest, now), now)
+        def step(transaction: Transaction) -> None:
+            if jobs.count_waiting(transaction.rows, PREFETCH) < PREFETCH_WAITING_MAX:
+                jobs.add(transaction.rows, prefetch_job(name, digest, now), now)
 
         with suppress(OciError):
             await self.registry.change(step)
@@ -254,14 +256,14 @@ class MirrorPuller:
             self.memory.metrics.upstream_failed(self.mirrored.repository)
             raise error.answer(digest) from error
 
-    async def _fetch_blob(self, name: RepositoryName, digest: Digest, told: Told) -> None:
+    async def _fetch_blob(self, name: RepositoryName, digest: Digest, progress: Progress) -> None:
         """Make a blob visible in the namespace: what another of the repository holds is mounted,
         once the upstream says that it is here too; else it is fetched."""
         try:
             await self.registry.require_changeable()
             if await self._is_mounted(name, digest):
                 return
-            await first_of(self.mirrored, partial(self._store, name, digest, told))
+            await first_of(self.mirrored, partial(self._store, name, digest, progress))
         except OciError as error:
             if error.status in remote.NOT_KEPT:
                 raise Unsaved from error
@@ -286,7 +288,7 @@ class MirrorPuller:
         return await mount_blob(self.registry, caller, name, digest, holders[0])
 
     async def _store(
-        self, name: RepositoryName, digest: Digest, told: Told, upstream: Upstream
+        self, name: RepositoryName, digest: Digest, progress: Progress, upstream: Upstream
     ) -> None:
         """From the first byte on no other upstream takes its place: somebody may have got some."""
         place, remote_name = f"blobs/{digest}", self.mirrored.remote_name(name)
@@ -295,11 +297,12 @@ class MirrorPuller:
             content = Content(_Parts(upstream, answer), size)
 
             async def arrives(session: SessionId) -> None:
-                await told(session, size)
+                await progress.told(session, size)
 
             try:
                 caller = caller_of(upstream)
-                await push_blob(self.registry, caller, name, digest, content, arrives)
+                following = Following(arrives, progress.verified)
+                await push_blob(self.registry, caller, name, digest, content, following)
             except UpstreamError as error:
                 raise BrokenOffError(error.reason) from error
         self.memory.metrics.pulled_through(self.mirrored.repository, "blob", size or 0)
@@ -360,7 +363,7 @@ class _Passing:
         """Bytes, if the upstream said so."""
         return self.answer.length
 
-    async def pieces(self, offset: int, end: int | None) -> AsyncGenerator[bytes, None]:
+    async def pieces(self, offset: int, end: int | None) -> AsyncGenerator[bytes | Span, None]:
         """The bytes from an offset to an end; what comes before is read and dropped."""
         hasher, held, at = new_hash(self.digest.algorithm), bytearray(), 0
         try:

@@ -94,7 +94,7 @@ async def delete_manifest(
     Raises MANIFEST_UNKNOWN (404) when it is not there, TAG_IMMUTABLE (409) when a tag is kept,
     DENIED (403) or UNAVAILABLE (503) where a webhook does not allow it.
     """
-    await _require_allowed(registry, caller, name, reference)
+    asked = await _require_allowed(registry, caller, name, reference)
     deletion = Deletion(
         name,
         registry.tag_rules.rule_for(name),
@@ -114,6 +114,7 @@ async def delete_manifest(
         else:
             if namespace is None or not manifests.is_held(rows, namespace, reference):
                 raise OciError(Code.MANIFEST_UNKNOWN, detail=reference)
+            _require_asked(rows, namespace, reference, asked)
             deletion.manifest(rows, namespace, reference)
 
     await registry.change(step, makes_room=True)
@@ -121,19 +122,38 @@ async def delete_manifest(
 
 async def _require_allowed(
     registry: Registry, caller: Caller, name: RepositoryName, reference: Reference
-) -> None:
-    """A manifest takes its tags with it, so that each of them is asked about as well."""
-    if not registry.endpoints.by_name:
-        return
+) -> frozenset[Tag] | None:
+    """A manifest takes its tags with it, so that each of them is asked about as well: these; None
+    where nobody is asked."""
+    kind = Kind.TAG_DELETE if isinstance(reference, Tag) else Kind.MANIFEST_DELETE
+    kinds = {kind, Kind.TAG_DELETE}
+    if not any(registry.endpoints.asked(each, name) for each in kinds):
+        return None
     if isinstance(reference, Tag):
-        await require_allowed(registry, caller, About(Kind.TAG_DELETE, name, None, reference))
-        return
+        await require_allowed(registry, caller, About(kind, name, None, reference))
+        return None
 
     def query(rows: Rows) -> list[Tag]:
         namespace = namespaces.find(rows, name)
-        return [] if namespace is None else list(tags.names_of(rows, namespace, reference))
+        return [] if namespace is None else tags.names_of(rows, namespace, reference)
 
     found = await registry.storage.read(query)
-    whole = About(Kind.MANIFEST_DELETE, name, reference, reference)
     each = [About(Kind.TAG_DELETE, name, reference, tag) for tag in found]
-    await require_allowed(registry, caller, whole, *each)
+    await require_allowed(registry, caller, About(kind, name, reference, reference), *each)
+    return frozenset(found)
+
+
+def _require_asked(
+    rows: Rows, namespace: int, digest: Digest, asked: frozenset[Tag] | None
+) -> None:
+    """Raise DENIED (409) where a tag came since a webhook was asked about all that there were."""
+    if asked is None:
+        return
+    new = set(tags.names_of(rows, namespace, digest)) - asked
+    if new:
+        raise OciError(
+            Code.DENIED,
+            status=409,
+            message="a tag was set meanwhile, about which no webhook was asked; try again",
+            detail=min(new),
+        )

@@ -37,15 +37,24 @@ class BrokenOffError(Exception):
     has their connection ended."""
 
 
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Bytes that stand in an open file already."""
+
+    descriptor: int
+    offset: int
+    length: int
+
+
 class Arriving(Protocol):
     """A blob on its way from elsewhere. `size` in bytes is None where nobody has said."""
 
     @property
     def size(self) -> int | None: ...
 
-    def pieces(self, offset: int, end: int | None) -> AsyncGenerator[bytes, None]:
-        """The bytes from an offset to an end. Raises BrokenOffError where they cannot be had to the
-        end; closing it early ends nothing but itself."""
+    def pieces(self, offset: int, end: int | None) -> AsyncGenerator[bytes | Span, None]:
+        """The bytes from an offset to an end, or where they are. Raises BrokenOffError where they
+        cannot be had to the end; closing it early ends nothing but itself."""
 
     def close(self) -> None:
         """Let go of what was opened for it; twice is fine."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Final
 
 from angos_trio.events.endpoints import Kind
 from angos_trio.events.model import Event, EventKind, record
@@ -198,18 +199,35 @@ async def _tell_nobody(session: SessionId) -> None:
     """Who pushes needs no number."""
 
 
+def _nobody_waits() -> None:
+    """Who pushes waits for the disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class Following:
+    """Who reads along in a push: `begins` is called with the session that the bytes arrive in,
+    `verified` once all of them are found right, before they are synced; of what is small it is
+    not."""
+
+    begins: Callable[[SessionId], Awaitable[None]] = _tell_nobody
+    verified: Callable[[], None] = _nobody_waits
+
+
+NOBODY_FOLLOWS: Final = Following()
+
+
 async def push_blob(
     registry: Registry,
     caller: Caller,
     name: RepositoryName,
     digest: Digest,
     content: Content,
-    told: Callable[[SessionId], Awaitable[None]] = _tell_nobody,
+    following: Following = NOBODY_FOLLOWS,
 ) -> None:
     """A blob in one request. Nothing remains of one that fails.
 
     One whose commit is on its way when the caller leaves is left to it: it becomes visible, or
-    expires as an idle session. `told` is called with the session that the bytes arrive in.
+    expires as an idle session.
     """
     if _is_too_long(registry, content):
         raise too_large(registry.limits.blob_bytes_max)
@@ -219,9 +237,9 @@ async def push_blob(
     await sessions.register(session, registry.limits.uploads_per_caller_max)
     upload: Upload | None = None
     try:
-        await told(session.id)
+        await following.begins(session.id)
         upload = await registry.storage.receiver.begin(session)
-        await _finish(registry, caller, upload, digest, content)
+        await _finish(registry, caller, upload, digest, content, following)
     except BaseException:
         if upload is None or not upload.is_finishing:
             await sessions.discard(session.id)
@@ -274,14 +292,20 @@ async def _was_finished(
 
 
 async def _finish(
-    registry: Registry, caller: Caller, upload: Upload, digest: Digest, content: Content
+    registry: Registry,
+    caller: Caller,
+    upload: Upload,
+    digest: Digest,
+    content: Content,
+    following: Following = NOBODY_FOLLOWS,
 ) -> None:
     """Receive, verify, publish. Closes the upload."""
     try:
         # Before the body, which may be long: a no is then known at once.
         about = About(Kind.BLOB_PUSH, upload.session.namespace, digest)
         await require_allowed(registry, caller, about)
-        staged = await upload.finish(content.source, registry.limits.blob_bytes_max, digest)
+        bytes_max = registry.limits.blob_bytes_max
+        staged = await upload.finish(content.source, bytes_max, digest, following.verified)
         await upload.begin_finishing()
     except OciError as error:
         await _discard_if_worthless(registry, upload, error)

@@ -72,6 +72,10 @@ class Receiver:
         return Upload(self, session, scope)
 
 
+def _nobody_waits() -> None:
+    """Who pushes waits for the disk."""
+
+
 class Upload:
     """One request's hold on a session, from `Receiver.begin` to `close`."""
 
@@ -124,12 +128,17 @@ class Upload:
         raise _taken_over(self.session)
 
     async def finish(
-        self, source: AsyncIterator[bytes], size_max: int, expected: Digest
+        self,
+        source: AsyncIterator[bytes],
+        size_max: int,
+        expected: Digest,
+        verified: Callable[[], None] = _nobody_waits,
     ) -> StagedBlob:
         """As `append`, then verify length and digest of what is on the disk, and sync it.
 
-        Raises DIGEST_INVALID (400) for other content; the session is then worth nothing. The
-        answer's bytes are the caller's to publish.
+        `verified` is called between the two, for who waits for right bytes and not for the disk; of
+        what is small it is not. Raises DIGEST_INVALID (400) for other content; the session is then
+        worth nothing. The answer's bytes are the caller's to publish.
         """
         self._size_max = size_max
         with self._scope:
@@ -138,7 +147,7 @@ class Upload:
             if gathered.is_ended and gathered.failure is None:
                 return await self._finish_small(await gathered.chunk(), expected)
             await self._take(gathered)
-            return await self._seal(expected)
+            return await self._seal(expected, verified)
         raise _taken_over(self.session)
 
     async def _finish_small(self, chunk: bytes, expected: Digest) -> StagedBlob:
@@ -238,12 +247,16 @@ class Upload:
         running = self._running
         return running is None or running.algorithm != algorithm or running.size != self.offset
 
-    async def _seal(self, expected: Digest) -> StagedBlob:
+    async def _seal(
+        self, expected: Digest, verified: Callable[[], None] = _nobody_waits
+    ) -> StagedBlob:
         if self._needs_hashing(expected.algorithm):
             fresh = RunningHash(new_hash(expected.algorithm), expected.algorithm, 0)
             while fresh.size < self.offset:
                 await self._in_thread(self._hash_slice_blocking, fresh)
             self._running = fresh
+        await self._in_thread(self._verify_blocking, expected)
+        verified()
         return await self._in_thread(self._seal_blocking, expected)
 
     def _hash_slice_blocking(self, running: RunningHash) -> None:
@@ -254,8 +267,8 @@ class Upload:
         running.hasher.update(content)
         running.size += len(content)
 
-    def _seal_blocking(self, expected: Digest) -> StagedBlob:
-        running, receiver = self._running, self._receiver
+    def _verify_blocking(self, expected: Digest) -> None:
+        running = self._running
         found = None if running is None else f"{expected.algorithm}:{running.hasher.hexdigest()}"
         if found != expected:
             raise OciError(
@@ -265,6 +278,10 @@ class Upload:
             )
         if os.fstat(self._descriptor).st_size != self.offset:
             raise OSError(f"session {self.session.id} is not as long as what was hashed")
+
+    def _seal_blocking(self, expected: Digest) -> StagedBlob:
+        self._verify_blocking(expected)
+        receiver = self._receiver
         receiver.files.reached("sync.before")
         self._sync_blocking(receiver.files.sync)
         receiver.files.reached("finishing.before")

@@ -127,10 +127,12 @@ def beside(kind: Kind, root: Path) -> Iterator[tuple[Side, Side]]:
         shutil.rmtree(root, ignore_errors=True)
 
 
-def measure_callers(rounds: int, *, is_quick: bool, name: str = "") -> list[Measured]:
+def measure_callers(
+    rounds: int, kinds: Sequence[Kind], *, is_quick: bool, name: str = ""
+) -> list[Measured]:
     """Each kind beside none; only rows whose name contains what is given."""
     measured = []
-    for kind in KINDS:
+    for kind in kinds:
         for row in rows(kind):
             if name not in row.name:
                 continue

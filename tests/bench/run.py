@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 
 from tests.bench import report as text
-from tests.bench.callers import measure_callers
+from tests.bench.callers import JUDGED, KINDS, measure_callers
 from tests.bench.machine import describe, wait_until_idle
 from tests.bench.mirrors import measure_mirrors
 from tests.bench.report import Report
@@ -94,7 +94,8 @@ def run(options: argparse.Namespace) -> int:
     callers = []
     if not options.sweep:
         name = options.row or (QUICK_CALLERS if options.quick else "")
-        callers = measure_callers(rounds, is_quick=options.quick, name=name)
+        kinds = JUDGED if options.quick else KINDS
+        callers = measure_callers(rounds, kinds, is_quick=options.quick, name=name)
     mirrors = []
     if not options.sweep:
         mirrors = measure_mirrors(rounds, is_quick=options.quick, name=options.row or "")

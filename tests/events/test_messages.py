@@ -108,11 +108,12 @@ def test_id_is_the_same_each_time_and_another_s_is_another() -> None:
         told(event)["id"],
         told(event, None)["id"],
         told(stored(EventKind.BLOB_PUSHED, {"digest": DIGEST}, id=8))["id"],
+        told(stored(EventKind.BLOB_PUSHED, {"digest": DIGEST}, at=8))["id"],
     }
     other = happening_of(event, "another", None)
 
     assert other is not None
-    assert len(ids) == 2
+    assert len(ids) == 3
     assert other.id not in ids
 
 

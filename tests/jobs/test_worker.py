@@ -255,6 +255,44 @@ def test_where_all_would_fail_one_finds_out_when_that_is_over(root: Path) -> Non
     run(main)
 
 
+def test_those_that_always_fail_do_not_hold_up_the_others(root: Path) -> None:
+    async def main() -> None:
+        async with bench(root) as made:
+            failed = 0
+
+            async def fails(job: Job) -> None:
+                nonlocal failed
+                if job.payload == "bad":
+                    failed += 1
+                    raise TryLaterError("status 503", is_for_all=True)
+
+            async def rest_no_more(worker: Worker) -> None:
+                """As if the time between two probes were over each time."""
+                while True:
+                    worker._rests_until = 0.0
+                    await trio.sleep(0.001)
+
+            made.behave = fails
+            for number in range(60):
+                await made.add("bad", lane=f"bad-{number}")
+            async with working(made) as worker, trio.open_nursery() as nursery:
+                made.ticking = worker
+                nursery.start_soon(rest_no_more, worker)
+
+                async def each_was_tried() -> bool:
+                    return all(job.attempts for job in await made.waiting())
+
+                await made.until(each_was_tried)
+                for count in range(1, 6):
+                    before = failed
+                    await made.add("good", lane="good")
+                    await made.until_done(count)
+                    assert failed - before < 25  # of 60 that were due before
+                nursery.cancel_scope.cancel()
+
+    run(main)
+
+
 def test_job_that_hangs_is_put_off(root: Path) -> None:
     async def main() -> None:
         async with bench(root) as made:
@@ -328,9 +366,9 @@ def test_what_waits_for_too_long_has_failed_and_what_failed_long_ago_is_forgotte
                 jobs.bury(rows, last, "refused", made.now - JOB_FAILED_SECS_MAX - 1)
 
             await made.change(bury)
-            await made.change(lambda rows: switches.set_read_only(rows, Switched(1, "me")))
-            await made.change(switches.end_read_only)
             worker = made.worker()
+            assert await worker._give_up_old(made.now) == 0  # nobody has tried it yet
+            await made.change(lambda rows: rows.execute("UPDATE jobs SET attempts = 1"))
             assert await worker._give_up_old(made.now) == 1
             (job,) = await made.failed()
             assert (job.payload, job.problem) == ("old", "given up after 7 days")

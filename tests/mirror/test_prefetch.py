@@ -60,6 +60,17 @@ def test_of_an_image_everything_is_wanted_that_is_here_to_fetch() -> None:
     assert found == Parts(blobs=(Digest(config.digest), Digest(layer.digest)))
 
 
+def test_of_an_index_so_many_are_wanted_at_most() -> None:
+    some = [make_descriptor(make_image(annotations={"n": str(number)})) for number in range(1005)]
+    index = make_index(some)
+    none = make_index([])
+    body = none.body.replace(b"[]", b"null")
+
+    assert len(parts_of(index.body, index.media_type, ()).manifests) == 1000
+    assert parts_of(none.body, none.media_type, ()) == Parts()
+    assert parts_of(body, none.media_type, ()) == Parts()
+
+
 def test_what_is_no_manifest_has_no_parts() -> None:
     with pytest.raises(OciError):
         parts_of(b"{}", "application/vnd.oci.image.index.v1+json", ())

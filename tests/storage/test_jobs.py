@@ -90,6 +90,9 @@ def test_retried_job_comes_before_those_that_stood_behind_it(rows: sqlite3.Conne
     (first,) = claim(rows)
     jobs.bury(rows, first, "refused", 100)
 
+    (second,) = claim(rows)
+    jobs.put_off(rows, second, 999, "no answer")
+
     jobs.retry(rows, first.id, 100)
 
     assert [job.id for job in claim(rows)] == [first.id]
@@ -197,13 +200,29 @@ def test_what_failed_is_forgotten_by_age_and_by_number(rows: sqlite3.Connection)
     assert [job.failed_at for job in left] == [1003, 1004]
 
 
-def test_old_ones_are_those_that_nobody_does(rows: sqlite3.Connection) -> None:
-    add(rows, "a")
-    add(rows, "b")
-    jobs.claim(rows, QUEUE, 100, 160, 1)
+def test_old_ones_were_tried_and_are_not_under_way(rows: sqlite3.Connection) -> None:
+    for lane in ("never tried", "put off", "under way"):
+        add(rows, lane)
+    _, put_off, _ = claim(rows)
+    jobs.release(rows, QUEUE)
+    rows.execute("UPDATE jobs SET attempts = 0 WHERE lane = 'never tried'")
+    rows.execute("UPDATE jobs SET claimed_until = 200 WHERE lane = 'under way'")
 
-    assert [job.lane for job in jobs.too_old(rows, QUEUE, 101, 10)] == ["b"]
+    assert [job.id for job in jobs.too_old(rows, QUEUE, 101, 10)] == [put_off.id]
     assert jobs.too_old(rows, QUEUE, 100, 10) == []
+    assert len(jobs.left(rows, QUEUE, 10)) == 3
+
+
+def test_probe_takes_what_failed_least(rows: sqlite3.Connection) -> None:
+    for lane in "abc":
+        add(rows, lane)
+    for job in claim(rows):
+        jobs.put_off(rows, job, 100, "no answer")
+    add(rows, "new")
+
+    (probe,) = jobs.claim(rows, QUEUE, 200, 260, 1, is_probe=True)
+
+    assert probe.lane == "new"
 
 
 @pytest.mark.parametrize(
@@ -212,6 +231,7 @@ def test_old_ones_are_those_that_nobody_does(rows: sqlite3.Connection) -> None:
         "SELECT min(due_at) FROM jobs WHERE queue = 'a' AND due_at IS NOT NULL "
         "AND claimed_until <= 1",
         "SELECT min(id) FROM jobs WHERE queue = 'a' AND lane = 'b' AND failed_at IS NULL",
+        "SELECT 1 FROM jobs WHERE queue = 'a' AND lane = 'b' AND due_at IS NOT NULL",
         "SELECT 1 FROM jobs WHERE queue = 'a' AND key = 'b' AND failed_at IS NULL AND attempts = 0",
         "SELECT count(*) FROM jobs WHERE queue = 'a' AND failed_at IS NULL",
     ],

@@ -82,8 +82,7 @@ def _make_due(rows: Rows, queue: str, lane: str, now: int) -> None:
     rows.execute(
         "UPDATE jobs SET due_at = ? WHERE id = "
         "(SELECT min(id) FROM jobs WHERE queue = ? AND lane = ? AND failed_at IS NULL) "
-        "AND NOT EXISTS (SELECT 1 FROM jobs WHERE queue = ? AND lane = ? AND failed_at IS NULL "
-        "AND due_at IS NOT NULL)",
+        "AND NOT EXISTS (SELECT 1 FROM jobs WHERE queue = ? AND lane = ? AND due_at IS NOT NULL)",
         (now, queue, lane, queue, lane),
     )
 
@@ -114,12 +113,16 @@ def next_due(rows: Rows, queue: str, now: int) -> int | None:
     return None if row[0] is None else int(row[0])
 
 
-def claim(rows: Rows, queue: str, now: int, until: int, limit: int) -> list[Job]:
+def claim(
+    rows: Rows, queue: str, now: int, until: int, limit: int, *, is_probe: bool = False
+) -> list[Job]:
     """Take jobs that are due, each the first of its lane, until a time; another's claim that is
-    over counts no more."""
+    over counts no more. For a probe those that failed least come first: the others may have failed
+    by their own fault."""
+    order = "attempts, due_at, id" if is_probe else "due_at, id"
     found = rows.execute(
         f"SELECT {_COLUMNS} FROM jobs WHERE queue = ? AND due_at <= ? AND claimed_until <= ? "
-        "ORDER BY due_at, id LIMIT ?",
+        f"ORDER BY {order} LIMIT ?",
         (queue, now, now, limit),
     ).fetchall()
     jobs = [Job(*row) for row in found]
@@ -196,11 +199,10 @@ def retry(rows: Rows, job_id: int, now: int) -> bool:
         if not _is_under_way(rows, job):
             _make_due(rows, job.queue, job.lane, now)
             _stand_in_order(rows, job.queue, job.lane)
-    else:
-        rows.execute(
-            "UPDATE jobs SET due_at = min(due_at, ?) WHERE id = ? AND claimed_until = 0",
-            (now, job_id),
-        )
+    rows.execute(
+        "UPDATE jobs SET due_at = min(due_at, ?) WHERE id = ? AND claimed_until = 0",
+        (now, job_id),
+    )
     return True
 
 
@@ -261,11 +263,21 @@ def count_waiting(rows: Rows, queue: str) -> int:
 
 
 def too_old(rows: Rows, queue: str, before: int, limit: int) -> list[Job]:
-    """Jobs that wait since before a time, and that nobody does."""
+    """Jobs that wait since before a time, that were tried, and that nobody does now: a clock that
+    was set, or a host that was off, makes nothing old."""
     found = rows.execute(
-        f"SELECT {_COLUMNS} FROM jobs WHERE queue = ? AND failed_at IS NULL AND claimed_until = 0 "
-        "AND created_at < ? ORDER BY id LIMIT ?",
+        f"SELECT {_COLUMNS} FROM jobs WHERE queue = ? AND due_at IS NOT NULL AND claimed_until = 0 "
+        "AND attempts > 0 AND created_at < ? ORDER BY id LIMIT ?",
         (queue, before, limit),
+    )
+    return [Job(*row) for row in found]
+
+
+def left(rows: Rows, queue: str, limit: int) -> list[Job]:
+    """Jobs of a queue that nobody works on any more."""
+    found = rows.execute(
+        f"SELECT {_COLUMNS} FROM jobs WHERE queue = ? AND failed_at IS NULL ORDER BY id LIMIT ?",
+        (queue, limit),
     )
     return [Job(*row) for row in found]
 

@@ -15,6 +15,7 @@ CREATE TABLE jobs (
     problem TEXT NOT NULL DEFAULT ''
 );
 CREATE INDEX jobs_due ON jobs (queue, due_at, id) WHERE due_at IS NOT NULL;
+CREATE INDEX jobs_heads ON jobs (queue, lane) WHERE due_at IS NOT NULL;
 CREATE INDEX jobs_waiting ON jobs (queue, lane, id) WHERE failed_at IS NULL;
 CREATE INDEX jobs_by_key ON jobs (queue, key) WHERE key IS NOT NULL AND failed_at IS NULL;
 CREATE INDEX jobs_failed ON jobs (queue, failed_at, id) WHERE failed_at IS NOT NULL;
