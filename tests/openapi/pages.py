@@ -172,7 +172,7 @@ PAGES: Final[Mapping[str, Described]] = {
         f"POST /_ui/health/jobs/{verb}": form(
             about,
             (303, _BACK),
-            more={404: "`NAME_UNKNOWN`: There is no such job, or not for the caller."},
+            more={**_NO_FORM, 404: "`NAME_UNKNOWN`: There is no such job, or not for the caller."},
             job=STRING,
         )
         for verb, about in (("retry", "Try a job now."), ("delete", "Never do a job."))
@@ -209,7 +209,10 @@ PAGES: Final[Mapping[str, Described]] = {
         "What deleting these would take with it.",
         {200: _PAGE},
         _TAKEN,
-        more={400: "`NAME_INVALID`, `TAG_INVALID`, `DIGEST_INVALID`: What it names cannot be."},
+        more={
+            400: "`NAME_INVALID`, `TAG_INVALID`, `DIGEST_INVALID`: What it names cannot be.",
+            415: "`UNSUPPORTED`: A digest's algorithm is neither sha256 nor sha512.",
+        },
     ),
     "POST /_ui/delete": form(
         "Delete what was looked at.",
