@@ -251,8 +251,8 @@ ADDED = {
     "tags": ("facet", "checked_at"),
     "namespaces": ("blob_bytes", "exclusive_bytes", "named_bytes"),
 }
-"""Columns that the last two versions of the schema have added,"""
-NEW_TABLES = ("tag_facets",)
+"""Columns that the last three versions of the schema have added,"""
+NEW_TABLES = ("tag_facets", "jobs", "webhook_cursors")
 """its tables,"""
 NEW_VIEWS = ("faceted_tags",)
 """its views,"""
@@ -268,9 +268,9 @@ NEW_TRIGGERS = (
 
 
 def _make_earlier(rows: sqlite3.Connection) -> None:
-    """Undo the last two versions of the schema."""
+    """Undo the last three versions of the schema."""
     schema = resources.files("angos_trio.storage.schema")
-    *earlier, _, _ = sorted(file.name for file in schema.iterdir() if file.name.endswith(".sql"))
+    *earlier, _, _, _ = sorted(file.name for file in schema.iterdir() if file.name.endswith(".sql"))
     for name in NEW_TRIGGERS:
         rows.execute(f"DROP TRIGGER {name}")
     for kind, names in (("VIEW", NEW_VIEWS), ("INDEX", NEW_INDEXES), ("TABLE", NEW_TABLES)):
