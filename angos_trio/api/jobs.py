@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Final
-
-import trio
 
 from angos_trio.api.context import Runtime
 from angos_trio.http.call import Call
@@ -13,12 +10,13 @@ from angos_trio.http.reply import Reply, json_reply
 from angos_trio.jobs.listing import (
     count_jobs,
     delete_job,
-    find_job,
+    find_seen,
     list_jobs,
     namespace_of,
     retry_job,
+    seen_of,
+    unknown,
 )
-from angos_trio.limits.callers import WEBHOOK_QUESTIONS_SECS_MAX
 from angos_trio.limits.jobs import JOBS_PAGE_ENTRIES
 from angos_trio.mirror.pull import PREFETCH
 from angos_trio.oci.codes import Code, OciError
@@ -59,7 +57,6 @@ class Jobs:
             limit=size + 1,
         )
         page = found[:size]
-        await self._learn(call, page)
         headers = {"Cache-Control": "private, no-cache"}
         if page and len(found) > size:
             kept = {"state": state, "n": str(size), "last": str(page[-1].id)}
@@ -69,41 +66,23 @@ class Jobs:
                 name: {"waiting": each.waiting, "failed": each.failed, "oldest_at": each.oldest_at}
                 for name, each in counts.items()
             },
-            "jobs": [_document(job) for job in page if call.caller.sees(namespace_of(job))],
+            "jobs": [_document(job) for job in await seen_of(call.caller, page)],
         }
         return json_reply(200, document, headers)
 
     async def retry(self, call: Call) -> Reply:
         """POST: the job is tried now, one that has failed as if it were new."""
-        job = await self._seen(call)
+        job = await find_seen(self._registry.storage, call.caller, call.values["id"])
         if not await retry_job(self._registry.storage, job.id, self._registry.now()):
-            raise _unknown(job.id)
+            raise unknown(job.id)
         return Reply(202)
 
     async def delete(self, call: Call) -> Reply:
         """DELETE: the job is never done."""
-        job = await self._seen(call)
+        job = await find_seen(self._registry.storage, call.caller, call.values["id"])
         if not await delete_job(self._registry.storage, job.id, self._registry.now()):
-            raise _unknown(job.id)
+            raise unknown(job.id)
         return Reply(204)
-
-    async def _seen(self, call: Call) -> Job:
-        text = call.values["id"]
-        number = int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
-        job = await find_job(self._registry.storage, number)
-        if job is not None:
-            await self._learn(call, [job])
-        if job is None or not call.caller.sees(namespace_of(job)):
-            raise _unknown(text)
-        return job
-
-    async def _learn(self, call: Call, found: Sequence[Job]) -> None:
-        names = sorted({namespace_of(job) for job in found})
-        await call.caller.learn(names, trio.current_time() + WEBHOOK_QUESTIONS_SECS_MAX)
-
-
-def _unknown(number: object) -> OciError:
-    return OciError(Code.NAME_UNKNOWN, message="there is no such job", detail=str(number))
 
 
 def _document(job: Job) -> dict[str, Any]:

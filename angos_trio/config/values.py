@@ -45,7 +45,7 @@ def parse_size(value: int | str, path: str) -> int:
 
 
 def compile_exclusions(patterns: Iterable[str], path: str) -> tuple[re.Pattern[str], ...]:
-    """Regular expressions that match a whole tag. Raises KeyRefused that names the key."""
+    """Regular expressions, for tags or for namespaces. Raises KeyRefused that names the key."""
     compiled: list[re.Pattern[str]] = []
     for pattern in patterns:
         try:

@@ -9,11 +9,11 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
 from angos_trio.clock import iso
 from angos_trio.events.endpoints import Kind
-from angos_trio.events.model import EventKind
+from angos_trio.events.model import EventKind, payload_of
 from angos_trio.storage.metadata.events import Stored
 
 REQUESTED: Final = "requested"
@@ -98,7 +98,7 @@ def happening_of(event: Stored, instance: str, repository: str | None) -> Happen
     kind = KINDS.get(event.kind)
     if kind is None:
         return None
-    payload = _payload(event)
+    payload = payload_of(event)
     tag = _text(payload.get("tag"))
     digest = _text(payload.get("digest"))
     is_blob = kind in (Kind.BLOB_PUSH, Kind.BLOB_DELETE)
@@ -116,14 +116,6 @@ def happening_of(event: Stored, instance: str, repository: str | None) -> Happen
         reference=None if is_blob else tag or digest,
         tag=tag,
     )
-
-
-def _payload(event: Stored) -> dict[str, Any]:
-    try:
-        found = json.loads(event.payload)
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _text(value: object) -> str | None:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from angos_trio.identity import NOWHERE, Origin
 from angos_trio.oci.names import RepositoryName
@@ -62,3 +63,12 @@ def record(rows: Rows, event: Event) -> None:
         client=event.origin.client,
     )
     outbox.append(rows, told)
+
+
+def payload_of(event: Stored) -> dict[str, Any]:
+    """What an event tells besides its kind; what is damaged says nothing."""
+    try:
+        found = json.loads(event.payload)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

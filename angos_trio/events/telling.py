@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 import trio
 
-from angos_trio.events.model import EventKind
+from angos_trio.events.model import EventKind, payload_of
 from angos_trio.identity import Action, Caller, Target
 from angos_trio.storage.metadata.events import Stored
 
@@ -57,7 +56,7 @@ async def may_know_origins(caller: Caller) -> bool:
 
 def data_for(caller: Caller, event: Stored) -> dict[str, Any]:
     """The payload as a caller is told it; a namespace that they do not see is null."""
-    data = {key: value for key, value in _payload(event).items() if key not in _INTERNAL}
+    data = {key: value for key, value in payload_of(event).items() if key not in _INTERNAL}
     source = data.get("from")
     if source is not None and not caller.sees(source):
         data["from"] = None
@@ -66,14 +65,5 @@ def data_for(caller: Caller, event: Stored) -> dict[str, Any]:
 
 def names_of(event: Stored) -> tuple[str, ...]:
     """The namespaces that an event names, which `Caller.learn` is to ask about."""
-    names = (event.namespace, _payload(event).get("from") or "")
+    names = (event.namespace, payload_of(event).get("from") or "")
     return tuple(name for name in names if name)
-
-
-def _payload(event: Stored) -> dict[str, Any]:
-    """What is damaged says nothing."""
-    try:
-        found = json.loads(event.payload)
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}

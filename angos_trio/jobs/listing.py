@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Final
+
+import trio
+
+from angos_trio.identity import Caller
+from angos_trio.limits.callers import WEBHOOK_QUESTIONS_SECS_MAX
+from angos_trio.oci.codes import Code, OciError
 from angos_trio.storage.metadata import jobs
 from angos_trio.storage.metadata.jobs import Count, Job
 from angos_trio.storage.store import Storage
 from angos_trio.storage.transactions import Rows, Transaction
+
+_DIGITS_MAX: Final = 19
+"""Of a number that SQLite can hold, and one more."""
 
 
 def namespace_of(job: Job) -> str:
@@ -30,9 +41,26 @@ async def list_jobs(
     return await storage.read(query)
 
 
-async def find_job(storage: Storage, job_id: int) -> Job | None:
-    """The job of a number. Raises UNAVAILABLE (503)."""
-    return await storage.read(lambda rows: jobs.find(rows, job_id))
+async def seen_of(caller: Caller, found: Sequence[Job]) -> list[Job]:
+    """Those of the jobs whose namespace a caller sees."""
+    names = sorted({namespace_of(job) for job in found})
+    await caller.learn(names, trio.current_time() + WEBHOOK_QUESTIONS_SECS_MAX)
+    return [job for job in found if caller.sees(namespace_of(job))]
+
+
+async def find_seen(storage: Storage, caller: Caller, text: str) -> Job:
+    """The job of a number as it is written. Raises NAME_UNKNOWN (404), also for one whose namespace
+    the caller does not see; UNAVAILABLE (503)."""
+    number = int(text) if text.isascii() and text.isdigit() and len(text) < _DIGITS_MAX else 0
+    job = await storage.read(lambda rows: jobs.find(rows, number))
+    if job is None or not await seen_of(caller, [job]):
+        raise unknown(text)
+    return job
+
+
+def unknown(number: object) -> OciError:
+    """There is no such job (404)."""
+    return OciError(Code.NAME_UNKNOWN, message="there is no such job", detail=str(number))
 
 
 async def retry_job(storage: Storage, job_id: int, now: int) -> bool:

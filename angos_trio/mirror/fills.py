@@ -2,8 +2,9 @@
 process, and whoever asks reads along in what has arrived.
 
 A fill is a push by the upstream: its bytes arrive in an upload session, are verified there and take
-their final name in the one way that there is. Those who read along get all but the last 64 KiB of
-what they want before that, and the rest after it; where it fails their connection is ended.
+their final name in the one way that there is. Those who read along are sent from its file: all but
+the last 64 KiB of what they want as they arrive, and the rest once all is verified, before it is
+synced; in another process, once it has its name. Where it fails their connection is ended.
 """
 
 from __future__ import annotations
@@ -283,11 +284,11 @@ class Reading:
     def _until(self, end: int | None) -> int:
         """How far may be read now. Raises BrokenOffError."""
         fill = self.fill
-        if fill.error is not None:
-            raise BrokenOffError(str(fill.error)) from fill.error
-        if fill.is_done or fill.is_verified:
+        if fill.is_done or fill.is_verified:  # whatever becomes of it on the disk
             whole = os.fstat(self.descriptor).st_size
             return whole if end is None else min(end, whole)
+        if fill.error is not None:
+            raise BrokenOffError(str(fill.error)) from fill.error
         if end is None:
             return fill.available - HELD_BACK_BYTES
         return min(fill.available, end - HELD_BACK_BYTES)

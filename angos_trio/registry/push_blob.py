@@ -199,10 +199,6 @@ async def _tell_nobody(session: SessionId) -> None:
     """Who pushes needs no number."""
 
 
-def _nobody_waits() -> None:
-    """Who pushes waits for the disk."""
-
-
 @dataclass(frozen=True, slots=True)
 class Following:
     """Who reads along in a push: `begins` is called with the session that the bytes arrive in,
@@ -210,7 +206,7 @@ class Following:
     not."""
 
     begins: Callable[[SessionId], Awaitable[None]] = _tell_nobody
-    verified: Callable[[], None] = _nobody_waits
+    verified: Callable[[], None] | None = None
 
 
 NOBODY_FOLLOWS: Final = Following()

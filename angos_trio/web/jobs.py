@@ -6,8 +6,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import trio
-
 from angos_trio.events.endpoints import QUEUE
 from angos_trio.http.call import Call
 from angos_trio.http.reply import Reply
@@ -15,14 +13,13 @@ from angos_trio.identity import Action
 from angos_trio.jobs.listing import (
     count_jobs,
     delete_job,
-    find_job,
+    find_seen,
     list_jobs,
     namespace_of,
     retry_job,
+    seen_of,
 )
-from angos_trio.limits.callers import WEBHOOK_QUESTIONS_SECS_MAX
 from angos_trio.limits.lists import JOBS_SHOWN_MAX
-from angos_trio.oci.codes import Code, OciError
 from angos_trio.registry.context import Registry
 from angos_trio.storage.metadata.jobs import Count, Job
 from angos_trio.storage.store import Storage
@@ -81,8 +78,7 @@ async def jobs_part(registry: Registry, call: Call) -> JobsPart | None:
     failed = await list_jobs(registry.storage, "", has_failed=True, after=0, limit=limit)
     waiting = await list_jobs(registry.storage, "", has_failed=False, after=0, limit=limit)
     tried = [*failed, *(job for job in waiting if job.problem)]
-    await _learn(call, tried)
-    seen = [job for job in tried if call.caller.sees(namespace_of(job))]
+    seen = await seen_of(call.caller, tried)
     return JobsPart(
         queues=[_queue(name, counts.get(name, Count())) for name in names],
         rows=[_row(job) for job in seen[:JOBS_SHOWN_MAX]],
@@ -120,11 +116,6 @@ def _row(job: Job) -> Row:
     )
 
 
-async def _learn(call: Call, found: Sequence[Job]) -> None:
-    names = sorted({namespace_of(job) for job in found})
-    await call.caller.learn(names, trio.current_time() + WEBHOOK_QUESTIONS_SECS_MAX)
-
-
 Verb = Callable[[Storage, int, int], Awaitable[bool]]
 
 
@@ -134,13 +125,7 @@ def decide_about_job(registry: Registry, verb: Verb) -> FormHandler:
     async def handler(call: Call, form: Form) -> Reply:
         """POST: do it, as the path of the API does; then back to the page."""
         await registry.require_changeable()
-        text = form.one("job")
-        number = int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
-        job = await find_job(registry.storage, number)
-        if job is not None:
-            await _learn(call, [job])
-        if job is None or not call.caller.sees(namespace_of(job)):
-            raise OciError(Code.NAME_UNKNOWN, message="there is no such job", detail=text)
+        job = await find_seen(registry.storage, call.caller, form.one("job"))
         await verb(registry.storage, job.id, registry.now())
         return Reply(303, {"Location": f"{HEALTH}#jobs", **headers.PAGE})
 

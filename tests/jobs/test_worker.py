@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from angos_trio.jobs.listing import delete_job, find_job, list_jobs, namespace_of, retry_job
+from angos_trio.jobs.listing import delete_job, list_jobs, namespace_of, retry_job
 from angos_trio.jobs.worker import GiveUpError, Rules, TryLaterError, Worker
 from angos_trio.limits.jobs import JOB_FAILED_SECS_MAX, JOB_SECS_MAX, JOB_SURPRISES_MAX
 from angos_trio.storage.metadata import jobs, switches
@@ -91,6 +91,11 @@ class Bench:
 
         await self.until(is_so)
         return await self.failed()
+
+
+async def hangs(job: Job) -> None:
+    """Never comes to an end."""
+    await trio.sleep_forever()
 
 
 @asynccontextmanager
@@ -296,10 +301,6 @@ def test_those_that_always_fail_do_not_hold_up_the_others(root: Path) -> None:
 def test_job_that_hangs_is_put_off(root: Path) -> None:
     async def main() -> None:
         async with bench(root) as made:
-
-            async def hangs(job: Job) -> None:
-                await trio.sleep_forever()
-
             made.behave = hangs
             await made.add("one")
             async with working(made, Rules(1, claim_secs=1)):
@@ -316,10 +317,6 @@ def test_job_that_hangs_is_put_off(root: Path) -> None:
 def test_what_was_under_way_when_a_process_ended_is_done_by_the_next(root: Path) -> None:
     async def main() -> None:
         async with bench(root) as made:
-
-            async def hangs(job: Job) -> None:
-                await trio.sleep_forever()
-
             made.behave = hangs
             await made.add("one")
             async with working(made):
@@ -394,7 +391,7 @@ def test_somebody_may_have_a_job_tried_again_or_never(root: Path) -> None:
                 worker.wake()
                 await made.until_done(1)
             assert made.done == ["one"]
-            assert await find_job(made.storage, second.id) is None
+            assert [each.id for each in await made.failed()] == []
             assert not await retry_job(made.storage, second.id, made.now)
             assert namespace_of(first) == "team/app"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -147,6 +147,21 @@ class Two:
                 each.stop()
 
 
+@pytest.fixture
+def two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Two]]:
+    """Makes both, with so many workers of the one in front, and stops them."""
+    monkeypatch.delenv("WORKERS", raising=False)
+    made = []
+
+    def make(workers: int = 1, **keys: Any) -> Two:
+        made.append(Two(tmp_path, workers, **keys))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
 def queue(client: Client) -> dict[str, Any]:
     found: dict[str, Any] = client.get("/v2/_ext/_jobs").json()
     return found
@@ -155,88 +170,76 @@ def queue(client: Client) -> dict[str, Any]:
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_wanted_platforms_are_here_when_the_link_is_gone(
-    tmp_path: Path, workers: int, monkeypatch: pytest.MonkeyPatch
+    two: Callable[..., Two], workers: int
 ) -> None:
-    monkeypatch.delenv("WORKERS", raising=False)
-    both = Two(tmp_path, workers, platforms=["linux/amd64", "linux/arm64"])
-    try:
-        with both.start_far() as source:
-            many = push(source, "app")
-        with both.start_near() as client:
-            assert client.get("/v2/hub/app/manifests/v1").content == many.index.body
-            until(lambda: queue(client)["queues"] == {}, lambda: queue(client))
-            assert both.far is not None
-            both.far.stop()
+    both = two(workers, platforms=["linux/amd64", "linux/arm64"])
+    with both.start_far() as source:
+        many = push(source, "app")
+    with both.start_near() as client:
+        assert client.get("/v2/hub/app/manifests/v1").content == many.index.body
+        until(lambda: queue(client)["queues"] == {}, lambda: queue(client))
+        assert both.far is not None
+        both.far.stop()
 
-            for platform in ("linux/amd64", "linux/arm64/v8"):
-                image = many.images[platform]
-                answer = client.get(f"/v2/hub/app/manifests/{image.digest}")
-                assert answer.content == image.body
-                for blob in many.blobs[platform]:
-                    assert client.get(f"/v2/hub/app/blobs/{blob.digest}").content == blob.body
-            for platform in ("linux/arm/v7", "windows/amd64"):
-                digest = many.images[platform].digest
-                assert client.get(f"/v2/hub/app/manifests/{digest}").status_code == 503
-    finally:
-        both.close()
+        for platform in ("linux/amd64", "linux/arm64/v8"):
+            image = many.images[platform]
+            answer = client.get(f"/v2/hub/app/manifests/{image.digest}")
+            assert answer.content == image.body
+            for blob in many.blobs[platform]:
+                assert client.get(f"/v2/hub/app/blobs/{blob.digest}").content == blob.body
+        for platform in ("linux/arm/v7", "windows/amd64"):
+            digest = many.images[platform].digest
+            assert client.get(f"/v2/hub/app/manifests/{digest}").status_code == 503
 
 
 @pytest.mark.slow
 def test_what_was_to_come_comes_after_a_kill_and_once_the_upstream_is_back(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    two: Callable[..., Two],
 ) -> None:
-    monkeypatch.delenv("WORKERS", raising=False)
-    both = Two(tmp_path, 1)
-    try:
-        with both.start_far() as source:
-            many = push(source, "app")
-        with both.start_near() as client:
-            client.get("/v2/hub/app/manifests/v1").raise_for_status()
-            assert both.far is not None
-            assert both.near is not None
-            both.far.kill()
-            left = queue(client)["queues"].get("prefetch", {"waiting": 0})["waiting"]
-            both.near.kill()
-        both.start_far().close()
-        with both.start_near() as client:
-            until(lambda: queue(client)["queues"] == {}, lambda: queue(client))
-            both.far.stop()
-            here = [
-                client.get(f"/v2/hub/app/blobs/{blob.digest}").status_code
-                for blobs in many.blobs.values()
-                for blob in blobs
-            ]
-            assert here == [200] * len(here), left
-    finally:
-        both.close()
+    both = two()
+    with both.start_far() as source:
+        many = push(source, "app")
+    with both.start_near() as client:
+        client.get("/v2/hub/app/manifests/v1").raise_for_status()
+        assert both.far is not None
+        assert both.near is not None
+        both.far.kill()
+        left = queue(client)["queues"].get("prefetch", {"waiting": 0})["waiting"]
+        both.near.kill()
+    both.start_far().close()
+    with both.start_near() as client:
+        until(lambda: queue(client)["queues"] == {}, lambda: queue(client))
+        both.far.stop()
+        here = [
+            client.get(f"/v2/hub/app/blobs/{blob.digest}").status_code
+            for blobs in many.blobs.values()
+            for blob in blobs
+        ]
+        assert here == [200] * len(here), left
 
 
 @pytest.mark.slow
 def test_what_the_upstream_does_not_have_is_given_up_and_holds_nothing_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    two: Callable[..., Two],
 ) -> None:
-    monkeypatch.delenv("WORKERS", raising=False)
-    both = Two(tmp_path, 1)
-    try:
-        with both.start_far() as source:
-            missing, config = make_blob(), source.push_blob("app")
-            broken = make_image(make_descriptor(config), [make_descriptor(missing)])
-            source.stored("app", broken, "broken")
-            many = push(source, "app")
-        with both.start_near() as client:
-            client.get("/v2/hub/app/manifests/broken").raise_for_status()
-            client.get("/v2/hub/app/manifests/v1").raise_for_status()
-            until(
-                lambda: queue(client)["queues"].get("prefetch", {}).get("waiting") == 0,
-                lambda: queue(client),
-            )
-            failed = client.get("/v2/_ext/_jobs", params={"state": "failed"}).json()["jobs"]
-            assert [each["namespace"] for each in failed] == ["hub/app"]
-            assert missing.digest in failed[0]["problem"]
-            page = client.get("/_ui/health").text
-            assert "1 job failed" in page
-            assert missing.digest in page
-            for blob in many.blobs["linux/amd64"]:
-                assert client.head(f"/v2/hub/app/blobs/{blob.digest}").status_code == 200
-    finally:
-        both.close()
+    both = two()
+    with both.start_far() as source:
+        missing, config = make_blob(), source.push_blob("app")
+        broken = make_image(make_descriptor(config), [make_descriptor(missing)])
+        source.stored("app", broken, "broken")
+        many = push(source, "app")
+    with both.start_near() as client:
+        client.get("/v2/hub/app/manifests/broken").raise_for_status()
+        client.get("/v2/hub/app/manifests/v1").raise_for_status()
+        until(
+            lambda: queue(client)["queues"].get("prefetch", {}).get("waiting") == 0,
+            lambda: queue(client),
+        )
+        failed = client.get("/v2/_ext/_jobs", params={"state": "failed"}).json()["jobs"]
+        assert [each["namespace"] for each in failed] == ["hub/app"]
+        assert missing.digest in failed[0]["problem"]
+        page = client.get("/_ui/health").text
+        assert "1 job failed" in page
+        assert missing.digest in page
+        for blob in many.blobs["linux/amd64"]:
+            assert client.head(f"/v2/hub/app/blobs/{blob.digest}").status_code == 200
