@@ -46,6 +46,7 @@ from angos_trio.storage.metadata.jobs import Count
 from angos_trio.storage.metadata.services import Report
 from angos_trio.storage.metadata.switches import Switched
 from angos_trio.storage.store import Storage
+from angos_trio.storage.transactions import Query
 from angos_trio.telemetry.health import Readiness
 from angos_trio.telemetry.metrics import Metrics, StorageGauges
 from angos_trio.web.frame import Site
@@ -211,12 +212,22 @@ def readiness_of(storage: Storage) -> Callable[[], Readiness]:
             problems.append(
                 f"{space.free_bytes} bytes are free, {space.reserve_bytes} must stay free"
             )
+        for queue, count in _or_empty(storage, jobs.count_failed).items():
+            degraded.append(f"jobs of {queue} have failed and wait for somebody to decide: {count}")
         if switched is not None:
             since = iso(switched.since)
             degraded.append(f"the registry is read-only since {since}, by {switched.by}")
         return Readiness(tuple(problems), tuple(degraded))
 
     return look
+
+
+def _or_empty(storage: Storage, query: Query[dict[str, int]]) -> dict[str, int]:
+    """Rows that cannot be read say nothing."""
+    try:
+        return storage.read_from_thread(query)
+    except OciError:
+        return {}
 
 
 def _read_only(storage: Storage) -> Switched | None:

@@ -51,7 +51,7 @@ class Row:
     queue: str
     namespace: str
     problem: str
-    attempts: int
+    attempts: str
     failed_at: int | None
 
 
@@ -111,7 +111,7 @@ def _row(job: Job) -> Row:
         queue=words_of(job.queue),
         namespace=namespace_of(job),
         problem=visible(job.problem, 200),
-        attempts=job.attempts,
+        attempts=counted(job.attempts, "attempt"),
         failed_at=job.failed_at,
     )
 

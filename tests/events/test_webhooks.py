@@ -229,7 +229,9 @@ def test_what_is_refused_for_good_is_a_dead_letter_that_can_be_sent_again(tmp_pa
         first, second = dead()
         assert first["problem"] == "the answer has status 422"
         assert (first["namespace"], first["state"], first["attempts"]) == ("team/app", "failed", 1)
-        assert "degraded" in client.get("/v2/_ext/_health").json()
+        sentence = "jobs of webhook.lab have failed and wait for somebody to decide: 2"
+        assert client.get("/v2/_ext/_health").json()["degraded"] == [sentence]
+        assert client.get("/readyz").json() == {"status": "ready", "degraded": [sentence]}
 
         refuses.clear()
         assert client.post(f"/v2/_ext/_jobs/{first['id']}/retry").status_code == 202

@@ -80,7 +80,7 @@ def test_what_waits_is_counted_and_what_was_tried_says_why(
 
     assert "2 jobs waiting" in line.text
     assert "<script>" in row.text
-    assert "is tried again" in row.text
+    assert "is tried again, after 1 attempt" in row.text
     assert row.one("a").text == "team/app"
 
 

@@ -254,6 +254,13 @@ def counts(rows: Rows) -> dict[str, Count]:
     return {queue: Count(waiting, failed, oldest) for queue, waiting, failed, oldest in found}
 
 
+def count_failed(rows: Rows) -> dict[str, int]:
+    """How many nobody will try again, of the queues that have some."""
+    return dict(
+        rows.execute("SELECT queue, count(*) FROM jobs WHERE failed_at IS NOT NULL GROUP BY queue")
+    )
+
+
 def count_waiting(rows: Rows, queue: str) -> int:
     """How many of a queue wait."""
     row = rows.execute(
