@@ -28,16 +28,18 @@ from angos_trio.limits.mirror import (
 from angos_trio.net.addresses import Address
 from angos_trio.net.client import NetError, reason_of
 from angos_trio.net.names import use_own_threads
+from angos_trio.net.wire import Wire
 
 Allows = Callable[[Address], bool]
 _BROKEN: Final = "the answer is no HTTP, or breaks off"
 _PORTS: Final = {"http": 80, "https": 443}
-_FAILURES: Final = (
-    OSError,
-    UnicodeError,
-    h11.ProtocolError,
-    ssl.CertificateError,
-    trio.BrokenResourceError,
+_FAILURES: Final = (OSError, UnicodeError, h11.ProtocolError, trio.ClosedResourceError)
+_ENDED: Final = (
+    BrokenPipeError,
+    ConnectionResetError,
+    ConnectionAbortedError,
+    ssl.SSLEOFError,
+    ssl.SSLZeroReturnError,
     trio.ClosedResourceError,
 )
 
@@ -72,7 +74,7 @@ class Exchange:
         self,
         response: h11.Response,
         connection: h11.Connection,
-        stream: trio.abc.Stream,
+        wire: Wire,
         address: Address,
         silence_secs: float,
         method: str,
@@ -81,7 +83,7 @@ class Exchange:
         self.headers: Mapping[str, str] = _joined(response)
         self.address = address
         self._connection = connection
-        self._stream = stream
+        self._wire = wire
         self._silence_secs = silence_secs
         self._begun = b""
         self._left: int | None = None
@@ -96,14 +98,14 @@ class Exchange:
         text = self.headers.get("content-length", "")
         return int(text) if text.isascii() and text.isdigit() else None
 
-    async def receive(self) -> bytes:
-        """What comes next of the body; empty at its end.
+    async def receive(self, bytes_max: int = EXCHANGE_RECEIVE_BYTES) -> bytes:
+        """What comes next of the body, about so much of it at most; empty at its end.
 
         Raises NetError, also for a body that is shorter or longer than the head says.
         """
         try:
             if self._left is not None:
-                return await self._next_of_known(self._left)
+                return await self._next_of_known(self._left, bytes_max)
             event = await self._next()
         except _FAILURES as error:
             raise NetError(_reason(error)) from None
@@ -111,12 +113,12 @@ class Exchange:
             return bytes(event.data)
         return b""
 
-    async def _next_of_known(self, left: int) -> bytes:
+    async def _next_of_known(self, left: int, bytes_max: int) -> bytes:
         if left == 0:
             return b""
         part, self._begun = self._begun, b""
         if not part:
-            part = await _received(self._stream, self._silence_secs)
+            part = await self._received(bytes_max)
             if not part:
                 raise NetError(_BROKEN)
         part = part[:left]
@@ -127,10 +129,16 @@ class Exchange:
         while True:
             event = self._connection.next_event()
             if event is h11.NEED_DATA:
-                received = await _received(self._stream, self._silence_secs)
-                self._connection.receive_data(received)
+                self._connection.receive_data(await self._received(EXCHANGE_RECEIVE_BYTES))
             elif not isinstance(event, h11.Data) or event.data:
                 return event
+
+    async def _received(self, bytes_max: int) -> bytes:
+        try:
+            with trio.fail_after(self._silence_secs):
+                return await self._wire.receive(bytes_max)
+        except trio.TooSlowError:
+            raise SilentError(f"nothing came for {self._silence_secs:g} s") from None
 
     async def read(self, bytes_max: int) -> bytes:
         """The whole body. Raises NetError when it is longer than `bytes_max`."""
@@ -144,7 +152,7 @@ class Exchange:
 
     def close(self) -> None:
         """Close the connection at once; twice is fine."""
-        _drop(self._stream)
+        self._wire.close()
 
 
 def _joined(response: h11.Response) -> Mapping[str, str]:
@@ -166,7 +174,7 @@ async def exchange(asked: Asked, tls: ssl.SSLContext, waits: Waits, allows: Allo
     url = urlsplit(asked.url)
     try:
         with trio.fail_after(waits.connect_secs):
-            stream, address = await _connected(url, tls, allows)
+            wire, address = await _connected(url, tls, allows)
     except trio.TooSlowError:
         raise SilentError(f"no connection within {waits.connect_secs:g} s") from None
     except _FAILURES as error:
@@ -177,8 +185,8 @@ async def exchange(asked: Asked, tls: ssl.SSLContext, waits: Waits, allows: Allo
             our_role=h11.CLIENT, max_incomplete_event_size=EXCHANGE_HEAD_BYTES_MAX
         )
         with trio.fail_after(waits.silence_secs):
-            response = await _head(asked, url, connection, stream)
-        answer = Exchange(response, connection, stream, address, waits.silence_secs, asked.method)
+            response = await _head(asked, url, connection, wire)
+        answer = Exchange(response, connection, wire, address, waits.silence_secs, asked.method)
         is_handed_over = True
         return answer
     except trio.TooSlowError:
@@ -187,25 +195,21 @@ async def exchange(asked: Asked, tls: ssl.SSLContext, waits: Waits, allows: Allo
         raise NetError(_reason(error)) from None
     finally:
         if not is_handed_over:
-            _drop(stream)
+            wire.close()
 
 
-async def _connected(
-    url: SplitResult, tls: ssl.SSLContext, allows: Allows
-) -> tuple[trio.abc.Stream, Address]:
+async def _connected(url: SplitResult, tls: ssl.SSLContext, allows: Allows) -> tuple[Wire, Address]:
     host = url.hostname or ""
     port = url.port or _PORTS[url.scheme]
     connected, address = await _connected_socket(host, port, allows)
-    plain = trio.SocketStream(connected)
-    if url.scheme == "http":
-        return plain, address
-    secured = trio.SSLStream(plain, tls, server_hostname=host, https_compatible=True)
+    wire = Wire(connected)
     try:
-        await secured.do_handshake()
+        if url.scheme == "https":
+            await wire.secure(tls, host)
     except BaseException:
-        _drop(secured)
+        wire.close()
         raise
-    return secured, address
+    return wire, address
 
 
 async def _connected_socket(
@@ -245,7 +249,7 @@ def _address_of(text: str) -> Address:
 
 
 async def _head(
-    asked: Asked, url: SplitResult, connection: h11.Connection, stream: trio.abc.Stream
+    asked: Asked, url: SplitResult, connection: h11.Connection, wire: Wire
 ) -> h11.Response:
     target = f"{url.path or '/'}?{url.query}" if url.query else url.path or "/"
     # `identity`: what a digest names are the bytes as they are.
@@ -260,37 +264,20 @@ async def _head(
     if asked.body:
         sent += connection.send(h11.Data(data=asked.body)) or b""
     sent += connection.send(h11.EndOfMessage()) or b""
-    await stream.send_all(sent)
+    await wire.send(sent)
     while True:
         event = connection.next_event()
         if event is h11.NEED_DATA:
-            connection.receive_data(bytes(await stream.receive_some(EXCHANGE_RECEIVE_BYTES)))
+            connection.receive_data(await wire.receive(EXCHANGE_RECEIVE_BYTES))
         elif isinstance(event, h11.Response):
             return event
         elif isinstance(event, h11.ConnectionClosed):
             raise NetError("the connection was closed without an answer")
 
 
-async def _received(stream: trio.abc.Stream, silence_secs: float) -> bytes:
-    try:
-        with trio.fail_after(silence_secs):
-            return bytes(await stream.receive_some(EXCHANGE_RECEIVE_BYTES))
-    except trio.TooSlowError:
-        raise SilentError(f"nothing came for {silence_secs:g} s") from None
-
-
-def _drop(stream: trio.abc.Stream) -> None:
-    """Close a stream's socket without a word: nobody waits for it."""
-    inner = stream.transport_stream if isinstance(stream, trio.SSLStream) else stream
-    if isinstance(inner, trio.SocketStream):
-        inner.socket.close()
-
-
 def _reason(error: BaseException) -> str:
     if isinstance(error, h11.ProtocolError):
         return _BROKEN
-    cause = error.__cause__ or error.__context__
-    is_ended = isinstance(error, (trio.BrokenResourceError, trio.ClosedResourceError))
-    if is_ended and (cause is None or isinstance(cause, ConnectionError)):
+    if isinstance(error, _ENDED):
         return "the connection was closed"
     return reason_of(error)
