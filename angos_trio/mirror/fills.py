@@ -17,7 +17,6 @@ from typing import Final
 
 import trio
 
-from angos_trio.errors import only_error
 from angos_trio.limits.mirror import (
     FILL_LOOK_SECS,
     FILL_SPAN_BYTES,
@@ -42,9 +41,10 @@ Told = Callable[[SessionId, int | None], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Who is told how a blob comes: in which session, and that all of it is right."""
+    """Who is told how a blob comes: in which session, how far, and that all of it is right."""
 
     told: Told
+    arrived: Callable[[int], Awaitable[None]]
     verified: Callable[[], None]
 
 
@@ -84,6 +84,12 @@ class Fill:
         """What arrived is worth nothing, and nobody was given any of it."""
         self.session, self.size, self.available, self.is_verified = None, None, 0, False
         self.close()
+
+    def arrive(self, available: int) -> None:
+        """So many bytes are in the file."""
+        if available != self.available:
+            self.available = available
+            self.wake()
 
     def verify(self) -> None:
         """All bytes are right: who reads along need not wait for the disk."""
@@ -158,16 +164,10 @@ class Fills:
     async def _run(self, fill: Fill, fetch: Fetch) -> None:
         error: Exception | None = UpstreamError("the registry is stopping", status=503)
         try:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._watch, fill)
-                await self._fetch_or_follow(fill, fetch)
-                nursery.cancel_scope.cancel()
+            await self._fetch_or_follow(fill, fetch)
             error = None
-        except BaseExceptionGroup as group:
-            only = only_error(group)
-            if not isinstance(only, Exception):
-                raise
-            error = only
+        except Exception as raised:
+            error = raised
             if not isinstance(error, FORESEEN):
                 _log.exception("fill.crashed", namespace=fill.name, digest=fill.digest)
         finally:
@@ -208,8 +208,13 @@ class Fills:
                 lambda rows: fills.tell(rows, name, digest, me, session=session, size=size)
             )
 
+        async def arrived(available: int) -> None:
+            await self._open(fill)
+            if fill.descriptor >= 0:
+                fill.arrive(available)
+
         try:
-            await fetch(Progress(told, fill.verify))
+            await fetch(Progress(told, arrived, fill.verify))
         finally:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + CLEANUP_SECS_MAX):
                 await shared.run(lambda rows: fills.release(rows, name, digest, me))
@@ -222,6 +227,9 @@ class Fills:
             if found.session is not None and fill.session is None:
                 fill.begin(found.session, found.size)
             await trio.sleep(FILL_LOOK_SECS)
+            await self._open(fill)
+            if fill.descriptor >= 0:
+                fill.arrive(os.fstat(fill.descriptor).st_size)
             found = await shared.run(partial(fills.find, name=fill.name, digest=fill.digest))
         held = await self._storage.read_point(
             lambda rows: blobs.find_held(rows, fill.name, fill.digest)
@@ -232,18 +240,11 @@ class Fills:
             fill.forget()
         return held is not None
 
-    async def _watch(self, fill: Fill) -> None:
-        """Look how far it has come, for all who read along."""
-        while True:
-            await trio.sleep(FILL_LOOK_SECS)
-            if fill.descriptor < 0 and fill.session is not None:
-                found = await trio.to_thread.run_sync(self._storage.open_arriving, fill.session)
-                fill.descriptor = -1 if found is None else found
-            if fill.descriptor >= 0:
-                size = os.fstat(fill.descriptor).st_size
-                if size != fill.available:
-                    fill.available = size
-                    fill.wake()
+    async def _open(self, fill: Fill) -> None:
+        """Have the file that the bytes arrive in, once there is one, for all who read along."""
+        if fill.descriptor < 0 and fill.session is not None:
+            found = await trio.to_thread.run_sync(self._storage.open_arriving, fill.session)
+            fill.descriptor = -1 if found is None else found
 
 
 @dataclass(slots=True)

@@ -41,12 +41,13 @@ from angos_trio.registry.pull import (
     open_blob,
     read_body,
 )
-from angos_trio.registry.push_blob import Content, Following, push_blob
+from angos_trio.registry.push_blob import Content, push_blob
 from angos_trio.storage.metadata import blobs, jobs, tags
 from angos_trio.storage.metadata.jobs import Wanted
 from angos_trio.storage.metadata.manifests import StoredManifest
 from angos_trio.storage.store import OpenBlob
 from angos_trio.storage.transactions import Transaction
+from angos_trio.storage.uploads import Following
 from angos_trio.telemetry.metrics import UpstreamMetrics
 
 Answer = TypeVar("Answer")
@@ -294,14 +295,15 @@ class MirrorPuller:
         place, remote_name = f"blobs/{digest}", self.mirrored.remote_name(name)
         async with upstream.asked("GET", remote_name, place) as answer:
             size = answer.length
-            content = Content(_Parts(upstream, answer), size)
+            parts = _Parts(upstream, answer, self.registry.storage.receiver.chunk_bytes)
+            content = Content(parts, size)
 
             async def arrives(session: SessionId) -> None:
                 await progress.told(session, size)
 
             try:
                 caller = caller_of(upstream)
-                following = Following(arrives, progress.verified)
+                following = Following(arrives, progress.arrived, progress.verified)
                 await push_blob(self.registry, caller, name, digest, content, following)
             except UpstreamError as error:
                 raise BrokenOffError(error.reason) from error
@@ -334,17 +336,18 @@ class _Headed:
 
 @dataclass(slots=True)
 class _Parts:
-    """A blob's bytes as they come. No generator: who reads stops waiting for the next part now and
-    then, which would end one."""
+    """A blob's bytes as they come, as many at once as the store takes. No generator: who reads
+    stops waiting for the next part now and then, which would end one."""
 
     upstream: Upstream
     answer: Exchange
+    bytes_max: Callable[[], int]
 
     def __aiter__(self) -> _Parts:
         return self
 
     async def __anext__(self) -> bytes:
-        part = await self.upstream.receive(self.answer)
+        part = await self.upstream.receive(self.answer, self.bytes_max())
         if not part:
             raise StopAsyncIteration
         return part

@@ -14,7 +14,12 @@ from urllib.parse import urljoin, urlsplit
 import trio
 
 from angos_trio.clock import epoch_seconds
-from angos_trio.limits.mirror import REST_SECS, REST_SECS_MAX, TOO_MANY_REST_SECS
+from angos_trio.limits.mirror import (
+    EXCHANGE_RECEIVE_BYTES,
+    REST_SECS,
+    REST_SECS_MAX,
+    TOO_MANY_REST_SECS,
+)
 from angos_trio.mirror.challenge import parse_challenges
 from angos_trio.mirror.failures import NotThere, UpstreamError
 from angos_trio.mirror.reach import may_be_sent_to, place_of
@@ -154,12 +159,12 @@ class Upstream:
         answer.close()
         raise self._refusal(answer)
 
-    async def receive(self, answer: Exchange) -> bytes:
+    async def receive(self, answer: Exchange, bytes_max: int = EXCHANGE_RECEIVE_BYTES) -> bytes:
         """What comes next of an answer's body, no faster than is wanted; nothing is lost by being
         cancelled. Raises UpstreamError."""
         await self._throttle.wait()
         try:
-            part = await answer.receive()
+            part = await answer.receive(bytes_max)
         except NetError as error:
             raise self._failed(error) from None
         self._throttle.note(len(part))

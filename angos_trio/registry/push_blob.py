@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
 
 from angos_trio.events.endpoints import Kind
 from angos_trio.events.model import Event, EventKind, record
@@ -22,7 +21,7 @@ from angos_trio.storage.metadata import blobs, leases, namespaces
 from angos_trio.storage.metadata import events as outbox
 from angos_trio.storage.session_record import UploadSession
 from angos_trio.storage.transactions import StagedBlob, Step, Transaction
-from angos_trio.storage.uploads import Upload, too_large
+from angos_trio.storage.uploads import NOBODY_FOLLOWS, Following, Upload, too_large
 from angos_trio.storage.writer import OutcomeUnknownError
 from angos_trio.telemetry.log import logger
 
@@ -195,23 +194,6 @@ async def _discard_if_worthless(registry: Registry, upload: Upload, error: OciEr
         await registry.storage.sessions.discard(upload.session.id)
 
 
-async def _tell_nobody(session: SessionId) -> None:
-    """Who pushes needs no number."""
-
-
-@dataclass(frozen=True, slots=True)
-class Following:
-    """Who reads along in a push: `begins` is called with the session that the bytes arrive in,
-    `verified` once all of them are found right, before they are synced; of what is small it is
-    not."""
-
-    begins: Callable[[SessionId], Awaitable[None]] = _tell_nobody
-    verified: Callable[[], None] | None = None
-
-
-NOBODY_FOLLOWS: Final = Following()
-
-
 async def push_blob(
     registry: Registry,
     caller: Caller,
@@ -301,7 +283,7 @@ async def _finish(
         about = About(Kind.BLOB_PUSH, upload.session.namespace, digest)
         await require_allowed(registry, caller, about)
         bytes_max = registry.limits.blob_bytes_max
-        staged = await upload.finish(content.source, bytes_max, digest, following.verified)
+        staged = await upload.finish(content.source, bytes_max, digest, following)
         await upload.begin_finishing()
     except OciError as error:
         await _discard_if_worthless(registry, upload, error)

@@ -9,9 +9,9 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import ParamSpec, TypeVar
+from typing import Final, ParamSpec, TypeVar
 
 import trio
 
@@ -28,6 +28,7 @@ from angos_trio.limits.storage import (
 )
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.digest import Digest, new_hash
+from angos_trio.oci.names import SessionId
 from angos_trio.storage.connections import disk_full, unavailable
 from angos_trio.storage.directory import DataDirectory
 from angos_trio.storage.files import Files
@@ -37,6 +38,24 @@ from angos_trio.storage.transactions import StagedBlob
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
+
+
+async def _tell_nobody(_: object) -> None:
+    """Who pushes need not hear how far it has come."""
+
+
+@dataclass(frozen=True, slots=True)
+class Following:
+    """Who reads along in an upload: `begins` is called with the session that the bytes arrive in,
+    `arrived` with how many are in its file by now, and `verified` once all of them are found right,
+    before they are synced. Of what is small, the last two are not."""
+
+    begins: Callable[[SessionId], Awaitable[None]] = _tell_nobody
+    arrived: Callable[[int], Awaitable[None]] = _tell_nobody
+    verified: Callable[[], None] | None = None
+
+
+NOBODY_FOLLOWS: Final = Following()
 
 
 @dataclass(slots=True)
@@ -128,13 +147,12 @@ class Upload:
         source: AsyncIterator[bytes],
         size_max: int,
         expected: Digest,
-        verified: Callable[[], None] | None = None,
+        following: Following = NOBODY_FOLLOWS,
     ) -> StagedBlob:
         """As `append`, then verify length and digest of what is on the disk, and sync it.
 
-        `verified` is called between the two, for who waits for right bytes and not for the disk; of
-        what is small it is not. Raises DIGEST_INVALID (400) for other content; the session is then
-        worth nothing. The answer's bytes are the caller's to publish.
+        Raises DIGEST_INVALID (400) for other content; the session is then worth nothing. The
+        answer's bytes are the caller's to publish.
         """
         self._size_max = size_max
         with self._scope:
@@ -142,8 +160,8 @@ class Upload:
             await gathered.look_ahead()
             if gathered.is_ended and gathered.failure is None:
                 return await self._finish_small(await gathered.chunk(), expected)
-            await self._take(gathered)
-            return await self._seal(expected, verified)
+            await self._take(gathered, following)
+            return await self._seal(expected, following)
         raise _taken_over(self.session)
 
     async def _finish_small(self, chunk: bytes, expected: Digest) -> StagedBlob:
@@ -157,11 +175,11 @@ class Upload:
             return None
         return self._seal_blocking(expected)
 
-    async def _take(self, gathered: _Gathered) -> None:
+    async def _take(self, gathered: _Gathered, following: Following = NOBODY_FOLLOWS) -> None:
         if gathered.is_ended:
             await self._in_thread(self._take_blocking, await gathered.chunk())
         else:
-            await self._take_overlapped(gathered)
+            await self._take_overlapped(gathered, following)
         if gathered.failure is not None:
             raise gathered.failure
 
@@ -190,13 +208,13 @@ class Upload:
         self.offset += len(chunk)
         receiver.files.reached("append.after")
 
-    async def _take_overlapped(self, gathered: _Gathered) -> None:
+    async def _take_overlapped(self, gathered: _Gathered, following: Following) -> None:
         await self.open()
         to_write, written = trio.open_memory_channel[bytes](0)
         to_hash, hashed = trio.open_memory_channel[bytes](0)
         try:
             async with trio.open_nursery() as workers:
-                workers.start_soon(self._write_all, written, workers)
+                workers.start_soon(self._write_all, written, workers, following)
                 workers.start_soon(self._hash_all, hashed)
                 async with to_write, to_hash:
                     while chunk := await gathered.chunk():
@@ -206,11 +224,15 @@ class Upload:
             raise only_error(group) from None
 
     async def _write_all(
-        self, chunks: trio.MemoryReceiveChannel[bytes], workers: trio.Nursery
+        self,
+        chunks: trio.MemoryReceiveChannel[bytes],
+        workers: trio.Nursery,
+        following: Following,
     ) -> None:
         flushed_to = self.offset
         async for chunk in chunks:
             await self._in_thread(self._write_blocking, chunk)
+            await following.arrived(self.offset)
             if self.offset - flushed_to >= UPLOAD_FLUSH_BYTES:
                 flushed_to = self.offset
                 workers.start_soon(self._flush)
@@ -243,17 +265,15 @@ class Upload:
         running = self._running
         return running is None or running.algorithm != algorithm or running.size != self.offset
 
-    async def _seal(
-        self, expected: Digest, verified: Callable[[], None] | None = None
-    ) -> StagedBlob:
+    async def _seal(self, expected: Digest, following: Following = NOBODY_FOLLOWS) -> StagedBlob:
         if self._needs_hashing(expected.algorithm):
             fresh = RunningHash(new_hash(expected.algorithm), expected.algorithm, 0)
             while fresh.size < self.offset:
                 await self._in_thread(self._hash_slice_blocking, fresh)
             self._running = fresh
-        if verified is not None:
+        if following.verified is not None:
             await self._in_thread(self._verify_blocking, expected)
-            verified()
+            following.verified()
         return await self._in_thread(self._seal_blocking, expected)
 
     def _hash_slice_blocking(self, running: RunningHash) -> None:

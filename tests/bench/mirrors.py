@@ -127,12 +127,27 @@ def _push(side: Side, row: Row, prefix: str, count: int) -> None:
     load(side, *words, "-count", count, "-size", row.size, "-entries", 1)
 
 
-def _pull(side: Side, row: Row, prefix: str) -> Run:
+def _pull(side: Side, row: Row, prefix: str, stored: int = 0) -> Run:
+    """One run; `stored` are the bytes that a side comes to store by it."""
     os.sync()
     time.sleep(PAUSE_SECS)
+    _have_memory(2 * stored)
     entries = row.entries or row.count
     words = ("-prefix", prefix, "-scenario", "pull", "-clients", row.clients)
     return load(side, *words, "-count", row.count, "-size", row.size, "-entries", entries)
+
+
+def _have_memory(size: int) -> None:
+    """Have memory at hand for so many bytes of files.
+
+    A virtual machine may give its host what it does not use. The first write to such memory then
+    takes ten times as long, and which side would meet that is chance.
+    """
+    scratch, block = CACHE / "scratch", bytes(MIB)
+    with scratch.open("wb", buffering=0) as file:
+        for _ in range(0, size, MIB):
+            file.write(block)
+    scratch.unlink()
 
 
 def measure_warm(row: Row, rounds: int) -> Measured:
@@ -163,7 +178,7 @@ def _cold(row: Row, rounds: int, place: Callable[[ExitStack, Sequence[str]], Pla
         for number, name in enumerate(names):
             _push(found.upstream, row, name, row.count)
             for side, figure in zip(found.sides, figures, strict=True):
-                run = _pull(side, row, name)
+                run = _pull(side, row, name, row.count * row.size)
                 if number:  # the first warms up
                     figure.runs.append(run)
         memories = [side.memory() for side in found.sides]
