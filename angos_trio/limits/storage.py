@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 # Storage (`storage`)
-CHUNK_BYTES_MAX: Final = 1024 * 1024
+CHUNK_BYTES_MAX: Final = 2 * 1024 * 1024
 """An upload gathers this much before it writes,"""
 CHUNK_BYTES_MIN: Final = 128 * 1024
 """or less where many share the budget, but never less than this."""

@@ -99,7 +99,8 @@ class Exchange:
         return int(text) if text.isascii() and text.isdigit() else None
 
     async def receive(self, bytes_max: int = EXCHANGE_RECEIVE_BYTES) -> bytes:
-        """What comes next of the body, about so much of it at most; empty at its end.
+        """What comes next of the body, so much of it at most if its length is known; empty at its
+        end.
 
         Raises NetError, also for a body that is shorter or longer than the head says.
         """
@@ -116,7 +117,7 @@ class Exchange:
     async def _next_of_known(self, left: int, bytes_max: int) -> bytes:
         if left == 0:
             return b""
-        part, self._begun = self._begun, b""
+        part, self._begun = self._begun[:bytes_max], self._begun[bytes_max:]
         if not part:
             part = await self._received(bytes_max)
             if not part:

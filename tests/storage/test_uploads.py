@@ -507,9 +507,10 @@ def test_cut_back_forgets_what_came_after_the_offset(root: Path) -> None:
 @pytest.mark.parametrize(
     ("active", "expected"),
     [
-        (0, MIB),
-        (1, MIB),
-        (10, MIB),
+        (0, 2 * MIB),
+        (1, 2 * MIB),
+        (5, 2 * MIB),
+        (10, 32 * MIB // 30),
         (12, 32 * MIB // 36),
         (64, 32 * MIB // 192),
         (128, 128 * KIB),
