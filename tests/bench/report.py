@@ -290,10 +290,10 @@ def _through(report: Report) -> str:
 The upstream is a docker-registry on this host. *Warm* is beside the same images in a registry of
 ours that they were pushed to. *Cold, 100 MB/s* is from an upstream behind a program that lets so
 much through in a second, beside pulls from there without us; {COLD_MIN:.2f} is 1.2 times its own
-transfer. The others are beside docker-registry in proxy mode before the same upstream, which gives
-out a blob first, fetches it a second time to store it, and is still at that when its client has all.
-What is cold is new in each run; before it memory is at hand for what comes: on a virtual machine that
-gives its host what is free, the first write to it takes ten times as long.
+transfer. The others are beside docker-registry in proxy mode before the same upstream: it gives a
+blob out first, fetches it a second time to store it, and is still at that when its client has all.
+What is cold is new in each run. Before each there is memory at hand for what comes: on a virtual
+machine that gives its host what is free, the first write to it takes ten times as long.
 """
 
 

@@ -76,6 +76,7 @@ BORDERS: Mapping[str, str] = {
     "jobs/worker.py": "a job that fails, however, is put off or given up, and ends no other",
     "maintenance/scrub.py": "what cannot be looked at is counted and told, and ends no pass",
     "maintenance/tasks.py": "a run that fails is told to whoever asked for it, and ends no other",
+    "mirror/fills.py": "what ends a fill is for those who wait for it, and ends no other",
     "policy/rules.py": "a rule that fails is an answer, whatever failed in it",
     "server/connection.py": "one broken connection must not end the others",
     "server/supervisor.py": "a forked process ends here, whatever it raised",
