@@ -79,6 +79,11 @@ class Throttle:
         if self._rate is not None:
             await trio.sleep_until(self._free_at)
 
+    def at_once(self, bytes_max: int) -> int:
+        """How many of so many bytes may come without a wait: a second's, so that the other side
+        never finds us asleep for long."""
+        return bytes_max if self._rate is None else max(1, min(bytes_max, self._rate))
+
     def note(self, count: int) -> None:
         """So many bytes have come."""
         if self._rate is not None:
@@ -164,7 +169,7 @@ class Upstream:
         cancelled. Raises UpstreamError."""
         await self._throttle.wait()
         try:
-            part = await answer.receive(bytes_max)
+            part = await answer.receive(self._throttle.at_once(bytes_max))
         except NetError as error:
             raise self._failed(error) from None
         self._throttle.note(len(part))

@@ -82,3 +82,12 @@ def test_no_more_comes_in_a_second_than_is_wanted() -> None:
         assert trio.current_time() - begun_at == pytest.approx(2.0)
 
     trio.run(test, clock=trio.testing.MockClock(autojump_threshold=0))
+
+
+@pytest.mark.parametrize(
+    ("rate", "wanted", "given"), [(None, 2_000_000, 2_000_000), (1000, 2_000_000, 1000), (9, 5, 5)]
+)
+def test_a_part_is_no_more_than_comes_in_a_second(
+    rate: int | None, wanted: int, given: int
+) -> None:
+    assert Throttle(rate).at_once(wanted) == given
