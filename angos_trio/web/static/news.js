@@ -30,6 +30,8 @@ let dueAt = Infinity;
 // Whether something waits for somebody to leave the list, and whether nothing can be told any more.
 let left = false;
 let isLost = false;
+// Whether it is told that what the page shows was deleted.
+let isDeleted = false;
 
 // -- from an event to what is wanted
 
@@ -77,10 +79,23 @@ function hearOfManifest(message) {
   const { tag, digest } = message.data;
   const by = byWhom(message);
   const isHere = digest === main.dataset.of;
-  if (message.type === "manifest.deleted" && isHere) offer(`This manifest was deleted${by}.`);
-  if (!main.dataset.tag || tag !== main.dataset.tag) return;
-  if (message.type === "tag.deleted") offer(`This tag was deleted${by}.`);
-  else if (!isHere) offer(`This tag was moved to another manifest${by}.`, "Show");
+  const isOwn = main.dataset.tag ? tag === main.dataset.tag : isHere;
+  if (message.type === "manifest.deleted" && isHere) tellDeleted(`This manifest was deleted${by}.`);
+  else if (!isOwn) return;
+  else if (message.type === "tag.deleted") tellDeleted(`This tag was deleted${by}.`);
+  else if (isDeleted && isHere) tellDeleted("");
+  else if (main.dataset.tag && !isHere) {
+    isDeleted = false;
+    offer(`This tag was moved to another manifest${by}.`, "Show");
+  }
+}
+
+// Until it is there again, and the text empty, there is nothing to ask for.
+function tellDeleted(text) {
+  isDeleted = text !== "";
+  offer(text);
+  clearTimeout(timer);
+  dueAt = Infinity;
 }
 
 // What could not be told: only a page that is made anew is whole.
@@ -104,6 +119,7 @@ function wantLater(inMs) {
 }
 
 function want(inMs, needed = 1) {
+  if (isDeleted) return;
   const now = performance.now();
   allowance = Math.min(AT_ONCE_MAX, allowance + (now - allowedAt) / EACH_MS);
   allowedAt = now;
@@ -124,7 +140,7 @@ async function refresh() {
   const answer = await here.ask(location.href);
   if (!answer || answer.status === 0 || answer.status >= 500) wantLater(LATER_MS);
   else if (answer.status === 401) refuse("Your sign-in has ended.");
-  else if (answer.status !== 200) offer(GONE, "Load again");
+  else if (answer.status !== 200) isDeleted || offer(GONE, "Load again");
   else bring(answer.page);
 }
 
