@@ -59,7 +59,7 @@ PREFETCH_WAITING_MAX: Final = 10_000
 
 # Filling (`mirror`)
 FILL_LOOK_SECS: Final = 0.02
-"""Between two looks at how far a blob has come."""
+"""Between two looks at how far a blob has come that another process fetches."""
 FILL_SPAN_BYTES: Final = 4 * 1024 * 1024
 """Of a blob that is on its way, given to a client before the next look whether it goes on."""
 FILLS_MAX: Final = 256

@@ -209,8 +209,7 @@ class Fills:
             )
 
         async def arrived(available: int) -> None:
-            await self._open(fill)
-            if fill.descriptor >= 0:
+            if await self._has_file(fill):
                 fill.arrive(available)
 
         try:
@@ -227,8 +226,7 @@ class Fills:
             if found.session is not None and fill.session is None:
                 fill.begin(found.session, found.size)
             await trio.sleep(FILL_LOOK_SECS)
-            await self._open(fill)
-            if fill.descriptor >= 0:
+            if await self._has_file(fill):
                 fill.arrive(os.fstat(fill.descriptor).st_size)
             found = await shared.run(partial(fills.find, name=fill.name, digest=fill.digest))
         held = await self._storage.read_point(
@@ -240,11 +238,12 @@ class Fills:
             fill.forget()
         return held is not None
 
-    async def _open(self, fill: Fill) -> None:
-        """Have the file that the bytes arrive in, once there is one, for all who read along."""
+    async def _has_file(self, fill: Fill) -> bool:
+        """Whether the file that the bytes arrive in is open, for all who read along."""
         if fill.descriptor < 0 and fill.session is not None:
             found = await trio.to_thread.run_sync(self._storage.open_arriving, fill.session)
             fill.descriptor = -1 if found is None else found
+        return fill.descriptor >= 0
 
 
 @dataclass(slots=True)

@@ -36,18 +36,18 @@ class Wire:
             self._socket, server_hostname=server_name, do_handshake_on_connect=False
         )
         self._socket = secured
-        await self._done(secured.do_handshake)
+        await when_ready(secured, secured.do_handshake)
 
     async def send(self, content: bytes) -> None:
         """Send all of it."""
         view = memoryview(content)
         while view:
-            sent = await self._done(partial(self._socket.send, view))
+            sent = await when_ready(self._socket, partial(self._socket.send, view))
             view = view[sent:]
 
     async def receive(self, bytes_max: int) -> bytes:
         """All that is here, of at most so many bytes, once there is something; empty at the end."""
-        return await self._done(partial(self._take, bytes_max))
+        return await when_ready(self._socket, partial(self._take, bytes_max))
 
     def _take(self, bytes_max: int) -> bytes:
         if not isinstance(self._socket, ssl.SSLSocket):
@@ -60,19 +60,20 @@ class Wire:
             pass  # what came before it counts, and the next look finds the error again
         return b"".join(parts)
 
-    async def _done(self, step: Callable[[], Result]) -> Result:
-        """Do what would block for as long as it would."""
-        await trio.lowlevel.checkpoint()
-        while True:
-            try:
-                return step()
-            except (BlockingIOError, ssl.SSLWantReadError):
-                await trio.lowlevel.wait_readable(self._socket)
-            except ssl.SSLWantWriteError:
-                await trio.lowlevel.wait_writable(self._socket)
-
     def close(self) -> None:
         """Close the socket without a word: nobody waits for one. Twice is fine."""
         if self._socket.fileno() >= 0:
             trio.lowlevel.notify_closing(self._socket)
             self._socket.close()
+
+
+async def when_ready(waited_for: socket.socket, step: Callable[[], Result]) -> Result:
+    """Do something with a socket that does not block, which may have TLS, as often as it takes."""
+    await trio.lowlevel.checkpoint()
+    while True:
+        try:
+            return step()
+        except (BlockingIOError, ssl.SSLWantReadError):
+            await trio.lowlevel.wait_readable(waited_for)
+        except ssl.SSLWantWriteError:
+            await trio.lowlevel.wait_writable(waited_for)

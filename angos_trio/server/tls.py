@@ -27,6 +27,7 @@ from angos_trio.limits.requests import (
     TLS_SLICE_BYTES,
     TLS_UNSENT_BYTES,
 )
+from angos_trio.net.wire import when_ready
 from angos_trio.pki.certificates import CertificateError, read_certificate, unreadable_certificate
 from angos_trio.server.transport import StalledError, TlsOptions, Transport, warm
 from angos_trio.telemetry.log import logger
@@ -107,7 +108,7 @@ class TlsTransport(Transport):
         secs, failure = self._door.options.handshake_secs, None
         with trio.move_on_after(secs) as scope:
             try:
-                await self._shake_hands()
+                await when_ready(self._tls, self._tls.do_handshake)
             except OSError as error:
                 failure = error
         if scope.cancelled_caught:
@@ -119,17 +120,6 @@ class TlsTransport(Transport):
             self.certificate = self._read_certificate()
             return True
         return False
-
-    async def _shake_hands(self) -> None:
-        while True:
-            try:
-                self._tls.do_handshake()
-            except ssl.SSLWantReadError:
-                await trio.lowlevel.wait_readable(self._tls)
-            except ssl.SSLWantWriteError:
-                await trio.lowlevel.wait_writable(self._tls)
-            else:
-                return
 
     async def _refuse(self, error: OSError) -> None:
         """OpenSSL has sent its alert; wait a little, so that it is not lost in a reset."""

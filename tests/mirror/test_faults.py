@@ -20,6 +20,7 @@ from tests.mirror.chaos import FAULTS, ChaosProxy, chaos_before
 
 pytestmark = pytest.mark.slow
 SILENCE_SECS: Final = 3
+SETTLE_SECS_MAX: Final = 5
 """More than a busy machine takes for what is only late."""
 LAYER_BYTES: Final = 300_000
 KINDS: Final = ("tag", "manifest", "blob", "range")
@@ -118,7 +119,11 @@ def registries(tmp_path: Path, far: tuple[int, Stored]) -> Iterator[Registries]:
 
 
 def expect_right_blobs(near: ServedRegistry) -> None:
-    """Every file has the bytes that its name says, and no upload is left."""
+    """Every file has the bytes that its name says, and no upload is left once what somebody got is
+    synced and has its name too."""
+    deadline = time.monotonic() + SETTLE_SECS_MAX
+    while near.files("uploads") != [] and time.monotonic() < deadline:
+        time.sleep(0.01)
     for path in near.files("blobs"):
         assert hashlib.sha256(path.read_bytes()).hexdigest() == path.name
     assert near.files("uploads") == []

@@ -140,8 +140,8 @@ async function refresh() {
   const answer = await here.ask(location.href);
   if (!answer || answer.status === 0 || answer.status >= 500) wantLater(LATER_MS);
   else if (answer.status === 401) refuse("Your sign-in has ended.");
-  else if (answer.status !== 200) isDeleted || offer(GONE, "Load again");
-  else bring(answer.page);
+  else if (answer.status === 200) bring(answer.page);
+  else if (!isDeleted) offer(GONE, "Load again");
 }
 
 // Bytes that come are no events: while uploads are shown, they are looked at. Less and less often
