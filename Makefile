@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
-SOURCES := angos_trio tests
+SOURCES := angos_trio tests packaging/zipapp
 
 LISTEN ?= 127.0.0.1:8000
 DATA_DIR ?= ./angos-data
@@ -17,7 +17,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help run test check format coverage openapi api conformance conformance-v1.1.1 crash damage family browser e2e memory through soak rude logins bench bench-scale zb nightly \
-	lock clean
+	zipapp lock clean
 
 help: ## print these commands
 	@awk -F ':.*## ' '/^[a-z][a-z0-9.-]*:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' Makefile
@@ -104,13 +104,18 @@ nightly: test coverage conformance api damage browser e2e memory through soak ru
 	$(MAKE) crash KILLS=1000
 	$(MAKE) conformance crash e2e memory soak rude WORKERS=4
 
-lock: ## write constraints.txt anew from the newest versions that pyproject.toml allows
+zipapp: $(READY) ## the one file for each machine, in dist/ (SIGNING_KEY=FILE) (MACHINE=x86_64)
+	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[zipapp]'
+	$(PY) packaging/zipapp $(if $(SIGNING_KEY),--signing-key $(SIGNING_KEY)) $(if $(MACHINE),--machine $(MACHINE))
+
+lock: ## write constraints.txt and packaging/lock.txt anew from the newest versions that pyproject.toml allows
 	rm -rf .cache/lock
 	$(PYTHON) -m venv .cache/lock
-	.cache/lock/bin/pip install --quiet -e '.[dev,browser,openapi]'
+	.cache/lock/bin/pip install --quiet -e '.[dev,browser,openapi,zipapp]'
 	{ echo '# Made by `make lock`: the versions that development and CI use.'; \
 	  .cache/lock/bin/pip freeze --exclude-editable; } > .cache/lock/constraints.txt
 	mv .cache/lock/constraints.txt constraints.txt
+	.cache/lock/bin/python packaging/zipapp/lock.py
 	rm -rf .cache/lock
 
 clean: ## remove everything that these commands made, except ./angos-data
