@@ -55,3 +55,11 @@ WATCH_STORAGE_SECS: Final = 2.0
 """Between two looks of the steward at free space and at the switch."""
 SWEEP_SECS: Final = 60.0
 """Between two looks at idle upload sessions and the ballast."""
+
+# The program on a host (`appliance`)
+INSTALL_LOCK_SECS_MAX: Final = 60.0
+"""Another command that installs is waited for."""
+INSTALL_PROVE_SECS_MAX: Final = 300.0
+"""A new file may take for unpacking itself and starting: a memory card is slow."""
+SERVICE_START_SECS_MAX: Final = 330.0
+"""systemd may take to start the service, over its own `TimeoutStartSec`."""
