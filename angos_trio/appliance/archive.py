@@ -1,7 +1,7 @@
-"""The one file: what it says of itself, and whether what was unpacked of it is still the same.
+"""The one file: what it says of itself, and whether it is still what was built.
 
-`make zipapp` puts `about.json` and `files.sha256` into it; its launcher unpacks it and says where in
-`SHIV_ROOT`.
+`make zipapp` puts `about.json` and `files.sha256` into it. Its launcher unpacks it, and compares
+what was unpacked, before anything of it runs.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 import os
 import sys
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -22,7 +22,6 @@ FILE_NAME: Final = "angos-trio"
 """What the file is called where it is installed."""
 RECORD: Final = "installed.sha256"
 """Sums of all that was there when a release was installed, compiled modules too."""
-_COMPLETE: Final = "complete"
 _READ_BYTES: Final = 1024 * 1024
 
 
@@ -50,14 +49,6 @@ def running_file() -> Path:
             "be installed"
         )
     return Path(archive).resolve()
-
-
-def unpacked_of(file: Path, about: About) -> Path:
-    """Where the launcher has unpacked the running file."""
-    root = os.environ.get("SHIV_ROOT")
-    if root is None:
-        raise OperatorError(f"{file} was not started by its launcher: run it by its name")
-    return Path(root) / f"{file.name}_{about.build}"
 
 
 def read_about(file: Path) -> About:
@@ -95,32 +86,16 @@ def problems_of_file(file: Path) -> list[str]:
     return found
 
 
-def problems_of_unpacked(file: Path, unpacked: Path) -> list[str]:
-    """How what was unpacked differs from what the file lists, a line each.
-
-    A module that is there and not listed would run as well as any other. Compiled ones are what
-    this Python made of their sources; `RECORD` has them where a release was installed.
-    """
-    with zipfile.ZipFile(file) as archive:
-        listed = _listed(archive)
-    return differences(unpacked, listed, lambda name: _is_compiled(name) or name == _COMPLETE)
-
-
 def problems_of_release(release: Path) -> list[str]:
     """How a release differs from what was installed, a line each."""
-    return differences(release, read_record(release), lambda name: name == RECORD)
-
-
-def differences(folder: Path, wanted: Mapping[str, str], is_known: Callable[[str], bool]) -> list[str]:
-    """Files of a folder that are missing, changed, or in neither of the two, a line each."""
-    found = []
-    there = {name for name in _names_below(folder) if not is_known(name)}
+    found, wanted = [], read_record(release)
+    there = {name for name in _names_below(release) if name != RECORD}
     for name, digest in sorted(wanted.items()):
         if name not in there:
-            found.append(f"{folder / name} is missing")
-        elif digest_of(folder / name) != digest:
-            found.append(f"{folder / name} was changed")
-    found += [f"{folder / name} does not belong there" for name in sorted(there - set(wanted))]
+            found.append(f"{release / name} is missing")
+        elif digest_of(release / name) != digest:
+            found.append(f"{release / name} was changed")
+    found += [f"{release / name} does not belong there" for name in sorted(there - set(wanted))]
     return found
 
 
@@ -165,11 +140,6 @@ def _lines(content: str) -> dict[str, str]:
     """What sha256sum(1) writes."""
     parts = (line.partition("  ") for line in content.splitlines())
     return {name: digest for digest, _, name in parts}
-
-
-def _is_compiled(name: str) -> bool:
-    """Python compiles a module again when its source has another size or time than it notes."""
-    return name.endswith(".pyc") and "/__pycache__/" in name
 
 
 def _names_below(folder: Path) -> Iterator[str]:

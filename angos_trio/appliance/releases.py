@@ -7,12 +7,10 @@ leaves the release that ran and perhaps a directory `.new-…`, which the next c
 from __future__ import annotations
 
 import compileall
-import fcntl
 import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +27,7 @@ from angos_trio.appliance.archive import (
 from angos_trio.appliance.layout import Layout
 from angos_trio.errors import OperatorError
 from angos_trio.limits.processes import INSTALL_LOCK_SECS_MAX, INSTALL_PROVE_SECS_MAX
+from angos_trio.pki.files import locked, sync_directory, words_of
 
 _NEW: Final = ".new-"
 
@@ -40,36 +39,17 @@ def installing(layout: Layout) -> Iterator[None]:
     lock = layout.library / ".lock"
     try:
         lock.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        with lock.open("w") as file:
-            _wait_for(file.fileno(), lock)
+        with locked(lock, INSTALL_LOCK_SECS_MAX):
             for left in layout.releases.glob(f"{_NEW}*"):
                 shutil.rmtree(left)
             yield
+    except TimeoutError:
+        raise OperatorError(
+            f"another command has been installing for {INSTALL_LOCK_SECS_MAX:.0f} seconds ({lock} "
+            "is locked): wait for it, or look what it does"
+        ) from None
     except OSError as error:
-        raise OperatorError(_cannot(error)) from error
-
-
-def _cannot(error: OSError) -> str:
-    where, why = error.filename or "the host", error.strerror or str(error)
-    if isinstance(error, PermissionError) and os.geteuid() != 0:
-        return f"{where}: {why}: what is installed belongs to root: run this with sudo, or as root"
-    return f"{where}: {why}"
-
-
-def _wait_for(descriptor: int, lock: Path) -> None:
-    deadline = time.monotonic() + INSTALL_LOCK_SECS_MAX
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                raise OperatorError(
-                    f"another command has been installing for {INSTALL_LOCK_SECS_MAX:.0f} seconds "
-                    f"({lock}): wait for it, or look what it does"
-                ) from None
-            time.sleep(0.1)
-        else:
-            return
+        raise OperatorError(words_of(error)) from error
 
 
 def place(layout: Layout, file: Path) -> Path:
@@ -99,7 +79,7 @@ def place(layout: Layout, file: Path) -> Path:
         if release.exists():  # without its record: left by a crash of something else than us
             shutil.rmtree(release)
         made.rename(release)
-        sync(layout.releases)
+        sync_directory(layout.releases)
     finally:
         shutil.rmtree(made, ignore_errors=True)
     return release
@@ -202,7 +182,7 @@ def _link(path: Path, target: Path) -> None:
     made.unlink(missing_ok=True)
     made.symlink_to(target)
     made.replace(path)
-    sync(path.parent)
+    sync_directory(path.parent)
 
 
 def prune(layout: Layout) -> list[Path]:

@@ -23,6 +23,7 @@ from angos_trio.cli.pki_arguments import add_pki
 from angos_trio.cli.prune_arguments import add_prune
 from angos_trio.cli.read_only_arguments import add_read_only
 from angos_trio.cli.scrub_arguments import add_scrub
+from angos_trio.cli.self_arguments import add_init, add_self
 from angos_trio.cli.token_arguments import add_token
 from angos_trio.errors import OperatorError
 
@@ -57,6 +58,8 @@ def _parser() -> argparse.ArgumentParser:
             "--listen", metavar="HOST:PORT", help="address to serve, over the configuration's"
         )
         add_data_dir(command)
+    add_init(commands)
+    add_self(commands)
     add_token(commands)
     add_gc(commands)
     add_backup(commands)

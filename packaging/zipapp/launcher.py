@@ -19,15 +19,15 @@ LOCK_SECS_MAX = 120
 LIBRARY_VARIABLES = ("SHIV_FORCE_EXTRACT", "SHIV_COMPILE_PYC", "SHIV_PREPEND_PYTHONPATH")
 
 
-def refuse(reason):
+def refuse(reason, code=1):
     """End with one sentence that names the cause and the cure."""
     print("%s: %s" % (NAME, reason), file=sys.stderr)
-    sys.exit(1)
+    sys.exit(code)
 
 
-def read_about(archive):
+def read_about():
     """What the build wrote: version, build, machine, Pythons, glibc."""
-    return json.loads(__loader__.get_data(os.path.join(archive, "about.json")).decode("ascii"))
+    return json.loads(__loader__.get_data("about.json").decode("ascii"))
 
 
 # Is this host fit?
@@ -213,6 +213,43 @@ def _unpack_locked(archive, target, about):
         raise
 
 
+def changed_files(archive, folder):
+    """Unpacked files that are missing or not what was built, and those that were not built."""
+    import hashlib
+    import zipfile
+
+    with zipfile.ZipFile(archive) as content:
+        lines = content.read("files.sha256").decode("utf-8").splitlines()
+    wanted = dict(reversed(line.split("  ", 1)) for line in lines)
+    found = []
+    for name, digest in sorted(wanted.items()):
+        try:
+            with open(os.path.join(folder, name), "rb") as file:
+                if hashlib.sha256(file.read()).hexdigest() != digest:
+                    found.append("%s was changed" % os.path.join(folder, name))
+        except OSError as error:
+            found.append("%s: %s" % (os.path.join(folder, name), error.strerror))
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            path = os.path.join(parent, name)
+            known = os.path.relpath(path, folder) in wanted or name == COMPLETE
+            if not known and os.path.basename(parent) != "__pycache__":
+                found.append("%s does not belong there" % path)
+    return found
+
+
+def refuse_changed(archive, target):
+    """Tell of what was changed, and end; nothing when nothing was."""
+    found = changed_files(archive, target)
+    if found:
+        print("\n".join(found[:20]), file=sys.stderr)
+        refuse(
+            "%d of the unpacked files are damaged: remove %s and start again, or let root run "
+            "`self install` of the file anew" % (len(found), target),
+            code=3,
+        )
+
+
 def write_files(archive, folder):
     """Write every file that the archive lists, and look that each is what was built."""
     import hashlib
@@ -285,7 +322,7 @@ def unpack_or_refuse(archive, target, about):
 def main():
     """Run the command of the archive."""
     archive = os.path.realpath(__loader__.archive)
-    about = read_about(archive)
+    about = read_about()
     check_host(archive, about)
     if sys.argv[1:] == ["--version"]:
         print("%s %s" % (NAME, about["version"]))
@@ -301,7 +338,13 @@ def main():
     os.environ["SHIV_ROOT"] = root
     from _bootstrap import bootstrap
 
-    bootstrap()
+    if sys.argv[1:] == ["self", "verify"]:  # also when the program cannot look any more
+        refuse_changed(archive, target)
+    try:
+        bootstrap()
+    except Exception:
+        refuse_changed(archive, target)
+        raise
 
 
 if __name__ == "__main__":

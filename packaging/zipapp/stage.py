@@ -6,9 +6,11 @@ other file must be the same for all, or the build fails.
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import subprocess
 import sys
+import tempfile
 import zipfile
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -35,14 +37,26 @@ def make_wheel(folder: Path) -> Path:
 def stage(wish: Wish, machine: str, folder: Path, wheel: Path) -> None:
     """Fill a folder with what stands in `site-packages` of the file. Raises StageError."""
     site_packages = folder / "site-packages"
+    shutil.copytree(_others(wish, machine), site_packages)
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(folder / "own")
     _lay_over(folder / "own", site_packages, wish)
-    for target in wish.targets(machine):
-        others = folder / f"python{target.python}"
-        _install(target, others)
-        _lay_over(others, site_packages, wish)
-        shutil.rmtree(others)
+
+
+def _others(wish: Wish, machine: str) -> Path:
+    """The distributions of others: made once, until the lock or the wish changes."""
+    told = hashlib.sha256(LOCK.read_bytes() + repr((wish, machine)).encode()).hexdigest()
+    made = ROOT / ".cache" / "zipapp" / f"{machine}-{told[:16]}"
+    if not made.exists():
+        made.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=made.parent) as folder:
+            whole = Path(folder) / "whole"
+            for target in wish.targets(machine):
+                one = Path(folder) / f"python{target.python}"
+                _install(target, one)
+                _lay_over(one, whole, wish)
+            whole.rename(made)
+    return made
 
 
 def _install(target: Target, folder: Path) -> None:

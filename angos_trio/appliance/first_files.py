@@ -1,0 +1,83 @@
+"""The configuration that a new registry begins with: small, commented, and to be changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+ADMINISTRATOR: Final = "admin"
+"""The first user, and the name of the first client certificate."""
+
+_SYSTEMD = """\
+# systemd listens (angos-trio.socket) and hands its socket over: the port is changed there, by
+# `systemctl edit angos-trio.socket`.
+[server]
+external_url = "{url}"
+"""
+_ALONE = """\
+[server]
+bind_address = "0.0.0.0"
+port = {port}
+external_url = "{url}"
+"""
+_REST = """
+# Files of `angos-trio pki`. The registry takes new ones by itself.
+[server.tls]
+server_certificate_bundle = "{certificate}"
+server_private_key = "{key}"
+client_ca_bundle = "{pki}/clients-ca.crt"
+client_crl = ["{pki}/clients.crl"]
+# "required" turns away at the door whoever has no certificate; passwords and the web interface
+# then need one too.
+client_auth = "optional"
+
+[blob_store.fs]
+root_dir = "{data}"
+
+# Who may do what: without a policy, whoever shows a certificate of ours or the password of a user
+# below may do everything, and nobody else anything. For finer rules, add a policy such as
+#
+#   [global.access_policy]
+#   default = "deny"
+#   rules = [
+#     "identity.username == '{administrator}'",
+#     "identity.certificate != null && '{administrator}' in identity.certificate.common_names",
+#     "request.action in ['get-api-version', 'get-manifest', 'get-blob', 'list-tags']",
+#   ]
+#
+# whose last rule lets everybody pull. `angos-trio policy test` says what it comes to.
+[auth.identity.{administrator}]
+username = "{administrator}"
+password = "{password_hash}"
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class FirstFacts:
+    """What the first configuration is made of. `port` is where the registry listens by itself; None
+    where systemd does it, on 443, and hands certificate and key over as credentials."""
+
+    hostname: str
+    port: int | None
+    pki: Path
+    data: Path
+    password_hash: str
+
+
+def configuration_of(facts: FirstFacts) -> str:
+    """The text of the first configuration, TOML."""
+    if facts.port is None:
+        head, url = _SYSTEMD, f"https://{facts.hostname}"
+        certificate, key = "$CREDENTIALS_DIRECTORY/server.crt", "$CREDENTIALS_DIRECTORY/server.key"
+    else:
+        head, url = _ALONE, f"https://{facts.hostname}:{facts.port}"
+        certificate, key = f"{facts.pki}/server.crt", f"{facts.pki}/private/server.key"
+    return head.format(url=url, port=facts.port) + _REST.format(
+        certificate=certificate,
+        key=key,
+        pki=facts.pki,
+        data=facts.data,
+        administrator=ADMINISTRATOR,
+        password_hash=facts.password_hash,
+    )

@@ -1,0 +1,92 @@
+"""`angos-trio self install`"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from angos_trio.appliance import host
+from angos_trio.appliance.archive import read_about, running_file
+from angos_trio.appliance.first_files import ADMINISTRATOR
+from angos_trio.appliance.layout import Layout
+from angos_trio.appliance.releases import check_command, installing, place, switch
+from angos_trio.cli.first_steps import Begun, Place, begin, tell_password
+from angos_trio.errors import OperatorError
+
+CONFIGURATION_MODE = 0o640
+"""Root writes it, the service's group reads it: it has hashes of passwords."""
+
+
+def install(parsed: argparse.Namespace) -> int:
+    """Install the running file; with --systemd all that a service needs, and start it."""
+    layout = layout_of(parsed.root)
+    file = running_file()
+    about = read_about(file)
+    if parsed.hostname is not None and not parsed.systemd:
+        raise OperatorError("--hostname is for --systemd: without it only the program is installed")
+    if parsed.systemd:
+        host.check_host(layout)
+        if is_live(layout):
+            host.check_port()
+    with installing(layout):
+        check_command(layout)
+        release = place(layout, file)
+        switch(layout, release)
+    print(f"installed {about.version} in {release}; {layout.command} runs it")
+    return set_up(layout, parsed.hostname) if parsed.systemd else 0
+
+
+def set_up(layout: Layout, hostname: str | None) -> int:
+    """User, directories, certificates, configuration, units; what is there already stays."""
+    written = host.write_units(layout)
+    host.make_user_and_directories(layout)
+    begun = begin(
+        Place(layout.configuration, layout.pki, Path("/var/lib/angos-trio"), None),
+        hostname,
+        CONFIGURATION_MODE,
+    )
+    if is_live(layout):
+        os.chown(layout.configuration, 0, host.owner_ids()[1])
+    for each in (*begun.made, *(f"a unit: {path}" for path in written)):
+        print(f"made {each}")
+    if is_live(layout):
+        host.start_service()
+        print(f"{host.SERVICE} answers on port {host.PORT}")
+    _say_next(layout, begun, hostname)
+    return 0
+
+
+def _say_next(layout: Layout, begun: Begun, hostname: str | None) -> None:
+    tell_password(begun)
+    if hostname is None:
+        return
+    pki = layout.pki
+    print("\nNext:")
+    print(f"  angos-trio doctor -c {layout.configuration}")
+    print(
+        f"  curl --cacert {pki}/ca.crt --cert {pki}/clients/{ADMINISTRATOR}.crt "
+        f"--key {pki}/private/clients/{ADMINISTRATOR}.key https://{hostname}/v2/"
+    )
+    print("  angos-trio pki client NAME && angos-trio client-config all --client NAME")
+
+
+def write_units(parsed: argparse.Namespace) -> int:
+    """Write the units of this release anew, where there are any."""
+    layout = layout_of(parsed.root)
+    for path in host.write_units(layout):
+        print(f"wrote {path}")
+    return 0
+
+
+def layout_of(root: str) -> Layout:
+    """The tree to work on. Raises OperatorError when it is none."""
+    path = Path(root).absolute()
+    if not path.is_dir():
+        raise OperatorError(f"--root: {root} is no directory")
+    return Layout(path)
+
+
+def is_live(layout: Layout) -> bool:
+    """Whether this is the system that runs, and not a tree of another."""
+    return layout.root == Path("/")
