@@ -28,6 +28,7 @@ PACKAGES = {
     "htpasswd": "apache2-utils",
     "ip": "iproute2",
     "node": "nodejs",
+    "systemd-nspawn": "systemd-container",
 }
 
 
