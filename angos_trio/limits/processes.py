@@ -55,3 +55,17 @@ WATCH_STORAGE_SECS: Final = 2.0
 """Between two looks of the steward at free space and at the switch."""
 SWEEP_SECS: Final = 60.0
 """Between two looks at idle upload sessions and the ballast."""
+
+# What a service manager is told (`server`, `app`)
+STATUS_CHARACTERS_MAX: Final = 500
+"""Of the line of status."""
+STATUS_SECS: Final = 2.0
+"""Between two of them, at least."""
+CHILD_HEARD_SECS_MAX: Final = 10.0
+"""The watchdog counts a process in that gave a sign of life within so long."""
+WATCHDOG_FEEDS: Final = 4
+"""The watchdog is fed so often within its time."""
+START_EXTEND_SECS: Final = 30.0
+"""A start asks for so long at a time,"""
+START_SECS_MAX: Final = 3600.0
+"""and for so long altogether; then the manager's own limit counts."""
