@@ -56,6 +56,12 @@ WATCH_STORAGE_SECS: Final = 2.0
 SWEEP_SECS: Final = 60.0
 """Between two looks at idle upload sessions and the ballast."""
 
+# Logs (`telemetry`)
+JOURNAL_VALUE_BYTES_MAX: Final = 16 * 1024
+"""Of one field of an entry of systemd's journal; the rest is cut off,"""
+JOURNAL_ENTRY_BYTES_MAX: Final = 128 * 1024
+"""and of all of them together, since a datagram has a bound; fields beyond are left out."""
+
 # What a service manager is told (`server`, `app`)
 STATUS_CHARACTERS_MAX: Final = 500
 """Of the line of status."""
