@@ -27,17 +27,21 @@ from angos_trio.app.certificates import follow_files, open_tls, secured
 from angos_trio.app.housekeeping import housekeeping_of
 from angos_trio.app.plan import Plan
 from angos_trio.app.reload import ReadAgain, Serving, reload_alone, serve_by
+from angos_trio.app.reporting import Alone, watch_problems
 from angos_trio.app.services import report_alive, run_services
 from angos_trio.errors import OperatorError
 from angos_trio.events.handing_on import begin_cursors
 from angos_trio.registry.push_blob import complete_interrupted
+from angos_trio.server.reporting import Reporter
 from angos_trio.server.serve import serve
 from angos_trio.server.sockets import (
+    HEALTH_NAME,
     handed_over,
     is_local,
     listen,
     listen_for_operator,
     listeners_of,
+    places_of,
 )
 from angos_trio.storage.directory import DataDirectory
 from angos_trio.storage.files import Files
@@ -50,22 +54,32 @@ SWITCH_SECS: Final = 0.0005
 """Python's thread switch interval: with one busy thread a 5 µs read took 6 ms at the default."""
 
 
-async def run(plan: Plan, files: Files | None = None, read_again: ReadAgain | None = None) -> None:
+async def run(
+    plan: Plan,
+    files: Files | None = None,
+    read_again: ReadAgain | None = None,
+    reporter: Reporter | None = None,
+) -> None:
     """Serve until SIGTERM or SIGINT, then drain and close. Raises OperatorError.
 
-    `read_again` is called when SIGHUP comes.
+    `read_again` is called when SIGHUP comes; `reporter` tells a service manager how it goes.
     """
     sys.setswitchinterval(SWITCH_SECS)
     with (
         stop_signals(signal.SIGTERM, signal.SIGINT) as signals,
         stop_signals(signal.SIGHUP) as hangups,
     ):
-        await _serve(plan, files, signals, partial(_follow, hangups, read_again))
+        alone = Alone(reporter or Reporter())
+        async with trio.open_nursery() as reports:
+            reports.start_soon(alone.go_round)
+            await _serve(plan, files, signals, partial(_follow, hangups, read_again, alone), alone)
+            reports.cancel_scope.cancel()
 
 
 async def _follow(
     hangups: AsyncIterator[int],
     read_again: ReadAgain | None,
+    alone: Alone,
     serving: Serving,
     storage: Storage,
     sockets: list[socket.socket],
@@ -74,7 +88,9 @@ async def _follow(
     is_local_only = all(map(is_local, sockets))
     async for _ in hangups:
         if read_again is not None:
-            await reload_alone(serving, storage, read_again, is_local=is_local_only)
+            alone.reloading()
+            refused = await reload_alone(serving, storage, read_again, is_local=is_local_only)
+            alone.reloaded(refused)
 
 
 @contextmanager
@@ -97,18 +113,19 @@ def _take_no_notice(kind: int, frame: FrameType | None) -> None:
 
 
 async def _serve(
-    plan: Plan, files: Files | None, signals: AsyncIterator[int], follow: Follow
+    plan: Plan, files: Files | None, signals: AsyncIterator[int], follow: Follow, alone: Alone
 ) -> None:
     async with open_storage(plan.storage, files) as storage:
         registry = build_registry(plan, storage)
         completed = await complete_interrupted(registry, storage.interrupted)
         await begin_cursors(storage, plan.endpoints)  # what happens from now on is told
         tls = await trio.to_thread.run_sync(open_tls, plan.tls)
-        sockets, probes = listening_sockets(plan), listening_for_probes(plan)
+        sockets, probes = listening_sockets(plan)
         control = listen_for_control(plan)
         runtime = build_runtime(registry)
         doors = doors_of(storage, tls)
         serving = serve_by(plan, runtime, doors, worker_name(0))
+        alone.reporter.places = places_of(sockets)
         log_started(plan, sockets, workers=1, completed=completed)
         async with trio.open_nursery() as services:
             services.start_soon(storage.sessions.run)
@@ -125,6 +142,7 @@ async def _serve(
             services.start_soon(run_services, storage, wanted)
             services.start_soon(follow, serving, storage, sockets)
             services.start_soon(serve_probes, plan, runtime, probes)
+            services.start_soon(watch_problems, runtime.readiness, alone.tell_problems)
             if tls is not None:
                 services.start_soon(follow_files, tls, storage)
             operator = build_operator_application(
@@ -134,30 +152,45 @@ async def _serve(
                 serve, operator, listeners_of([control]), plan.serve, trio.sleep_forever
             )
             options = secured(plan.serve, tls, plan.config.server.handshake_timeout)
-            await serve(serving, listeners_of(sockets), options, signals.__anext__)
+            stops = partial(_wait_for_stop, signals, alone, plan.serve.drain_secs)
+            listeners = listeners_of(sockets)
+            await serve(serving, listeners, options, stops, alone.tell_connections, alone.ready)
             services.cancel_scope.cancel()
         forget_control(plan)
     _log.info("stopped")
 
 
-def listening_sockets(plan: Plan) -> list[socket.socket]:
-    """Where requests are taken: what systemd hands over, else what the plan says.
+async def _wait_for_stop(signals: AsyncIterator[int], alone: Alone, drain_secs: float) -> None:
+    await signals.__anext__()
+    alone.stopping(drain_secs)
 
-    Raises OperatorError, also when others can reach a registry that is open to this host only.
+
+def listening_sockets(plan: Plan) -> tuple[list[socket.socket], list[socket.socket]]:
+    """Where requests are taken, and where probes are: what systemd hands over, else what the plan
+    says.
+
+    Raises OperatorError, also when others can reach what is for this host only.
     """
-    handed = handed_over()
-    if plan.access.loopback_only and not all(map(is_local, handed)):
+    handed, section = handed_over(), plan.config.server.health
+    if plan.access.loopback_only and not all(map(is_local, handed.requests)):
         raise OperatorError(
             "a socket that was handed over can be reached by others, and nothing says who may do "
             "what: add a [global.access_policy]"
         )
-    return handed or listen(plan.host, plan.port)
-
-
-def listening_for_probes(plan: Plan) -> list[socket.socket]:
-    """Where `[server.health]` says, if it is there. Raises OperatorError."""
-    section = plan.config.server.health
-    return [] if section is None else listen(section.bind_address, section.port)
+    if section is None and handed.probes:
+        raise OperatorError(
+            f"a socket with FileDescriptorName={HEALTH_NAME} was handed over, and there is no "
+            "[server.health]"
+        )
+    if section is not None and section.metrics and not all(map(is_local, handed.probes)):
+        raise OperatorError(
+            "server.health.metrics: the socket that was handed over can be reached by others"
+        )
+    requests = list(handed.requests) or listen(plan.host, plan.port)
+    probes = list(handed.probes)
+    if section is not None and not probes:
+        probes = listen(section.bind_address, section.port)
+    return requests, probes
 
 
 async def serve_probes(plan: Plan, runtime: Runtime, sockets: list[socket.socket]) -> None:

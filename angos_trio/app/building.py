@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import TypedDict
+from typing import Final, TypedDict
 
 import trio
 
@@ -52,6 +52,8 @@ from angos_trio.telemetry.metrics import Metrics, StorageGauges
 from angos_trio.web.frame import Site
 from angos_trio.web.house import House
 from angos_trio.web.routes import build_pages
+
+REFUSED_RELOAD: Final = "the last reload was refused: "
 
 
 def build_registry(plan: Plan, storage: Storage) -> Registry:
@@ -266,7 +268,7 @@ def judge_reports(reports: Sequence[Report], now: float) -> tuple[list[str], lis
         silent_secs = now - report.seen_at
         if report.name == CONFIGURATION:
             if report.problem is not None:
-                degraded.append(f"the last reload was refused: {report.problem}")
+                degraded.append(f"{REFUSED_RELOAD}{report.problem}")
         elif report.name == CERTIFICATES:
             if report.problem is not None:
                 degraded.append(f"certificates: {report.problem}")

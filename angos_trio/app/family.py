@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +17,6 @@ from angos_trio.app.alone import (
     SWITCH_SECS,
     forget_control,
     listen_for_control,
-    listening_for_probes,
     listening_sockets,
     log_started,
     serve_probes,
@@ -44,6 +44,7 @@ from angos_trio.app.reload import (
     tell_refused,
     tell_reloaded,
 )
+from angos_trio.app.reporting import watch_problems
 from angos_trio.app.services import STEWARD, report_alive, run_services
 from angos_trio.auth.remembered import Remembered
 from angos_trio.config.reload import decode, encode
@@ -51,10 +52,12 @@ from angos_trio.errors import OperatorError
 from angos_trio.events.handing_on import begin_cursors
 from angos_trio.limits.processes import CHILD_ALIVE_SECS
 from angos_trio.registry.push_blob import complete_interrupted
+from angos_trio.server.child import Child, run_once
 from angos_trio.server.link import Drop, Link, Offer, Take
+from angos_trio.server.reporting import Look, Reporter
 from angos_trio.server.serve import serve
-from angos_trio.server.sockets import TurnListener, Turns, is_local, listeners_of
-from angos_trio.server.supervisor import HURRY_SIGNAL, Child, Supervisor, run_once
+from angos_trio.server.sockets import TurnListener, Turns, is_local, listeners_of, places_of
+from angos_trio.server.supervisor import HURRY_SIGNAL, Supervisor
 from angos_trio.storage.directory import DataDirectory, take_instance_lock
 from angos_trio.storage.files import Files
 from angos_trio.storage.shared import clear_counter_file, make_counter_files
@@ -99,18 +102,25 @@ class _Family:
 
 
 def serve_family(
-    plan: Plan, files: Files | None = None, read_again: ReadAgain | None = None
+    plan: Plan,
+    files: Files | None = None,
+    read_again: ReadAgain | None = None,
+    reporter: Reporter | None = None,
 ) -> int:
     """Serve with several workers until SIGTERM or SIGINT; the exit code. Raises OperatorError.
 
-    `read_again` is called when SIGHUP comes.
+    `read_again` is called when SIGHUP comes; `reporter` tells a service manager how it goes.
     """
+    reporter = reporter or Reporter()
     directory = DataDirectory(plan.storage.root)
     lock = take_instance_lock(directory)
     try:
         load_tls(plan.tls)  # a broken one is told of here, once; and what it needs is shared
-        sockets, probes = listening_sockets(plan), listening_for_probes(plan)
-        run_once("begin", partial(_in_loop, _begin, plan, files))
+        sockets, probes = listening_sockets(plan)
+        starting = partial(_stay_starting, reporter)
+        starting()
+        run_once("begin", partial(_in_loop, _begin, plan, files), starting)
+        reporter.places = places_of(sockets)
         names = [*map(worker_name, range(plan.workers)), STEWARD]
         make_counter_files(directory, [file for name in names for file in shared_files(name)])
         control, turns = listen_for_control(plan), Turns(plan.workers)
@@ -125,7 +135,7 @@ def serve_family(
             read_again=read_again,
             remembered=Remembered(),
         )
-        code = _supervisor(family).run()
+        code = _supervisor(family, reporter).run()
         forget_control(plan)
     finally:
         os.close(lock)
@@ -133,7 +143,11 @@ def serve_family(
     return code
 
 
-def _supervisor(family: _Family) -> Supervisor:
+def _stay_starting(reporter: Reporter) -> None:
+    reporter.go_round(Look(), time.monotonic())
+
+
+def _supervisor(family: _Family, reporter: Reporter) -> Supervisor:
     plan = family.plan
     workers = [
         Child(worker_name(number), partial(_in_loop, _work, family, number))
@@ -147,6 +161,8 @@ def _supervisor(family: _Family) -> Supervisor:
         on_ready=lambda: log_started(plan, family.sockets, plan.workers, None),
         on_hangup=family.offer,
         on_reload=family.settle,
+        reporter=reporter,
+        connections=family.turns.total,
     )
 
 
@@ -248,9 +264,8 @@ async def _work(family: _Family, number: int, link: Link) -> None:
                 services.start_soon(serve_probes, plan, runtime, family.probes)
                 if tls is not None:
                     services.start_soon(follow_files, tls)
-                link.ready()
                 options = secured(plan.serve, tls, plan.config.server.handshake_timeout)
-                await serve(serving, listeners, options, stops_of(signals), tell)
+                await serve(serving, listeners, options, stops_of(signals), tell, link.ready)
                 services.cancel_scope.cancel()
 
 
@@ -279,9 +294,10 @@ async def _look_after(family: _Family, link: Link) -> None:
                 services.start_soon(report_alive, storage, STEWARD)
                 services.start_soon(run_services, storage, services_wanted)
                 services.start_soon(_follow, link, serving, storage)
+                services.start_soon(watch_problems, runtime.readiness, link.note)
                 if tls is not None:
                     services.start_soon(follow_files, tls, storage)
-                link.ready()
                 listeners = listeners_of([family.control])
-                await serve(operator, listeners, plan.serve, stops_of(signals))
+                stops = stops_of(signals)
+                await serve(operator, listeners, plan.serve, stops, on_accepting=link.ready)
                 services.cancel_scope.cancel()

@@ -146,14 +146,15 @@ async def note_outcome(storage: Storage, refused: str | None) -> None:
 
 async def reload_alone(
     serving: Serving, storage: Storage, read_again: ReadAgain, *, is_local: bool
-) -> None:
-    """A reload where one process does everything."""
+) -> str | None:
+    """A reload where one process does everything. Why it was refused; None if it was not."""
     anew = partial(read_anew, read_again, serving.plan, is_local=is_local)
     try:
         serving.become(serving.prepare(await trio.to_thread.run_sync(anew)))
     except OperatorError as error:
         tell_refused(str(error))
         await note_outcome(storage, str(error))
-    else:
-        tell_reloaded()
-        await note_outcome(storage, None)
+        return str(error)
+    tell_reloaded()
+    await note_outcome(storage, None)
+    return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 from collections.abc import Sequence
@@ -14,6 +15,8 @@ from angos_trio.app.family import serve_family
 from angos_trio.app.plan import make_plan
 from angos_trio.config.overrides import load_with_overrides
 from angos_trio.errors import OperatorError
+from angos_trio.server.manager import take_manager
+from angos_trio.server.reporting import Reporter
 from angos_trio.telemetry import log
 
 PRIVATE_UMASK = 0o027
@@ -22,6 +25,17 @@ PRIVATE_UMASK = 0o027
 
 def serve(files: Sequence[str], listen: str | None, data_dir: str | None) -> int:
     """Serve until SIGTERM or SIGINT; 0 after a clean stop."""
+    with contextlib.closing(take_manager(os.environ)) as manager:
+        try:
+            return _serve(files, listen, data_dir, Reporter(manager))
+        except OperatorError as error:
+            manager.status(f"refused to start: {error}")
+            raise
+
+
+def _serve(
+    files: Sequence[str], listen: str | None, data_dir: str | None, reporter: Reporter
+) -> int:
     read = partial(load_with_overrides, files, listen, data_dir)
     parsed = read()
     plan = make_plan(parsed.config, is_configured=bool(files))
@@ -30,12 +44,12 @@ def serve(files: Sequence[str], listen: str | None, data_dir: str | None) -> int
     for remark in (*parsed.remarks, *plan.remarks):
         log.logger("config").warning("config.remark", remark=remark)
     if plan.workers > 1:
-        return serve_family(plan, read_again=read)
+        return serve_family(plan, read_again=read, reporter=reporter)
     # What is there now stays: a full collection need not look through it, while requests wait.
     gc.collect()
     gc.freeze()
     try:
-        trio.run(partial(run, plan, read_again=read))
+        trio.run(partial(run, plan, read_again=read, reporter=reporter))
     except BaseExceptionGroup as group:
         raise _operator_error(group) from None
     return 0

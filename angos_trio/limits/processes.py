@@ -63,3 +63,22 @@ INSTALL_PROVE_SECS_MAX: Final = 300.0
 """A new file may take for unpacking itself and starting: a memory card is slow."""
 SERVICE_START_SECS_MAX: Final = 330.0
 """systemd may take to start the service, over its own `TimeoutStartSec`."""
+# Logs (`telemetry`)
+JOURNAL_VALUE_BYTES_MAX: Final = 16 * 1024
+"""Of one field of an entry of systemd's journal; the rest is cut off,"""
+JOURNAL_ENTRY_BYTES_MAX: Final = 128 * 1024
+"""and of all of them together, since a datagram has a bound; fields beyond are left out."""
+
+# What a service manager is told (`server`, `app`)
+STATUS_CHARACTERS_MAX: Final = 500
+"""Of the line of status."""
+STATUS_SECS: Final = 2.0
+"""Between two of them, at least."""
+CHILD_HEARD_SECS_MAX: Final = 10.0
+"""The watchdog counts a process in that gave a sign of life within so long."""
+WATCHDOG_FEEDS: Final = 4
+"""The watchdog is fed so often within its time."""
+START_EXTEND_SECS: Final = 30.0
+"""A start asks for so long at a time,"""
+START_SECS_MAX: Final = 3600.0
+"""and for so long altogether; then the manager's own limit counts."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 READY, ALIVE, ACCEPTS, REFUSES = b"r", b"a", b"y", b"n"
+NOTE = b"s"
 OFFER, TAKE, DROP = b"o", b"t", b"d"
 WORD_BYTES_MAX: Final = 64 * 1024
 REASON_BYTES_MAX: Final = WORD_BYTES_MAX // 2
@@ -75,6 +76,10 @@ class Link:
     def alive(self) -> None:
         """To be said each second; a child that is silent for 30 s is killed."""
         self._say(ALIVE)
+
+    def note(self, text: str) -> None:
+        """What the operator is to know of, in the place of the last; nothing if it is empty."""
+        self._say(NOTE + text.encode(errors="replace")[:REASON_BYTES_MAX])
 
     def _say(self, word: bytes) -> None:
         with contextlib.suppress(BlockingIOError, BrokenPipeError, ConnectionError):

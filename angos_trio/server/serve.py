@@ -31,11 +31,13 @@ async def serve(
     options: ServeOptions,
     wait_for_stop: Callable[[], Awaitable[object]],
     tell: Callable[[int], None] = lambda connections: None,
+    on_accepting: Callable[[], None] = lambda: None,
 ) -> None:
     """Serve until `wait_for_stop` returns, then drain.
 
     Draining stops accepting, ends idle connections and lets requests go on for `drain_secs`,
-    or until `wait_for_stop` returns a second time. `tell` is told how many connections there are.
+    or until `wait_for_stop` returns a second time. `tell` is told how many connections there are,
+    `on_accepting` that connections are taken from now on.
     """
     settings = ServerSettings(app, hypercorn_config(), options.stall_secs)
     transport_of = _transports(options)
@@ -63,7 +65,8 @@ async def serve(
         async with trio.open_nursery() as handlers:
             async with trio.open_nursery() as accepting:
                 for listener in listeners:
-                    accepting.start_soon(_accept, listener, handle, handlers)
+                    await accepting.start(_accept, listener, handle, handlers)
+                on_accepting()
                 await wait_for_stop()
                 is_draining = True
                 for connection in list(connections):
@@ -102,6 +105,10 @@ async def _accept(
     listener: trio.abc.Listener[trio.SocketStream],
     handle: Callable[[trio.SocketStream], Awaitable[None]],
     handlers: trio.Nursery,
+    *,
+    task_status: trio.TaskStatus[object] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Accept until cancelled; running out of descriptors is waited out, not fatal."""
-    await trio.serve_listeners(handle, [listener], handler_nursery=handlers)
+    await trio.serve_listeners(
+        handle, [listener], handler_nursery=handlers, task_status=task_status
+    )

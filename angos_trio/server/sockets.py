@@ -6,10 +6,13 @@ Nothing here waits or needs an event loop, so that they can be bound before proc
 from __future__ import annotations
 
 import contextlib
+import errno
 import ipaddress
 import mmap
 import os
 import socket
+import stat
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +24,14 @@ from angos_trio.limits.requests import ACCEPT_DELAY_SECS, ACCEPT_DELAY_SECS_MAX,
 
 _FIRST_HANDED: Final = 3
 _UNIX_PATH_MAX: Final = 100
+_FAMILIES: Final = (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX)
+HEALTH_NAME: Final = "health"
+"""The name (`FileDescriptorName=`) of sockets for `[server.health]`; all others are for requests.
+"""
+_NO_FAMILY: Final = (
+    ": this service may make no socket of its own; a socket unit hands it over, or the drop-in "
+    "outbound.conf allows it"
+)
 
 
 def listen(host: str, port: int) -> list[socket.socket]:
@@ -40,25 +51,64 @@ def listen(host: str, port: int) -> list[socket.socket]:
         for made in bound:
             made.close()
         reason = getattr(error, "strerror", None) or str(error)
+        if getattr(error, "errno", None) == errno.EAFNOSUPPORT:
+            reason += _NO_FAMILY
         raise OperatorError(f"cannot listen on {host} port {port}: {reason}") from error
     return bound
 
 
-def handed_over() -> list[socket.socket]:
-    """The listening sockets that systemd hands to this process, else none.
+@dataclass(frozen=True, slots=True)
+class HandedOver:
+    """Listening sockets from systemd: for requests, and for `[server.health]`."""
+
+    requests: tuple[socket.socket, ...] = ()
+    probes: tuple[socket.socket, ...] = ()
+
+
+def handed_over() -> HandedOver:
+    """The listening sockets that systemd hands to this process, else none. Raises OperatorError
+    for one that cannot be listened on.
 
     sd_listen_fds(3): they follow descriptor 2 when `LISTEN_PID` is ours. The variables are taken
     out of the environment.
     """
     pid, count = os.environ.pop("LISTEN_PID", ""), os.environ.pop("LISTEN_FDS", "")
-    os.environ.pop("LISTEN_FDNAMES", None)
-    if pid != str(os.getpid()) or not count.isdecimal():
-        return []
-    taken = []
-    for descriptor in range(_FIRST_HANDED, _FIRST_HANDED + int(count)):
+    names = os.environ.pop("LISTEN_FDNAMES", "").split(":")
+    if pid != str(os.getpid()) or not (count.isascii() and count.isdecimal()):
+        return HandedOver()
+    requests: list[socket.socket] = []
+    probes: list[socket.socket] = []
+    for place in range(int(count)):
+        name = names[place] if place < len(names) else ""
+        taken = _taken(_FIRST_HANDED + place, name)
+        (probes if name == HEALTH_NAME else requests).append(taken)
+    return HandedOver(tuple(requests), tuple(probes))
+
+
+def _taken(descriptor: int, name: str) -> socket.socket:
+    """A descriptor that was handed over, as the socket that it must be. Raises OperatorError."""
+    what = f"descriptor {descriptor} ({name})" if name else f"descriptor {descriptor}"
+    refusal = f"{what} was handed over, and is not a listening stream socket: use ListenStream="
+    try:
         os.set_inheritable(descriptor, False)
-        taken.append(socket.socket(fileno=descriptor))
+        if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+            raise OperatorError(refusal)
+        taken = socket.socket(fileno=descriptor)
+        is_listening = taken.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    except OSError as error:
+        raise OperatorError(f"{what} was to be handed over: {error.strerror}") from error
+    if taken.family not in _FAMILIES or taken.type != socket.SOCK_STREAM or not is_listening:
+        raise OperatorError(f"{refusal} with Accept=no")
     return taken
+
+
+def places_of(sockets: list[socket.socket]) -> tuple[str, ...]:
+    """What people call the sockets: ports, and paths of Unix sockets; each once."""
+    addresses = [
+        each.getsockname() if each.family == socket.AF_UNIX else each.getsockname()[1]
+        for each in sockets
+    ]
+    return tuple(dict.fromkeys(map(str, addresses)))
 
 
 def is_local(listener: socket.socket) -> bool:
@@ -117,6 +167,10 @@ class Turns:
     def tell(self, worker: int, connections: int) -> None:
         """A worker, from 0 on, has so many connections now."""
         self._counts[worker] = connections
+
+    def total(self) -> int:
+        """How many connections all have together."""
+        return sum(self._counts)
 
     def delay_secs(self, worker: int) -> float:
         """How long a worker leaves a new connection to the others."""

@@ -14,27 +14,27 @@ import selectors
 import signal
 import socket
 import sys
-import threading
 import time
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import Final
 
-from angos_trio.errors import OperatorError
 from angos_trio.limits.processes import (
     CHILD_ALIVE_SECS,
     CHILD_BACKOFF_SECS_MAX,
     CHILD_BACKOFF_SECS_MIN,
+    CHILD_HEARD_SECS_MAX,
     CHILD_SILENT_SECS_MAX,
     CHILD_STEADY_SECS,
     CHILD_STOP_SECS_MAX,
     RELOAD_SECS_MAX,
 )
+from angos_trio.server.child import REFUSED_CODE, Child, become
 from angos_trio.server.link import (
     ACCEPTS,
     DROP,
+    NOTE,
     OFFER,
     READY,
     REFUSES,
@@ -44,27 +44,13 @@ from angos_trio.server.link import (
     Memory,
     Offer,
 )
+from angos_trio.server.reporting import Look, Reporter
 from angos_trio.telemetry.log import logger
 
 _log = logger("supervisor")
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 HURRY_SIGNAL: Final = signal.SIGUSR1
 """Tells a child that is stopping to end its requests at once."""
-REFUSED_CODE: Final = 1
-CRASHED_CODE: Final = 70
-ORPHANED_CODE: Final = 71
-
-
-@dataclass(frozen=True, slots=True)
-class Child:
-    """A member of the family. `main` runs in the forked process.
-
-    Those of an earlier `rank` are stopped first.
-    """
-
-    name: str
-    main: Callable[[Link], None]
-    rank: int = 0
 
 
 @dataclass(slots=True)
@@ -85,6 +71,8 @@ class _Member:
     heard_at: float = 0.0
     is_ready: bool = False
     failures: int = 0
+    note: str = ""
+    """What it wants the operator to know."""
     start_at: float | None = 0.0
     """When to start it next; None while it runs."""
 
@@ -94,64 +82,9 @@ def backoff_secs(failures: int) -> float:
     return float(min(CHILD_BACKOFF_SECS_MAX, CHILD_BACKOFF_SECS_MIN * 2 ** min(failures, 16)))
 
 
-def run_once(name: str, main: Callable[[Link], None]) -> None:
-    """Run a child to its end. Raises OperatorError: its own, or one that says how it ended."""
-    reads, writes = os.pipe()
-    hears, says = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        os.close(writes)
-        with socket.socketpair()[0] as unheard:
-            _become(Child(name, main), Link(unheard), reads, says)
-    os.close(reads)
-    os.close(says)
-    try:
-        with os.fdopen(hears, "rb") as said:
-            reason = said.read().decode(errors="replace")
-        _, status = os.waitpid(pid, 0)
-    finally:
-        os.close(writes)
-    code = os.waitstatus_to_exitcode(status)
-    if code != 0:
-        raise OperatorError(reason or f"the process {name!r} ended with {code}")
-
-
-def _become(child: Child, link: Link, orphaned: int, says: int | None = None) -> None:
-    """The rest of a forked process's life; never returns."""
-    code = CRASHED_CODE
-    try:
-        threading.Thread(target=_end_with, args=(orphaned,), daemon=True).start()
-        child.main(link)
-        code = 0
-    except BaseException as raised:
-        reason = _operator_error(raised)
-        if reason is None:
-            traceback.print_exception(raised)
-        else:
-            code = REFUSED_CODE
-            if says is not None:
-                os.write(says, str(reason).encode())
-            else:
-                _log.error("process.refused", process=child.name, reason=str(reason))
-    finally:
-        sys.stderr.flush()
-        os._exit(code)
-
-
-def _operator_error(raised: BaseException) -> OperatorError | None:
-    """What the operator can mend, if that is what ended a process."""
-    while isinstance(raised, BaseExceptionGroup):
-        found = raised.subgroup(OperatorError)
-        if found is None:
-            return None
-        raised = found.exceptions[0]
-    return raised if isinstance(raised, OperatorError) else None
-
-
-def _end_with(orphaned: int) -> None:
-    """End at once when the other end of the pipe is gone: nobody looks after us any more."""
-    os.read(orphaned, 1)
-    os._exit(ORPHANED_CODE)
+def _is_heard(member: _Member, now: float) -> bool:
+    """Whether it does its work at this moment, as far as one can know."""
+    return bool(member.pid and member.is_ready and now - member.heard_at <= CHILD_HEARD_SECS_MAX)
 
 
 @dataclass
@@ -165,6 +98,8 @@ class Supervisor:
     """SIGHUP came: a configuration to offer, or why there is none."""
     on_reload: Callable[[bytes | str], None]
     """What all took, or why it was refused."""
+    reporter: Reporter = field(default_factory=Reporter)
+    connections: Callable[[], int] = lambda: 0
     _generation: int = 0
     _reload: _Reload | None = None
     _is_reload_wanted: bool = False
@@ -204,6 +139,7 @@ class Supervisor:
                 if member.start_at is not None and now >= member.start_at:
                     self._start(member, now)
         self._kill_the_silent(now)
+        self.reporter.go_round(self._look(now), now)
         if self._reload is not None:
             if now > self._reload.deadline:
                 silent = ", ".join(sorted(self._reload.waits_for))
@@ -217,6 +153,21 @@ class Supervisor:
             else:
                 self._listen_to(key.data)
         self._reap()
+
+    def _look(self, now: float) -> Look:
+        """Those of the first rank answer requests; without one of them, or without one of those
+        who look after the rest, nothing is well."""
+        heard = [member for member in self._members if _is_heard(member, now)]
+        first = min(child.rank for child in self.children)
+        workers = sum(member.child.rank == first for member in heard)
+        others = [child for child in self.children if child.rank != first]
+        return Look(
+            connections=self.connections(),
+            workers=workers,
+            wanted=len(self.children) - len(others),
+            is_well=workers > 0 and len(heard) == workers + len(others),
+            problems=tuple(member.note for member in self._members if member.pid and member.note),
+        )
 
     def _start(self, member: _Member, now: float) -> None:
         sys.stderr.flush()
@@ -234,11 +185,11 @@ class Supervisor:
             return
         if pid == 0:
             self._leave_family(ours)
-            _become(member.child, Link(theirs), self._orphaned)
+            become(member.child, Link(theirs), self._orphaned)
         theirs.close()
         ours.setblocking(False)
         self._selector.register(ours, selectors.EVENT_READ, member)
-        member.pid, member.end, member.is_ready = pid, ours, False
+        member.pid, member.end, member.is_ready, member.note = pid, ours, False, ""
         member.started_at = member.heard_at = now
         member.start_at = None
         _log.info("process.started", process=member.child.name, pid=pid)
@@ -274,12 +225,16 @@ class Supervisor:
             if not self._was_ready and all(each.is_ready for each in self._members):
                 self._was_ready = True
                 self.on_ready()
+                self.reporter.ready(self._look(member.heard_at), member.heard_at)
+        elif word.startswith(NOTE):
+            member.note = word[len(NOTE) :].decode(errors="replace")
         elif word[:1] in (ACCEPTS, REFUSES):
             self._take_answer(member, word)
 
     def _begin_reload(self) -> None:
         """Offer a new configuration to all that run."""
         self._is_reload_wanted = False
+        self.reporter.reloading()
         content = self.on_hangup()
         if isinstance(content, str):
             self._end_reload(content)
@@ -318,6 +273,8 @@ class Supervisor:
         self.on_reload(current.offer.content if current and word == TAKE else refused or "")
         for member in self._members:
             self._say(member, word)
+        now = time.monotonic()
+        self.reporter.reloaded(refused, self._look(now), now)
 
     def _say(self, member: _Member, word: bytes, descriptors: Sequence[int] = ()) -> None:
         """One whose packets pile up does not listen: it is killed, and starts with what counts."""
@@ -390,7 +347,11 @@ class Supervisor:
         for member in self._members:
             if member.pid and member.child.rank == self._stopping[0]:
                 os.kill(member.pid, kind)
-        self._kill_at = time.monotonic() + self.drain_secs + CHILD_STOP_SECS_MAX
+        now = time.monotonic()
+        self._kill_at = now + self.drain_secs + CHILD_STOP_SECS_MAX
+        if kind == signal.SIGTERM:
+            more_secs = 2 * CHILD_STOP_SECS_MAX
+            self.reporter.stopping(self._look(now), now, self.drain_secs, more_secs)
 
     def _stop_further(self, now: float) -> None:
         if not self._stopping:

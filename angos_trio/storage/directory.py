@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
+import pwd
 import re
 import time
 import uuid
@@ -163,10 +165,12 @@ def take_instance_lock(directory: DataDirectory) -> int:
     """The descriptor whose lock makes the directory ours; closing it gives the lock back.
 
     Waits a moment for the processes of an instance that was killed to be gone. Raises OperatorError
-    when another instance holds it or the directory cannot be used.
+    when another instance holds it or the directory cannot be used, and to root when it is another
+    user's.
     """
     try:
         directory.root.mkdir(mode=0o750, parents=True, exist_ok=True)
+        _require_ours(directory)
         descriptor = os.open(directory.instance_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise OperatorError(f"{directory.root}: {error.strerror}") from error
@@ -199,27 +203,62 @@ def owner_of(directory: DataDirectory) -> int:
 def try_instance_lock(directory: DataDirectory) -> int | None:
     """What `take_instance_lock` takes, for a command and without waiting; None when it is held.
 
-    Raises OperatorError where there is no data directory yet, where it cannot be used, and where it
-    is another user's: what we would write they could not use.
+    Raises OperatorError where there is no data directory yet, where it cannot be used, where it
+    is another user's (what we would write they could not use), and where it can only be read and
+    no registry runs that would do the work.
     """
     owner = owner_of(directory)
     is_ours = owner == os.geteuid()
     # A lock file that root made in the directory of another user would lock that one out for good.
     flags = os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if is_ours else 0)
+    can_write = True
     try:
-        descriptor = os.open(directory.instance_lock, flags, 0o600)
+        try:
+            descriptor = os.open(directory.instance_lock, flags, 0o600)
+        except OSError as error:
+            if error.errno != errno.EROFS:
+                raise
+            descriptor, can_write = os.open(directory.instance_lock, os.O_RDONLY), False
     except OSError as error:
         raise OperatorError(f"{directory.instance_lock}: {error.strerror}") from error
     if not _is_locked(descriptor):
         os.close(descriptor)
         return None
-    if not is_ours:
+    if not (is_ours and can_write):
         os.close(descriptor)
-        raise OperatorError(
-            f"{directory.root}: belongs to the user with the number {owner}, and no registry runs "
-            "there; run this command as that user"
-        )
+        why = f"belongs to {_user(owner)}" if can_write else "can only be read here"
+        cure = f"run this command {_as_user(owner)}" if can_write else "start the registry"
+        raise OperatorError(f"{directory.root}: {why}, and no registry runs there; {cure}")
     return descriptor
+
+
+def _require_ours(directory: DataDirectory) -> None:
+    """Root may write everywhere, and what it leaves the user of a directory could not use. Raises
+    OperatorError when the directory is another user's."""
+    try:
+        owner = os.stat(directory.format_file).st_uid
+    except FileNotFoundError:
+        owner = os.stat(directory.root).st_uid
+    if os.geteuid() == 0 and owner != 0:
+        raise OperatorError(
+            f"{directory.root}: belongs to {_user(owner)}, who could not use what root writes "
+            f"there; run this command {_as_user(owner)}, or give the directory to root"
+        )
+
+
+def _user(number: int) -> str:
+    try:
+        return f"the user {pwd.getpwuid(number).pw_name}"
+    except KeyError:
+        return f"the user with the number {number}"
+
+
+def _as_user(number: int) -> str:
+    """How root becomes somebody for one command."""
+    try:
+        return f"as that user: runuser -u {pwd.getpwuid(number).pw_name} -- angos-trio COMMAND"
+    except KeyError:
+        return "as that user"
 
 
 def _is_locked(descriptor: int) -> bool:

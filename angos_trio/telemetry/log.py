@@ -1,4 +1,4 @@
-"""JSON logs, one object a line, on standard error.
+"""JSON logs, one object a line, on standard error; or entries of the journal, where that is it.
 
 A line has `timestamp` (RFC 3339, UTC), `level`, `room` and `event`, and the fields of the event.
 """
@@ -8,33 +8,45 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
+from functools import partial
 from typing import Any, Final, TextIO
 
 import structlog
 
+from angos_trio.telemetry.journal import EventDict, Journal, JournalHandler, is_journal
+
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING}
 REPEAT_SECS: Final = 10.0
+_JSON: Final = structlog.processors.JSONRenderer()
 
 
-def configure(level: str = "info", stream: TextIO | None = None) -> None:
-    """Set logging up for this process; what other libraries log has the same form."""
+def configure(
+    level: str = "info", stream: TextIO | None = None, journal: Journal | None = None
+) -> None:
+    """Set logging up for this process; what other libraries log has the same form.
+
+    Without a `journal` that is given, the one of the system is used where the stream leads to it.
+    """
     target = stream or sys.stderr
+    if journal is None and is_journal(target):
+        journal = Journal(target, render)
     stamps: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    ends: list[structlog.typing.Processor] = [
-        structlog.processors.format_exc_info,
-        structlog.processors.JSONRenderer(),
-    ]
+    ends: list[structlog.typing.Processor] = [structlog.processors.format_exc_info, _JSON]
+    write: Callable[..., Any] = structlog.WriteLoggerFactory(file=target)
+    handler: logging.Handler = logging.StreamHandler(target)
+    last: structlog.typing.Processor = _JSON
+    if journal is not None:
+        write, handler, last = partial(_same, journal), JournalHandler(journal), _as_it_is
     structlog.configure(
-        processors=[structlog.contextvars.merge_contextvars, *stamps, *ends],
+        processors=[structlog.contextvars.merge_contextvars, *stamps, *ends[:-1], last],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
-        logger_factory=structlog.WriteLoggerFactory(file=target),
+        logger_factory=write,
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(target)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[_name_room, *stamps],
@@ -46,6 +58,20 @@ def configure(level: str = "info", stream: TextIO | None = None) -> None:
     root.setLevel(logging.WARNING)
     # Out of descriptors, Trio says so ten times a second, each time with a traceback.
     logging.getLogger("trio.serve_listeners").filters[:] = [_Seldom()]
+
+
+def render(event: EventDict) -> str:
+    """A log line's JSON."""
+    return str(_JSON(None, "", event))
+
+
+def _same(journal: Journal, *_: Any) -> Journal:
+    """All loggers write to the one."""
+    return journal
+
+
+def _as_it_is(_: Any, __: str, event: EventDict) -> tuple[tuple[EventDict], dict[str, Any]]:
+    return (event,), {}
 
 
 def name_process(name: str) -> None:

@@ -20,7 +20,8 @@ PROGRAM = """
 import os, select, signal, sys, time
 from functools import partial
 from angos_trio.server.link import Offer
-from angos_trio.server.supervisor import Child, Supervisor
+from angos_trio.server.child import Child
+from angos_trio.server.supervisor import Supervisor
 from angos_trio.telemetry import log
 
 def tell(*words):

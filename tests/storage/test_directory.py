@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,7 @@ from tests.storage.support import (
 )
 
 pytestmark = pytest.mark.slow
+NOBODY, NAMELESS = 65_534, 54_321
 
 
 def open_once(fresh_root: Path, files: ScriptedFiles | None = None) -> None:
@@ -185,17 +188,76 @@ def test_command_makes_no_data_directory(fresh_root: Path) -> None:
     assert list(fresh_root.iterdir()) == []
 
 
-def test_command_of_another_user_changes_nothing(fresh_root: Path) -> None:
+def given_away(fresh_root: Path, owner: int) -> DataDirectory:
+    """A data directory of another user."""
     if os.geteuid() != 0:
         leave_out("only root can give files away")
     open_once(fresh_root)
-    os.chown(fresh_root / "format.json", 65_534, 65_534)
+    for path in (fresh_root, fresh_root / "format.json"):
+        os.chown(path, owner, owner)
+    return DataDirectory(fresh_root)
 
-    with pytest.raises(OperatorError, match=r"number 65534.*run this command as that user"):
-        try_instance_lock(DataDirectory(fresh_root))
-    os.close(take_instance_lock(DataDirectory(fresh_root)))
+
+def test_command_of_another_user_changes_nothing(fresh_root: Path) -> None:
+    directory = given_away(fresh_root, NOBODY)
+
+    with pytest.raises(OperatorError, match=r"the user nobody.*runuser -u nobody -- angos-trio"):
+        try_instance_lock(directory)
 
     (fresh_root / "instance.lock").unlink()
     with pytest.raises(OperatorError, match=r"instance\.lock: No such file"):
-        try_instance_lock(DataDirectory(fresh_root))
+        try_instance_lock(directory)
     assert not (fresh_root / "instance.lock").exists(), "the owner could not open it"
+
+
+def test_user_without_a_name_is_told_of_by_number(fresh_root: Path) -> None:
+    directory = given_away(fresh_root, NAMELESS)
+
+    with pytest.raises(OperatorError, match=rf"number {NAMELESS}.*run this command as that user$"):
+        try_instance_lock(directory)
+
+
+@pytest.mark.parametrize("is_empty", [False, True])
+def test_root_leaves_nothing_in_the_directory_of_another_user(
+    fresh_root: Path, *, is_empty: bool
+) -> None:
+    """What root makes there the user of the registry cannot open, and its next start fails."""
+    directory = given_away(fresh_root, NOBODY)
+    (fresh_root / "instance.lock").unlink()
+    if is_empty:
+        (fresh_root / "format.json").unlink()
+    before = sorted(fresh_root.iterdir())
+
+    with pytest.raises(OperatorError, match=r"belongs to the user nobody.*runuser -u nobody"):
+        take_instance_lock(directory)
+    assert sorted(fresh_root.iterdir()) == before
+
+
+def test_directory_that_can_only_be_read_is_for_a_registry_that_runs(fresh_root: Path) -> None:
+    """As in a unit that may write elsewhere only: the lock is looked at, and nothing is written."""
+    if os.geteuid() != 0:
+        leave_out("only root can mount")
+    directory = DataDirectory(fresh_root)
+    open_once(fresh_root)
+    # In a mount namespace of its own, so that nothing of it is left.
+    script = (
+        "import sys; from pathlib import Path; from angos_trio.errors import OperatorError\n"
+        "from angos_trio.storage.directory import DataDirectory, try_instance_lock\n"
+        "try: print(try_instance_lock(DataDirectory(Path(sys.argv[1]))))\n"
+        "except OperatorError as error: print(error)\n"
+    )
+    mounted = f"mount --bind {fresh_root} {fresh_root} && mount -o remount,bind,ro {fresh_root}"
+    command = ["unshare", "-m", "sh", "-c", f'{mounted} && exec "$@"', "sh"]
+    python = [sys.executable, "-c", script, str(fresh_root)]
+
+    def said() -> str:
+        ended = subprocess.run([*command, *python], capture_output=True, text=True, check=False)
+        if "mount" in ended.stderr or "unshare" in ended.stderr:
+            leave_out(f"nothing can be mounted here: {ended.stderr.strip()}")
+        return ended.stdout
+
+    assert "can only be read here, and no registry runs there; start the registry" in said()
+    lock = try_instance_lock(directory)
+    assert lock is not None
+    assert said() == "None\n"
+    os.close(lock)

@@ -79,7 +79,7 @@ BORDERS: Mapping[str, str] = {
     "mirror/fills.py": "what ends a fill is for those who wait for it, and ends no other",
     "policy/rules.py": "a rule that fails is an answer, whatever failed in it",
     "server/connection.py": "one broken connection must not end the others",
-    "server/supervisor.py": "a forked process ends here, whatever it raised",
+    "server/child.py": "a forked process ends here, whatever it raised",
     "storage/uploads.py": "what broke a body is raised once the bytes before it are safe",
     "storage/writer.py": "a step that fails must not take its batch with it",
 }
