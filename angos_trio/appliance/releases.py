@@ -7,6 +7,7 @@ leaves the release that ran and perhaps a directory `.new-…`, which the next c
 from __future__ import annotations
 
 import compileall
+import ctypes
 import os
 import shutil
 import subprocess
@@ -222,18 +223,11 @@ def about_of(release: Path) -> About:
 
 
 def sync(folder: Path) -> None:
-    """Return when every file and directory below has reached the disk."""
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            _sync_one(os.path.join(parent, name))
-        _sync_one(parent)
-
-
-def _sync_one(path: str) -> None:
-    if os.path.islink(path):
-        return
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    """Return when everything on the file system of a folder has reached the disk (syncfs(2)):
+    thousands of files at once, in the place of one after the other."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(descriptor)
+        if ctypes.CDLL(None, use_errno=True).syncfs(descriptor) != 0:
+            raise OSError(ctypes.get_errno(), "cannot be synced", str(folder))
     finally:
         os.close(descriptor)

@@ -21,7 +21,14 @@ _MODE = 0o100644 << 16
 def make_archive(wish: Wish, machine: str, version: str, staged: Path, out: Path) -> None:
     """Write the file for a machine from its staged `site-packages`."""
     made = staged / "shiv.pyz"
-    command = [sys.executable, "-m", "shiv", f"--entry-point={wish.entry_point}", "--reproducible"]
+    command = [
+        sys.executable,
+        "-m",
+        "shiv",
+        f"--entry-point={wish.entry_point}",
+        "--reproducible",
+        "--uncompressed",
+    ]
     options = [f"--site-packages={staged / 'site-packages'}", f"--output-file={made}"]
     subprocess.run([*command, *options], check=True)
     with zipfile.ZipFile(made) as archive:

@@ -1,0 +1,232 @@
+"""The one file on a host with systemd and no network: installed, used, restarted, upgraded.
+
+The tests are in the order of an operator's days, on one guest.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.appliance.conftest import BROKEN_VERSION, NEXT_VERSION
+from tests.appliance.guest import HOSTNAME, Guest
+
+SERVICE = "angos-trio.service"
+EXPOSURE_MAX = 1.0
+IMAGE = f"{HOSTNAME}/lab/hello"
+PKI = "/etc/angos-trio/pki"
+ASK = f"curl -sS --cacert {PKI}/ca.crt https://{HOSTNAME}"
+AS_ADMIN = f"{ASK}".replace(
+    "curl -sS",
+    f"curl -sS --cert {PKI}/clients/admin.crt --key {PKI}/private/clients/admin.key",
+)
+LOAD_SECS = 40
+WATCHDOG_SECS = 15
+
+
+def show(guest: Guest, name: str) -> str:
+    """A property of the service."""
+    return guest.run("systemctl", "show", "--value", f"--property={name}", SERVICE).strip()
+
+
+def digests(guest: Guest) -> dict[str, str]:
+    """Every tag of every repository, with the digest that the registry says."""
+    names = json.loads(guest.run(f"{AS_ADMIN}/v2/_catalog"))["repositories"]
+    found = {}
+    for name in names:
+        tags = json.loads(guest.run(f"{AS_ADMIN}/v2/{name}/tags/list"))["tags"]
+        for tag in tags or ():
+            head = guest.run(
+                f"{AS_ADMIN}/v2/{name}/manifests/{tag} --head "
+                "-H 'Accept: application/vnd.oci.image.manifest.v1+json'"
+            )
+            digest = re.search(r"docker-content-digest: (\S+)", head, re.IGNORECASE)
+            assert digest is not None, head
+            found[f"{name}:{tag}"] = digest[1]
+    return found
+
+
+def test_the_guest_has_no_network(guest: Guest) -> None:
+    devices = guest.run("ls", "/sys/class/net").split()
+    assert devices == ["lo"]
+
+
+def test_one_command_installs_a_service_that_answers_on_443(appliance: Guest) -> None:
+    said = appliance.run("cat", "/root/install.log")
+    assert f"{SERVICE} answers on port 443" in said
+    assert appliance.run(f"{AS_ADMIN}/v2/ -o /dev/null -w '%{{http_code}}'") == "200"
+    assert show(appliance, "ActiveState") == "active"
+    assert show(appliance, "StatusText").startswith("serving 443")
+
+
+def test_the_commands_that_install_names_next_do_what_they_say(appliance: Guest) -> None:
+    said = appliance.run("cat", "/root/install.log")
+    commands = [line.strip() for line in said.partition("\nNext:\n")[2].splitlines() if line.strip()]
+    assert len(commands) == 3
+    for command in commands:
+        appliance.run(command.replace("NAME", "build-01"))
+
+
+def test_a_caller_without_a_certificate_is_refused(appliance: Guest) -> None:
+    assert appliance.run(f"{ASK}/v2/ -o /dev/null -w '%{{http_code}}'") == "401"
+
+
+def test_systemd_finds_the_service_safe(appliance: Guest) -> None:
+    said = appliance.run("systemd-analyze", "security", "--no-pager", SERVICE)
+    found = re.search(r"exposure level for \S+: ([0-9.]+)", said)
+    assert found is not None
+    print(f"systemd-analyze security: {found[1]}")
+    assert float(found[1]) <= EXPOSURE_MAX
+
+
+def test_the_service_cannot_write_its_own_program(appliance: Guest) -> None:
+    user = ["setpriv", "--reuid=angos-trio", "--regid=angos-trio", "--clear-groups"]
+    assert appliance.try_(*user, "touch", "/usr/lib/angos-trio/current/files/x").code != 0
+    owners = appliance.run("find /usr/lib/angos-trio -not -user root | wc -l")
+    assert owners.strip() == "0"
+
+
+def test_podman_and_containerd_push_and_pull_with_certificates(appliance: Guest) -> None:
+    appliance.run("angos-trio pki client node-1 --group nodes || true")
+    appliance.run(
+        "angos-trio client-config podman --client node-1 --with-key --format sh -o podman.sh && "
+        "sh podman.sh && "
+        "angos-trio client-config containerd --client node-1 --with-key --format sh -o ctr.sh && "
+        "sh ctr.sh"
+    )
+    appliance.run(
+        "mkdir -p image && head -c 3000000 /dev/urandom > image/content && "
+        "printf 'FROM scratch\\nCOPY content /content\\n' > image/Containerfile && "
+        f"podman --storage-driver=vfs build --isolation=chroot -t {IMAGE}:1 image && "
+        f"podman --storage-driver=vfs push {IMAGE}:1 && podman --storage-driver=vfs rmi {IMAGE}:1 "
+        f"&& podman --storage-driver=vfs pull {IMAGE}:1"
+    )
+    ctr = "ctr --namespace lab images"
+    options = "--hosts-dir /etc/containerd/certs.d"
+    appliance.run("systemctl", "start", "containerd")
+    appliance.run(f"{ctr} pull {options} --snapshotter native {IMAGE}:1")
+    appliance.run(f"{ctr} tag {IMAGE}:1 {IMAGE}:2 && {ctr} push {options} {IMAGE}:2")
+    found = digests(appliance)
+    assert found["lab/hello:1"] == found["lab/hello:2"]
+
+
+def test_a_restart_under_load_refuses_and_breaks_nothing(appliance: Guest) -> None:
+    clients = appliance.start("python3", "load.py", str(LOAD_SECS))
+    pids = []
+    for _ in range(3):
+        time.sleep(LOAD_SECS / 5)
+        appliance.run("systemctl", "restart", SERVICE)
+        pids.append(show(appliance, "MainPID"))
+    output, _ = clients.communicate(timeout=LOAD_SECS * 4)
+    said = json.loads(output.splitlines()[-1])
+    print(said["counts"], "over three restarts")
+    assert said["problems"] == []
+    assert len(set(pids)) == 3
+    assert min(said["counts"].values()) > 0
+
+
+@pytest.fixture
+def short_watchdog(appliance: Guest) -> Iterator[None]:
+    drop_in = f"/run/systemd/system/{SERVICE}.d/watchdog.conf"
+    appliance.write(drop_in, f"[Service]\nWatchdogSec={WATCHDOG_SECS}\n")
+    appliance.run("systemctl daemon-reload && systemctl restart angos-trio")
+    yield
+    appliance.run(f"rm {drop_in} && systemctl daemon-reload && systemctl restart angos-trio")
+
+
+@pytest.mark.usefixtures("short_watchdog")
+def test_a_stopped_process_is_restarted_by_the_watchdog(appliance: Guest) -> None:
+    before = show(appliance, "MainPID")
+    appliance.run("kill", "-STOP", before)
+    begun, pid = time.monotonic(), before
+    while pid in (before, "0") and time.monotonic() - begun < WATCHDOG_SECS * 4:
+        time.sleep(1)
+        pid = show(appliance, "MainPID")
+    assert pid not in (before, "0")
+    print(f"another process after {time.monotonic() - begun:.0f} s of {WATCHDOG_SECS} s")
+    assert appliance.run(f"{AS_ADMIN}/v2/ -o /dev/null -w '%{{http_code}}'") == "200"
+    said = appliance.run("journalctl", "--no-pager", f"--unit={SERVICE}", "--grep=[Ww]atchdog")
+    assert "Watchdog timeout" in said
+
+
+def test_an_upgrade_and_a_rollback_keep_every_image(appliance: Guest) -> None:
+    before, version = digests(appliance), appliance.run("angos-trio", "--version")
+    assert before
+    assert NEXT_VERSION in appliance.run("angos-trio", "self", "upgrade", "later.pyz")
+    assert NEXT_VERSION in appliance.run("angos-trio", "--version")
+    assert digests(appliance) == before
+    appliance.run("angos-trio", "self", "rollback")
+    assert appliance.run("angos-trio", "--version") == version
+    assert digests(appliance) == before
+    appliance.run("angos-trio", "self", "verify")
+
+
+def test_a_release_that_does_not_start_is_left_again(appliance: Guest) -> None:
+    before, version = digests(appliance), appliance.run("angos-trio", "--version")
+    ended = appliance.try_("angos-trio", "self", "upgrade", "broken.pyz")
+    assert ended.code == 1
+    assert "serves again" in ended.output
+    assert BROKEN_VERSION not in appliance.run("angos-trio", "--version")
+    assert appliance.run("angos-trio", "--version") == version
+    assert digests(appliance) == before
+
+
+def test_a_renewed_certificate_is_served(appliance: Guest) -> None:
+    served = (
+        f"openssl s_client -connect {HOSTNAME}:443 -servername {HOSTNAME} < /dev/null 2> /dev/null "
+        "| openssl x509 -noout -serial"
+    )
+    before = appliance.run(served)
+    appliance.run("angos-trio", "pki", "renew", "server")
+    appliance.run("systemctl", "try-restart", SERVICE)
+    after = appliance.run(served)
+    assert after.startswith("serial=")
+    assert after != before
+
+
+def test_the_timer_renews_nothing_that_is_not_due(appliance: Guest) -> None:
+    appliance.run("systemctl", "start", "angos-trio-renew.service")
+    assert appliance.run("systemctl", "is-active", "angos-trio-renew.timer").strip() == "active"
+
+
+def test_a_revoked_client_is_refused_on_its_live_connection(appliance: Guest) -> None:
+    appliance.run("angos-trio", "pki", "client", "leaver")
+    client = subprocess.Popen(
+        [*appliance._enter(), "python3", "-u", "kept.py", "leaver"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert client.stdin is not None
+    assert client.stdout is not None
+
+    def ask() -> str:
+        client.stdin.write("\n")
+        client.stdin.flush()
+        return client.stdout.readline().strip()
+
+    try:
+        assert ask() == "200"
+        appliance.run("angos-trio", "pki", "revoke", "leaver")
+        begun = time.monotonic()
+        while (answer := ask()) == "200" and time.monotonic() - begun < 10:
+            time.sleep(0.1)
+        print(f"refused {time.monotonic() - begun:.1f} s after the command had ended")
+        assert answer == "401"
+    finally:
+        client.stdin.close()
+        client.wait(10)
+
+
+def test_the_administrators_commands_leave_nothing_of_root_in_the_data(appliance: Guest) -> None:
+    appliance.run("systemctl", "stop", SERVICE, "angos-trio.socket")
+    appliance.run("angos-trio", "gc", "--dry-run", "-c", "/etc/angos-trio/config.toml")
+    foreign = appliance.run("find /var/lib/angos-trio -not -user angos-trio | wc -l")
+    assert foreign.strip() == "0"
+    appliance.run("systemctl", "start", "angos-trio.socket", SERVICE)
+    assert appliance.run(f"{AS_ADMIN}/v2/ -o /dev/null -w '%{{http_code}}'") == "200"
