@@ -25,6 +25,7 @@ from tests.e2e.lab import (
 )
 from tests.e2e.machine import Failure, Sandbox, command
 from tests.e2e.network import own_network
+from tests.e2e.own import OwnSecure
 from tests.running import program, running_registry
 from tests.secure import PASSWORD, USER, Secure
 
@@ -48,7 +49,7 @@ class SecureLab(Lab):
 
     def __post_init__(self) -> None:
         pair = self.secure.client("operator") if self.secure.has_client_ca else None
-        self.context = client_context(self.secure.root.pem, pair)
+        self.context = client_context(self.secure.ca.read_bytes(), pair)
         (self.scratch / "hosts").write_text(f"127.0.0.1 localhost\n{ADDRESS} {NAME}\n")
 
     @property
@@ -141,8 +142,13 @@ def alone(lab: Lab, name: str, secure: Secure, more: str = "") -> Iterator[Secur
         yield other
 
 
-def make(lab: Lab, name: str, **wanted: Any) -> Secure:
+def make(lab: Lab, name: str, **wanted: Any) -> OwnSecure:
     """The files of a registry, in a directory of its own."""
+    return OwnSecure(lab.directory(f"{name}/files"), names=(NAME,), **wanted)
+
+
+def make_odd(lab: Lab, name: str, **wanted: Any) -> Secure:
+    """The same with authorities in this process, which issue whatever a check needs."""
     return Secure(lab.directory(f"{name}/files"), names=(NAME,), **wanted)
 
 

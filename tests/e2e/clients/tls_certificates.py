@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -13,8 +12,9 @@ from tests.e2e.lab import Lab
 from tests.e2e.machine import expect_refusal
 from tests.e2e.material import TAG
 from tests.e2e.network import own_network
+from tests.e2e.own import OwnSecure
 from tests.e2e.secure import ADDRESS, Pair, SecureLab, make, secured
-from tests.secure import PASSWORD, USER, Secure
+from tests.secure import PASSWORD, USER
 
 MODES = ("required", "optional")
 READERS = (
@@ -46,17 +46,15 @@ class People:
     revoked: Pair
 
 
-def invite(secure: Secure) -> tuple[People, str]:
-    """The people, and the configuration that knows who was revoked."""
-    mallory = secure.clients.client("mallory")
-    crl = secure.folder / "clients.crl"
-    crl.write_bytes(secure.clients.crl(mallory))
+def invite(secure: OwnSecure) -> People:
+    """The people."""
     people = People(
         builder=secure.client("builder"),
         stranger=Authority("Strangers").client("builder").write(secure.folder, "stranger"),
-        revoked=mallory.write(secure.folder, "mallory"),
+        revoked=secure.client("mallory"),
     )
-    return people, f"[server.tls]\nclient_crl = [{json.dumps(str(crl))}]\n"
+    secure.revoke("mallory")
+    return people
 
 
 def run(program: str, lab: Lab) -> None:
@@ -65,8 +63,8 @@ def run(program: str, lab: Lab) -> None:
         for mode in MODES:
             name = f"{program}-tls/{mode}"
             secure = make(lab, name)
-            people, revocations = invite(secure)
-            more = f'{revocations}client_auth = "{mode}"\n'
+            people = invite(secure)
+            more = f'[server.tls]\nclient_auth = "{mode}"\n'
             with (
                 secured(lab, name, secure, more) as other,
                 started(program, other, is_large=True) as client,
