@@ -17,6 +17,7 @@ from angos_trio.cli.arguments import (
     files_of,
 )
 from angos_trio.cli.backup_arguments import add_backup
+from angos_trio.cli.client_config_arguments import add_client_config
 from angos_trio.cli.events_arguments import add_events
 from angos_trio.cli.gc_arguments import add_gc
 from angos_trio.cli.prune_arguments import add_prune
@@ -63,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     add_scrub(commands)
     add_prune(commands)
     add_events(commands)
+    add_client_config(commands)
     policies = commands.add_parser("policy", help="what the policies of a configuration say")
     tests = policies.add_subparsers(metavar="COMMAND", required=True)
     add_policy_test(add_command(tests, "test", _policy_test, "decide about a request, without one"))
