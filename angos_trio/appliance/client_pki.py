@@ -14,44 +14,13 @@ from angos_trio.clock import DAY_SECS
 from angos_trio.errors import OperatorError
 from angos_trio.pki.certificates import CertificateError
 from angos_trio.pki.files import read_file
+from angos_trio.pki.keeping import PkiDirectory
 from angos_trio.pki.summary import Summary, summaries_of
 
 EXPIRES_SOON_SECS: Final = 30 * DAY_SECS
 _SHOWN_MAX: Final = 10
 """Names of clients that an error lists."""
 _OF_DOCKER: Final = frozenset({"docker", "buildkit", "all"})
-
-
-@dataclass(frozen=True, slots=True)
-class ClientPki:
-    """The directory, as `angos-trio pki` makes it."""
-
-    root: Path
-
-    @property
-    def ca(self) -> Path:
-        """Whom clients trust."""
-        return self.root / "ca.crt"
-
-    @property
-    def server(self) -> Path:
-        """What the registry shows."""
-        return self.root / "server.crt"
-
-    def client(self, name: str) -> Path:
-        """What a client shows."""
-        return self.root / "clients" / f"{name}.crt"
-
-    def client_key(self, name: str) -> Path:
-        """Its private key."""
-        return self.root / "private" / "clients" / f"{name}.key"
-
-    def clients(self) -> list[str]:
-        """The names of all clients that can be seen."""
-        try:
-            return sorted(path.stem for path in (self.root / "clients").glob("*.crt"))
-        except OSError:
-            return []
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,26 +31,31 @@ class Certified:
     summary: Summary
 
 
-def read_ca(pki: ClientPki) -> Certified:
+def clients_in(directory: PkiDirectory) -> list[str]:
+    """The names of all clients that can be seen."""
+    return sorted(path.stem for path in directory.client("").parent.glob("[!.]*.crt"))
+
+
+def read_ca(directory: PkiDirectory) -> Certified:
     """Whom clients trust. Raises OperatorError."""
-    if not _is_there(pki.ca):
+    if not _is_there(directory.ca):
         raise OperatorError(
-            f"{pki.ca}: there is no authority here: make one with angos-trio pki init, or name its "
-            "directory with --pki"
+            f"{directory.ca}: there is no authority here: make one with angos-trio pki init, or "
+            "name its directory with --pki"
         )
-    return read_certificates(pki.ca)
+    return read_certificates(directory.ca)
 
 
-def read_client(pki: ClientPki, name: str) -> Certified:
+def read_client(directory: PkiDirectory, name: str) -> Certified:
     """What a client shows. Raises OperatorError, which knows a name that is near."""
-    known = pki.clients()
+    known = clients_in(directory)
     if name not in known:
-        raise OperatorError(f"--client: {_unknown(pki, name, known)}")
-    return read_certificates(pki.client(name))
+        raise OperatorError(f"--client: {_unknown(directory, name, known)}")
+    return read_certificates(directory.client(name))
 
 
-def _unknown(pki: ClientPki, name: str, known: list[str]) -> str:
-    place = pki.client("NAME").parent
+def _unknown(directory: PkiDirectory, name: str, known: list[str]) -> str:
+    place = directory.client("NAME").parent
     if near := difflib.get_close_matches(name, known, n=1):
         return f"there is no client {name!a} in {place}; did you mean {near[0]}?"
     if not known:
@@ -90,9 +64,9 @@ def _unknown(pki: ClientPki, name: str, known: list[str]) -> str:
     return f"there is no client {name!a} in {place}; there are {shown}"
 
 
-def read_key(pki: ClientPki, name: str) -> str:
+def read_key(directory: PkiDirectory, name: str) -> str:
     """A client's private key. Raises OperatorError."""
-    path = pki.client_key(name)
+    path = directory.client_key(name)
     if not _is_there(path):
         raise OperatorError(
             f"{path}: the private key of {name} is not here, since it was made elsewhere: put it "
@@ -101,9 +75,9 @@ def read_key(pki: ClientPki, name: str) -> str:
     return read_file("--pki", str(path)).decode("ascii", "replace")
 
 
-def read_server(pki: ClientPki) -> Certified | None:
+def read_server(directory: PkiDirectory) -> Certified | None:
     """What the registry shows; None when it is not here. Raises OperatorError."""
-    return read_certificates(pki.server) if _is_there(pki.server) else None
+    return read_certificates(directory.server) if _is_there(directory.server) else None
 
 
 def _is_there(path: Path) -> bool:
@@ -127,16 +101,16 @@ def read_certificates(path: Path) -> Certified:
     return Certified(content.decode("ascii", "replace"), first)
 
 
-def first_host(pki: ClientPki, server: Certified | None) -> str:
+def first_host(directory: PkiDirectory, server: Certified | None) -> str:
     """The name by which clients know the registry, unless another is told. Raises OperatorError."""
     if server is None:
         raise OperatorError(
-            f"{pki.server}: there is no certificate of a server to take the registry's name from: "
-            "make one with angos-trio pki server --san NAME, or give --host"
+            f"{directory.server}: there is no certificate of a server to take the registry's name "
+            "from: make one with angos-trio pki server --san NAME, or give --host"
         )
     hosts = [host for host in server.summary.hosts if not host.startswith("*")]
     if not hosts:
-        raise OperatorError(f"{pki.server}: it is for no single host; give --host")
+        raise OperatorError(f"{directory.server}: it is for no single host; give --host")
     return hosts[0]
 
 
@@ -145,6 +119,7 @@ class Seen:
     """What there is to be looked at before files are handed on; `now` is in epoch seconds."""
 
     program: str
+    name: str
     address: RegistryAddress
     ca: Summary
     client: Summary
@@ -167,15 +142,15 @@ def cautions(seen: Seen) -> Iterator[str]:
         )
     if not seen.client.is_for_clients:
         yield "the client's certificate is not for clients (no clientAuth): it will be refused"
-    owners = {"authority": seen.ca, "client": seen.client, "server": seen.server}
-    for owner, summary in owners.items():
-        if summary is not None:
-            yield from _cautions_on(owner, summary, seen.now)
+    renew = "renew it with angos-trio pki renew"
+    yield from _cautions_on("authority", seen.ca, seen.now, "make another")
+    yield from _cautions_on("client", seen.client, seen.now, f"{renew} {seen.name}")
+    if seen.server is not None:
+        yield from _cautions_on("server", seen.server, seen.now, f"{renew} server")
 
 
-def _cautions_on(owner: str, summary: Summary, now: int) -> Iterator[str]:
+def _cautions_on(owner: str, summary: Summary, now: int, cure: str) -> Iterator[str]:
     end = day_of(summary.not_after)
-    cure = "make another" if owner == "authority" else "renew it with angos-trio pki renew"
     if summary.not_after < now:
         yield f"the {owner}'s certificate expired on {end}: {cure}"
     elif summary.not_after < now + EXPIRES_SOON_SECS:

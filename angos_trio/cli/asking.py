@@ -6,7 +6,6 @@ import json
 import os
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import trio
@@ -14,6 +13,7 @@ import trio
 from angos_trio.app.operator import Ask, as_operator
 from angos_trio.app.plan import make_plan
 from angos_trio.cli.serve import PRIVATE_UMASK
+from angos_trio.cli.telling import plain, size_of, time_of
 from angos_trio.config.overrides import load_with_overrides
 from angos_trio.errors import OperatorError
 from angos_trio.limits.housekeeping import TASK_LOOK_SECS
@@ -21,6 +21,16 @@ from angos_trio.net.control import Answer, Request
 from angos_trio.telemetry import log
 
 Outcome = TypeVar("Outcome")
+
+__all__ = [
+    "Place",
+    "document_of",
+    "plain",
+    "run",
+    "run_to_its_end",
+    "size_of",
+    "time_of",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,22 +74,3 @@ async def run_to_its_end(ask: Ask, path: str, options: dict[str, Any]) -> dict[s
     if run["state"] == "failed":
         raise OperatorError(str(outcome["error"]))
     return outcome
-
-
-def time_of(at: int) -> str:
-    """Epoch seconds as RFC 3339 without seconds, in UTC."""
-    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%MZ}"
-
-
-def size_of(count: int) -> str:
-    """Bytes in the largest unit that keeps a digit before the point."""
-    size, units = float(count), ["bytes", "KiB", "MiB", "GiB", "TiB"]
-    while size >= 1024 and len(units) > 1:
-        size /= 1024
-        units.pop(0)
-    return f"{count} bytes" if units[0] == "bytes" else f"{size:.1f} {units[0]}"
-
-
-def plain(text: str) -> str:
-    """Any text: what a terminal could take for more is shown spelled out."""
-    return text if text.isprintable() else ascii(text)

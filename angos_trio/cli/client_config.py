@@ -27,7 +27,6 @@ from angos_trio.appliance.client_files import (
 )
 from angos_trio.appliance.client_pki import (
     Certified,
-    ClientPki,
     Seen,
     cautions,
     first_host,
@@ -43,6 +42,7 @@ from angos_trio.net.names import use_own_threads
 from angos_trio.net.tls import Names, context_of
 from angos_trio.oci.codes import OciError
 from angos_trio.oci.names import RepositoryName
+from angos_trio.pki.keeping import PkiDirectory
 
 _LOOK_UP_SECS: Final = 2.0
 """For a remark; a server of names that is dead is not waited for."""
@@ -73,10 +73,14 @@ def client_config(asked: Asked) -> int:
         raise OperatorError("--address is for client-config test; files name --host")
     if asked.client is None:
         raise OperatorError("--client NAME is missing: whose certificate is shown")
-    pki = ClientPki(Path(asked.pki))
-    ca, client, server = read_ca(pki), read_client(pki, asked.client), read_server(pki)
-    address = _address_of(asked, pki, server)
-    key = read_key(pki, asked.client) if asked.with_key else None
+    directory = PkiDirectory(Path(asked.pki))
+    ca, client, server = (
+        read_ca(directory),
+        read_client(directory, asked.client),
+        read_server(directory),
+    )
+    address = _address_of(asked, directory, server)
+    key = read_key(directory, asked.client) if asked.with_key else None
     wanted = Wanted(
         address,
         Credentials(asked.client, ca.text, client.text, key),
@@ -84,9 +88,9 @@ def client_config(asked: Asked) -> int:
         asked.is_user,
     )
     setups = setups_for(asked.program, wanted)
-    content = _content(asked, setups, wanted, client, str(pki.client_key(asked.client)))
+    content = _content(asked, setups, wanted, client, str(directory.client_key(asked.client)))
     server_says = None if server is None else server.summary
-    told = (asked.program, address, ca.summary, client.summary, server_says)
+    told = (asked.program, asked.client, address, ca.summary, client.summary, server_says)
     for caution in cautions(Seen(*told, epoch_seconds())):
         print(f"warning: {caution}", file=sys.stderr)
     if not trio.run(_resolves, address):
@@ -112,10 +116,10 @@ def _content(
     return as_text(setups, wanted, key_file).encode()
 
 
-def _address_of(asked: Asked, pki: ClientPki, server: Certified | None) -> RegistryAddress:
+def _address_of(asked: Asked, directory: PkiDirectory, server: Certified | None) -> RegistryAddress:
     if asked.host is not None:
         return parse_address(asked.host, "--host")
-    return RegistryAddress(first_host(pki, server))
+    return RegistryAddress(first_host(directory, server))
 
 
 def parse_mirrors(text: str | None, address: RegistryAddress, *, is_strict: bool) -> Mirrors:
@@ -196,21 +200,21 @@ def _write(path: Path, content: bytes, mode: int) -> None:
 def client_test(asked: Asked) -> int:
     """Knock at the registry as a client, and say what came of it. Raises OperatorError."""
     _refuse_options_of_files(asked)
-    pki = ClientPki(Path(asked.pki))
-    ca = read_ca(pki)
-    client = None if asked.client is None else read_client(pki, asked.client)
-    address = _address_of(asked, pki, read_server(pki) if asked.host is None else None)
-    names = Names(str(pki.ca), "the client's certificate", "the client's private key")
+    directory = PkiDirectory(Path(asked.pki))
+    ca = read_ca(directory)
+    client = None if asked.client is None else read_client(directory, asked.client)
+    address = _address_of(asked, directory, read_server(directory) if asked.host is None else None)
+    names = Names(str(directory.ca), "the client's certificate", "the client's private key")
     files: tuple[str | None, str | None] = (None, None)
     if asked.client is not None:
-        read_key(pki, asked.client)
-        files = str(pki.client(asked.client)), str(pki.client_key(asked.client))
+        read_key(directory, asked.client)
+        files = str(directory.client(asked.client)), str(directory.client_key(asked.client))
     visit = Visit(
         address=address,
         at=_ip(asked.address),
-        tls=context_of(names, str(pki.ca), *files),
+        tls=context_of(names, str(directory.ca), *files),
         ca=ca.summary,
-        ca_file=str(pki.ca),
+        ca_file=str(directory.ca),
         name=asked.client,
         client=None if client is None else client.summary,
         now=epoch_seconds(),

@@ -6,11 +6,11 @@ import argparse
 from typing import TYPE_CHECKING, Final
 
 from angos_trio.cli.arguments import add_command
+from angos_trio.cli.pki_arguments import PKI_DEFAULT
 
 if TYPE_CHECKING:
     from angos_trio.cli.arguments import Commands
 
-PKI_DEFAULT: Final = "/etc/angos-trio/pki"
 FORMATS: Final = ("text", "tar", "sh")
 _PROGRAMS: Final = (
     *("docker", "podman", "containerd", "k3s", "rke2", "crio", "buildkit"),

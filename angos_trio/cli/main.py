@@ -20,6 +20,7 @@ from angos_trio.cli.backup_arguments import add_backup
 from angos_trio.cli.client_config_arguments import add_client_config
 from angos_trio.cli.events_arguments import add_events
 from angos_trio.cli.gc_arguments import add_gc
+from angos_trio.cli.pki_arguments import add_pki
 from angos_trio.cli.prune_arguments import add_prune
 from angos_trio.cli.read_only_arguments import add_read_only
 from angos_trio.cli.scrub_arguments import add_scrub
@@ -65,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     add_prune(commands)
     add_events(commands)
     add_client_config(commands)
+    add_pki(commands)
     policies = commands.add_parser("policy", help="what the policies of a configuration say")
     tests = policies.add_subparsers(metavar="COMMAND", required=True)
     add_policy_test(add_command(tests, "test", _policy_test, "decide about a request, without one"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from urllib.parse import quote, urlencode
 
 from angos_trio.app.operator import Ask
 from angos_trio.cli.asking import Place, document_of, plain, run, time_of
+from angos_trio.cli.times import parse_length
 from angos_trio.clock import epoch_seconds
 from angos_trio.errors import OperatorError
 from angos_trio.net.control import Request
@@ -22,8 +22,6 @@ Key = dict[str, Any]
 
 _KEYS: Final = "/v2/_ext/_keys"
 _PAGE: Final = 500
-_UNITS: Final = {"m": 60, "h": 3600, "d": 86_400}
-_EXPIRES = re.compile(r"([0-9]{1,6})([mhd])", re.ASCII)
 _COLUMNS: Final = (
     "NAME",
     "ID",
@@ -126,10 +124,7 @@ def parse_expires(text: str) -> int | None:
     """Seconds of `90d`, `12h` or `30m`; None for `never`. Raises OperatorError."""
     if text == "never":
         return None
-    match = _EXPIRES.fullmatch(text)
-    if match is None:
-        raise OperatorError(f"--expires: {text!a} is not like 90d, 12h, 30m or never")
-    return int(match[1]) * _UNITS[match[2]]
+    return parse_length("--expires", text, ", or never")
 
 
 def table(keys: Sequence[Key], now: int) -> list[str]:

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import fcntl
 import os
 import stat
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
 
 from angos_trio.errors import OperatorError
 from angos_trio.limits.callers import PKI_FILE_BYTES_MAX
+from angos_trio.limits.certificates import PKI_LOCK_LOOK_SECS
 
 FileState = tuple[int, int, int, int] | None
 """What changes with a file's content: device, inode, time and size; None when it is not there."""
+
+PRIVATE_MODE: Final = 0o600
+PUBLIC_MODE: Final = 0o644
+NEXT: Final = ".next"
+"""The end of the name under which a file waits to take its place."""
 
 
 def read_file(key: str, path: str) -> bytes:
@@ -43,3 +55,165 @@ def _state_of(path: str) -> FileState:
     except (OSError, ValueError):
         return None
     return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def next_of(path: Path) -> Path:
+    """Where the next content of a file waits."""
+    return path.with_name(path.name + NEXT)
+
+
+def stage(path: Path, content: bytes, mode: int) -> None:
+    """Write the next content of a file beside it, whole and synced, or nothing. Raises OSError."""
+    target = next_of(path)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+    descriptor = os.open(target, flags, PRIVATE_MODE)
+    try:
+        _give(descriptor, path.parent, mode)
+        _write(descriptor, content)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.unlink(target)
+        raise
+    finally:
+        os.close(descriptor)
+
+
+def put_in_place(path: Path) -> None:
+    """What waits takes its place, for good. Raises OSError."""
+    os.replace(next_of(path), path)
+    sync_directory(path.parent)
+
+
+def replace(path: Path, content: bytes, mode: int) -> None:
+    """Give a file another content at once; it survives a power cut. Raises OSError."""
+    stage(path, content, mode)
+    put_in_place(path)
+
+
+def write_new(path: Path, content: bytes) -> None:
+    """Write a private file that must not be there yet, whole or not at all. Raises OSError."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE_MODE)
+    try:
+        _write(descriptor, content)
+    except OSError:
+        os.unlink(path)
+        raise
+    finally:
+        os.close(descriptor)
+    sync_directory(path.parent)
+
+
+def append(path: Path, line: bytes) -> None:
+    """Write a line after the end of a private file, for good or not at all. Raises OSError."""
+    is_new = not path.exists()
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, PRIVATE_MODE)
+    try:
+        size = os.fstat(descriptor).st_size
+        try:
+            if is_new:
+                _give(descriptor, path.parent, PRIVATE_MODE)
+            _write(descriptor, line)
+        except OSError:
+            os.ftruncate(descriptor, size)
+            raise
+    finally:
+        os.close(descriptor)
+    if is_new:
+        sync_directory(path.parent)
+
+
+def cut(path: Path, size: int) -> None:
+    """Cut a file to a size, for good. Raises OSError."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.ftruncate(descriptor, size)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove(path: Path) -> None:
+    """Remove a file if it is there. Raises OSError."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+        sync_directory(path.parent)
+
+
+def make_directory(path: Path, mode: int) -> None:
+    """Make a directory and those above it; one that is there stays as it is. Raises OSError."""
+    if path.is_dir():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.mkdir(mode=mode, exist_ok=True)
+    path.chmod(mode)
+    _own(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), path.parent, must_close=True)
+    sync_directory(path.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory survive a power cut. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def locked(path: Path, secs: float) -> Iterator[None]:
+    """Hold the lock of a file, which is made if it is not there. Raises TimeoutError when another
+    process holds it for so long, and OSError."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_MODE)
+    try:
+        ends_at = time.monotonic() + secs
+        while not _is_taken(descriptor):
+            if time.monotonic() >= ends_at:
+                raise TimeoutError
+            time.sleep(PKI_LOCK_LOOK_SECS)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _is_taken(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def words_of(error: OSError) -> str:
+    """What a failed step on a file comes to: the cause, and the cure where there is one."""
+    path = "" if error.filename is None else f"{error.filename}: "
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return f"{path}no permission: run the command as root, or as the owner of the directory"
+    if error.errno == errno.EROFS:
+        return f"{path}the file system is read-only: mount it so that it can be written"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{path}the disk is full: nothing was changed; make room and try again"
+    return f"{path}{error.strerror or error}"
+
+
+def _write(descriptor: int, content: bytes) -> None:
+    view = memoryview(content)
+    while view:
+        view = view[os.write(descriptor, view) :]
+    os.fsync(descriptor)
+
+
+def _give(descriptor: int, directory: Path, mode: int) -> None:
+    """Mode and owner of a new file."""
+    os.fchmod(descriptor, mode)
+    _own(descriptor, directory)
+
+
+def _own(descriptor: int, directory: Path, *, must_close: bool = False) -> None:
+    """What root makes in somebody's directory is theirs: their registry is to read it."""
+    try:
+        owner = os.stat(directory)
+        if os.geteuid() == 0 and owner.st_uid != 0:
+            os.fchown(descriptor, owner.st_uid, owner.st_gid)
+    finally:
+        if must_close:
+            os.close(descriptor)

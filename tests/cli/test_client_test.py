@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from angos_trio.cli.main import main
+from angos_trio.limits.callers import PKI_LOOK_SECS
 from angos_trio.net import knock
 from tests.appliance.layout import lay_out
 from tests.certificates import DAY_SECS, FOR_CLIENTS, FOR_SERVERS, Authority, Issued
@@ -418,3 +419,31 @@ def test_answer_that_is_no_http_is_told_of(
         said = sentence(capsys, Lab(port, own).test("--client", "good"))
 
     assert "answers no HTTP over TLS: is it a registry's port?" in said
+
+
+@pytest.mark.slow
+def test_client_of_our_own_authority_is_let_in_and_revoked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pki, port, probe_port = tmp_path / "pki", free_port(), free_port()
+    for words in (["init"], ["server", "--san", NAME], ["client", "build-01"]):
+        assert main(["pki", *words, "--pki", str(pki)]) == 0
+    configuration = tmp_path / "registry.toml"
+    configuration.write_text(
+        f"[server.tls]\nserver_certificate_bundle = {json.dumps(str(pki / 'server.crt'))}\n"
+        f"server_private_key = {json.dumps(str(pki / 'private/server.key'))}\n"
+        f"client_ca_bundle = {json.dumps(str(pki / 'clients-ca.crt'))}\n"
+        f"client_crl = [{json.dumps(str(pki / 'clients.crl'))}]\n"
+        f"[server.health]\nport = {probe_port}\n"
+    )
+    with running_registry(
+        address=f"{HOST}:{port}",
+        arguments=["-c", str(configuration)],
+        probe=f"{HOST}:{probe_port}",
+    ):
+        there = Lab(port, pki)
+        assert main(there.test("--client", "build-01")) == 0
+        assert main(["pki", "revoke", "build-01", "--pki", str(pki)]) == 0
+        capsys.readouterr()
+        time.sleep(2 * PKI_LOOK_SECS + 0.5)
+        assert "is revoked" in sentence(capsys, there.test("--client", "build-01"))

@@ -1,0 +1,35 @@
+"""Certificates of our own authority (`pki`): terms, names, files."""
+
+from __future__ import annotations
+
+from typing import Final
+
+CLOCK_LEAST: Final = 1_735_689_600
+"""2025-01-01 in epoch seconds: a host whose clock says less has no clock."""
+BACKDATED_SECS: Final = 300
+"""A certificate begins so long before now, since clocks of clients differ."""
+AUTHORITY_YEARS: Final = 10
+"""Of a root for which nothing else was asked; the issuing authority has half of it."""
+AUTHORITY_YEARS_MAX: Final = 30
+SERVER_DAYS: Final = 397
+"""Of a server's certificate for which nothing else was asked."""
+BROWSER_DAYS_MAX: Final = 398
+"""What browsers take of a server's certificate."""
+CLIENT_DAYS: Final = 90
+LEAF_DAYS_MAX: Final = 3650
+LIST_DAYS: Final = 30
+"""Until the next revocation list is due, when nothing else was asked."""
+LIST_DAYS_MAX: Final = 3650
+AUTHORITY_ENDS_SECS: Final = 180 * 86_400
+"""An authority that ends within this is warned of."""
+REVOKED_KEPT_SECS: Final = 30 * 86_400
+"""A revoked certificate stays on the list for so long after its end."""
+NAME_CHARACTERS_MAX: Final = 64
+"""Of a client, a group or an authority: X.520 allows no more."""
+GROUPS_MAX: Final = 32
+ALTERNATIVE_NAMES_MAX: Final = 100
+PKI_LOCK_SECS: Final = 10.0
+"""A command waits for another one for so long,"""
+PKI_LOCK_LOOK_SECS: Final = 0.05
+"""and looks so often."""
+RSA_BITS_MIN: Final = 2048

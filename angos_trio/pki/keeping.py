@@ -1,0 +1,247 @@
+"""The directory of an authority: its files, its lock, and how a crash is mended.
+
+A certificate takes its place in three steps, each synced: certificate and key wait beside their
+places under names that end in `.next`, the journal tells of them, and then the key takes its place
+and the certificate after it. Whoever holds the lock next finds what was cut off: what the journal
+tells of is carried out, and anything else is dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from angos_trio.errors import OperatorError
+from angos_trio.limits.certificates import PKI_LOCK_SECS
+from angos_trio.pki import files
+from angos_trio.pki.certificates import CertificateError, read_bundle, serial_text
+from angos_trio.pki.files import NEXT, PRIVATE_MODE, PUBLIC_MODE, next_of, words_of
+from angos_trio.pki.journal import Journal, JournalError, Record, issued_line, parse_journal
+
+PRIVATE_DIRECTORY_MODE: Final = 0o700
+PUBLIC_DIRECTORY_MODE: Final = 0o755
+WHAT: Final = "pki"
+
+
+@dataclass(frozen=True, slots=True)
+class PkiDirectory:
+    """The names of its files."""
+
+    root: Path
+
+    @property
+    def ca(self) -> Path:
+        """The root's certificate: what clients trust."""
+        return self.root / "ca.crt"
+
+    @property
+    def issuing(self) -> Path:
+        """The certificate of the authority below it, which issues."""
+        return self.root / "issuing.crt"
+
+    @property
+    def clients_ca(self) -> Path:
+        """What a registry checks clients against: the issuing authority, then the root."""
+        return self.root / "clients-ca.crt"
+
+    @property
+    def crl(self) -> Path:
+        """The revocation list."""
+        return self.root / "clients.crl"
+
+    @property
+    def server(self) -> Path:
+        """The server's certificate, followed by the issuing authority's."""
+        return self.root / "server.crt"
+
+    @property
+    def journal(self) -> Path:
+        """What was issued, renewed and revoked."""
+        return self.root / "issued.jsonl"
+
+    @property
+    def private(self) -> Path:
+        """Where keys are."""
+        return self.root / "private"
+
+    @property
+    def root_key(self) -> Path:
+        """The root's key; not there when it was taken away."""
+        return self.private / "root.key"
+
+    @property
+    def issuing_key(self) -> Path:
+        """The key of the authority that issues."""
+        return self.private / "issuing.key"
+
+    @property
+    def server_key(self) -> Path:
+        """The server's key."""
+        return self.private / "server.key"
+
+    def client(self, name: str) -> Path:
+        """A client's certificate, followed by the issuing authority's."""
+        return self.root / "clients" / f"{name}.crt"
+
+    def client_key(self, name: str) -> Path:
+        """A client's key."""
+        return self.private / "clients" / f"{name}.key"
+
+    def client_p12(self, name: str) -> Path:
+        """A client's certificate and key in one file, under a password."""
+        return self.private / "clients" / f"{name}.p12"
+
+    @property
+    def has_authority(self) -> bool:
+        """Whether an authority is here. Its own certificate is the last file that `init` writes."""
+        return self.issuing.exists()
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A certificate with what follows it, and its key if it was made here, on their way to their
+    places. `record` is what the journal is to say of it."""
+
+    certificate: Path
+    key: Path
+    certificate_pem: bytes
+    key_pem: bytes | None
+    record: Record
+
+
+@contextmanager
+def failing_in_words(directory: PkiDirectory) -> Iterator[None]:
+    """What the system refuses is an OperatorError that names the cause and the cure."""
+    try:
+        yield
+    except TimeoutError:
+        raise OperatorError(
+            f"{directory.root}: another pki command has been working here for "
+            f"{PKI_LOCK_SECS:.0f} s: try again when it has ended"
+        ) from None
+    except OSError as error:
+        raise OperatorError(words_of(error)) from error
+
+
+@contextmanager
+def alone_in(directory: PkiDirectory) -> Iterator[None]:
+    """Hold the lock of a directory that is there. Raises OperatorError."""
+    with (
+        failing_in_words(directory),
+        files.locked(directory.private / ".lock", PKI_LOCK_SECS),
+    ):
+        yield
+
+
+def make_directories(directory: PkiDirectory) -> None:
+    """Make those that are missing. Raises OSError."""
+    for path, mode in (
+        (directory.root, PUBLIC_DIRECTORY_MODE),
+        (directory.client("").parent, PUBLIC_DIRECTORY_MODE),
+        (directory.private, PRIVATE_DIRECTORY_MODE),
+        (directory.client_key("").parent, PRIVATE_DIRECTORY_MODE),
+    ):
+        files.make_directory(path, mode)
+
+
+def require_authority(directory: PkiDirectory) -> None:
+    """Raises OperatorError when there is none."""
+    with failing_in_words(directory):
+        if not directory.has_authority:
+            raise OperatorError(
+                f"{directory.root}: there is no authority here: make one with angos-trio pki init "
+                f"--pki {directory.root}, or name its directory with --pki"
+            )
+
+
+def read_journal(directory: PkiDirectory) -> Journal:
+    """What the authority did so far. Needs no lock. Raises OperatorError."""
+    path = directory.journal
+    with failing_in_words(directory):
+        content = path.read_bytes() if path.exists() else b""
+    try:
+        return parse_journal(content)
+    except JournalError as error:
+        raise OperatorError(
+            f"{path}: {error}: bring the file back from a backup, or take the line out and revoke "
+            "by serial number what it told of"
+        ) from None
+
+
+def tell(directory: PkiDirectory, line: bytes) -> None:
+    """Write a line into the journal, for good. Raises OSError."""
+    files.append(directory.journal, line)
+
+
+def put_pair(directory: PkiDirectory, pair: Pair, at: int) -> None:
+    """Put a certificate and its key into their places, whatever happens meanwhile. An old key of
+    another certificate goes. Raises OSError."""
+    try:
+        if pair.key_pem is not None:
+            files.stage(pair.key, pair.key_pem, PRIVATE_MODE)
+        files.stage(pair.certificate, pair.certificate_pem, PUBLIC_MODE)
+        tell(directory, issued_line(pair.record, at))
+    except OSError:
+        files.remove(next_of(pair.key))
+        files.remove(next_of(pair.certificate))
+        raise
+    _finish(pair.certificate, pair.key, keeps_key=pair.record.has_key)
+
+
+def _finish(certificate: Path, key: Path, *, keeps_key: bool) -> None:
+    if next_of(key).exists():
+        files.put_in_place(key)
+    elif not keeps_key:
+        files.remove(key)
+    files.put_in_place(certificate)
+
+
+def mend(directory: PkiDirectory) -> list[str]:
+    """Carry out or drop what a command that was cut off has left; a sentence for each. Needs the
+    lock. Raises OSError and OperatorError."""
+    journal = read_journal(directory)
+    told = []
+    if directory.journal.exists() and directory.journal.stat().st_size > journal.whole_bytes:
+        files.cut(directory.journal, journal.whole_bytes)
+        told.append(
+            f"the last line of {directory.journal} was cut off while it was written: it told of "
+            "nothing yet, and is gone"
+        )
+    told += [_mend_pair(journal, *places) for places in _waiting(directory)]
+    for path in directory.client_p12("").parent.glob(f"*.p12{NEXT}"):
+        files.remove(path)
+    return told
+
+
+def _waiting(directory: PkiDirectory) -> list[tuple[Path, Path]]:
+    """Places of certificates and keys for which something waits."""
+    names = {
+        path.name.removesuffix(NEXT).rpartition(".")[0]
+        for folder in (directory.client("").parent, directory.client_key("").parent)
+        for path in folder.glob(f"*{NEXT}")
+    }
+    places = [(directory.client(name), directory.client_key(name)) for name in sorted(names)]
+    places += [(directory.server, directory.server_key), (directory.issuing, directory.issuing_key)]
+    return [pair for pair in places if any(next_of(path).exists() for path in pair)]
+
+
+def _mend_pair(journal: Journal, certificate: Path, key: Path) -> str:
+    record = _record_of(journal, next_of(certificate))
+    if record is None:
+        files.remove(next_of(key))
+        files.remove(next_of(certificate))
+        return f"a command before this one was cut off, and {certificate} is what it was before"
+    _finish(certificate, key, keeps_key=record.has_key)
+    return f"a command before this one was cut off: what it wanted with {certificate} is done now"
+
+
+def _record_of(journal: Journal, path: Path) -> Record | None:
+    """What the journal says of the first certificate in a file, if both are there."""
+    try:
+        serial = serial_text(read_bundle(path.read_bytes())[0].serial_number)
+    except (FileNotFoundError, CertificateError):
+        return None
+    return journal.with_serial(serial)

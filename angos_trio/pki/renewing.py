@@ -1,0 +1,192 @@
+"""Renewing: what is due, and a new certificate with a new key in the place of one before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from angos_trio.clock import iso
+from angos_trio.errors import OperatorError
+from angos_trio.limits.certificates import AUTHORITY_ENDS_SECS
+from angos_trio.pki.authority import (
+    ClientWish,
+    Issued,
+    ServerWish,
+    give_client,
+    give_server,
+    issuing_days,
+    record_of,
+)
+from angos_trio.pki.certificates import CertificateError, read_bundle
+from angos_trio.pki.journal import Journal, Record
+from angos_trio.pki.keeping import (
+    Pair,
+    PkiDirectory,
+    failing_in_words,
+    put_pair,
+    read_journal,
+    require_authority,
+)
+from angos_trio.pki.keys import fits, load_key
+from angos_trio.pki.naming import ISSUING, SERVER, client_name
+from angos_trio.pki.opening import Authority, opened, require_clock, settle, write_list
+from angos_trio.pki.profiles import Signer, life_of, make_issuing, pem_of
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What wants to be renewed. `clients` are named only: somebody must bring them their new keys.
+    `warnings` are about authorities that end, a sentence each."""
+
+    server: Record | None
+    has_list: bool
+    clients: tuple[Record, ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def is_any(self) -> bool:
+        """Whether there is something to do or to say."""
+        return bool(self.server or self.has_list or self.clients or self.warnings)
+
+
+def renew(directory: PkiDirectory, name: str, now: int) -> Issued:
+    """A new key and certificate for a client, or for the server, with what the one before said."""
+    wanted = SERVER if name == SERVER else client_name(name)
+    with opened(directory, now) as authority:
+        before = _renewable(authority.journal, wanted)
+        if wanted == SERVER:
+            return give_server(authority, ServerWish(before.names, before.days), now)
+        return give_client(authority, ClientWish(wanted, before.groups, before.days), now)
+
+
+def _renewable(journal: Journal, name: str) -> Record:
+    before = journal.latest().get(name)
+    if before is None:
+        command = "pki server --san NAME" if name == SERVER else f"pki client {name}"
+        raise OperatorError(f"{name}: no certificate was issued yet: angos-trio {command}")
+    if before.serial in journal.revoked:
+        raise OperatorError(
+            f"{name}: its certificate was revoked on {iso(journal.revoked[before.serial].at)}: a "
+            "new one is issued on purpose only, with angos-trio pki "
+            + ("server" if name == SERVER else f"client {name}")
+        )
+    if not before.has_key:
+        raise OperatorError(
+            f"{name}: its key is not here, since its certificate was made from a request: take a "
+            f"new request from it, and angos-trio pki client {name} --csr FILE"
+        )
+    return before
+
+
+def due_of(directory: PkiDirectory, now: int) -> Due:
+    """What is due now; changes nothing and needs no lock. Raises OperatorError."""
+    require_authority(directory)
+    require_clock(now)
+    return _due(directory, read_journal(directory), now)
+
+
+def _due(directory: PkiDirectory, journal: Journal, now: int) -> Due:
+    latest = {
+        name: record
+        for name, record in journal.latest().items()
+        if record.serial not in journal.revoked and record.is_due(now)
+    }
+    listed = journal.listed
+    has_list = now >= listed.next_update - listed.days * 86_400 // 3
+    server = latest.pop(SERVER, None)
+    clients = tuple(each for each in latest.values() if each.not_after >= now)
+    return Due(server, has_list, clients, tuple(_ending(directory, now)))
+
+
+def _ending(directory: PkiDirectory, now: int) -> list[str]:
+    """Warnings of authorities that end soon."""
+    cures = (
+        (directory.issuing, "the issuing authority", "angos-trio pki renew issuing"),
+        (directory.ca, "the root", "make another authority, and give clients both roots"),
+    )
+    told = []
+    for path, what, cure in cures:
+        with failing_in_words(directory):
+            try:
+                found = read_bundle(path.read_bytes())[0]
+            except CertificateError as error:
+                raise OperatorError(f"{path}: no certificate in PEM: {error}") from None
+        end = int(found.not_valid_after_utc.timestamp())
+        if end - now < AUTHORITY_ENDS_SECS:
+            told.append(f"{what} {'ended' if end <= now else 'ends'} at {iso(end)}: {cure}")
+    return told
+
+
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """What `--all-due` did and found."""
+
+    due: Due
+    server: Issued | None
+    next_update: int | None
+    remarks: tuple[str, ...]
+
+
+def renew_all_due(directory: PkiDirectory, now: int) -> Renewed:
+    """Renew the server's certificate and the revocation list, each if it is due."""
+    with opened(directory, now) as authority:
+        due = _due(directory, authority.journal, now)
+        remarks, server, next_update = tuple(authority.remarks), None, None
+        if due.has_list:
+            write_list(authority, now, authority.journal.listed.days)
+            next_update = authority.journal.listed.next_update
+        if due.server is not None:
+            authority.remarks = []
+            server = give_server(authority, ServerWish(due.server.names, due.server.days), now)
+        return Renewed(due, server, next_update, remarks)
+
+
+@dataclass(frozen=True, slots=True)
+class RootKey:
+    """Where the root's key is, if it was taken away, and its password, if it has one."""
+
+    path: Path | None = None
+    password: bytes | None = None
+
+
+def renew_issuing(directory: PkiDirectory, root_key: RootKey, now: int) -> Issued:
+    """A new certificate for the issuing authority, which keeps its name and key: so all that it
+    issued goes on to count, and nobody needs another file."""
+    with opened(directory, now) as authority:
+        root = _root(authority, root_key)
+        begin = int(authority.root.not_valid_before_utc.timestamp())
+        days = issuing_days((root.not_after - begin) // 86_400)
+        if now >= root.not_after:
+            raise OperatorError(
+                f"the root ended at {iso(root.not_after)}: make another authority with angos-trio "
+                "pki init in an empty directory"
+            )
+        life = life_of(now, days, root)
+        name = authority.issuing.certificate.subject.rfc4514_string().removeprefix("CN=")
+        public = authority.issuing.key.public_key()
+        certificate = make_issuing(name, public, life, root)
+        before = authority.issuing.certificate.serial_number
+        record = record_of(ISSUING, "issuing", certificate, days)
+        record = replace(record, replaces=f"{before:x}")
+        pem = pem_of(certificate)
+        put_pair(directory, Pair(directory.issuing, directory.issuing_key, pem, None, record), now)
+        authority.issuing = Signer(certificate, authority.issuing.key)
+        settle(authority)
+        return Issued(record, pem, directory.issuing, remarks=tuple(authority.remarks))
+
+
+def _root(authority: Authority, wanted: RootKey) -> Signer:
+    path = wanted.path or authority.directory.root_key
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise OperatorError(
+            f"{path}: the root's key is not here: bring the medium that it was taken away on, and "
+            "name the file with --root-key FILE"
+        ) from None
+    key = load_key(path, content, wanted.password)
+    if not fits(key, authority.root):
+        raise OperatorError(
+            f"{path}: this is not the key of {authority.directory.ca}: it is of another root"
+        )
+    return Signer(authority.root, key)

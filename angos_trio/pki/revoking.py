@@ -1,0 +1,100 @@
+"""Revoking: an entry in the journal, and a new revocation list, which a registry follows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from angos_trio.clock import iso
+from angos_trio.errors import OperatorError
+from angos_trio.pki.journal import Journal, Record, Revocation, revoked_line
+from angos_trio.pki.keeping import PkiDirectory, read_journal, tell
+from angos_trio.pki.opening import Authority, opened, write_list
+
+REASONS: Final = {
+    "unspecified": None,
+    "key-compromise": "keyCompromise",
+    "affiliation-changed": "affiliationChanged",
+    "superseded": "superseded",
+    "cessation-of-operation": "cessationOfOperation",
+    "privilege-withdrawn": "privilegeWithdrawn",
+}
+"""Words of the command line, and what RFC 5280 5.3.1 calls them."""
+_SERIAL: Final = re.compile(r"[0-9a-fA-F]{2}(:?[0-9a-fA-F]{2}){3,19}|[0-9a-fA-F]{8,40}")
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What `revoke` did. `others` of that name are still good."""
+
+    revoked: tuple[Record, ...]
+    others: tuple[Record, ...]
+    remarks: tuple[str, ...]
+
+
+def revoke(
+    directory: PkiDirectory, what: str, reason: str, now: int, *, takes_all: bool = False
+) -> Ended:
+    """Revoke the newest certificate of a name, with `takes_all` each that is good, or the one of a
+    serial number; `reason` is a word of `REASONS`. Raises OperatorError."""
+    with opened(directory, now) as authority:
+        chosen, alike = choose(authority.journal, what, now, takes_all=takes_all)
+        for record in chosen:
+            tell(directory, revoked_line(Revocation(record.serial, now, REASONS[reason])))
+        authority.journal = read_journal(directory)
+        write_list(authority, now, authority.journal.listed.days)
+        others = tuple(each for each in alike if each not in chosen)
+        return Ended(tuple(chosen), others, tuple(authority.remarks))
+
+
+def choose(
+    journal: Journal, what: str, now: int, *, takes_all: bool
+) -> tuple[Sequence[Record], Sequence[Record]]:
+    """Which certificates are meant, and all of that name that are good. Raises OperatorError."""
+    named = journal.of(what)
+    if not named:
+        return _by_serial(journal, what)
+    good = [each for each in named if each.serial not in journal.revoked and each.not_after >= now]
+    if good:
+        return good if takes_all else good[-1:], good
+    last = named[-1]
+    if last.serial in journal.revoked:
+        at = iso(journal.revoked[last.serial].at)
+        raise OperatorError(f"{what}: its certificate ({last.serial}) was revoked already, on {at}")
+    raise OperatorError(
+        f"{what}: its certificate ({last.serial}) ended at {iso(last.not_after)}, and counts for "
+        "nothing any more"
+    )
+
+
+def _by_serial(journal: Journal, what: str) -> tuple[Sequence[Record], Sequence[Record]]:
+    if not _SERIAL.fullmatch(what):
+        raise OperatorError(
+            f"{what!a}: nobody has a certificate under this name: angos-trio pki list shows names "
+            "and serial numbers"
+        )
+    serial = what.replace(":", "").lower().lstrip("0")
+    record = journal.with_serial(serial)
+    if record is None:
+        raise OperatorError(
+            f"{what}: no certificate with this serial number was issued here: angos-trio pki list "
+            "shows them all"
+        )
+    if record.kind not in ("server", "client"):
+        raise OperatorError(
+            f"{what}: this is an authority of our own, whose end is the end of all that it issued: "
+            "make another one with angos-trio pki init in an empty directory"
+        )
+    if serial in journal.revoked:
+        at = iso(journal.revoked[serial].at)
+        raise OperatorError(f"{what}: this certificate was revoked already, on {at}")
+    return [record], [record]
+
+
+def make_list_anew(directory: PkiDirectory, days: int | None, now: int) -> tuple[bytes, Authority]:
+    """The revocation list with another date, for so many days, or for as many as the last one."""
+    with opened(directory, now) as authority:
+        wanted = authority.journal.listed.days if days is None else days
+        return write_list(authority, now, wanted), authority
