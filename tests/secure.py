@@ -48,8 +48,8 @@ class Secure:
         """Certificate and key of a new client."""
         return self.clients.client(name, **said).write(self.folder, name)
 
-    def write(self, *more: str) -> Path:
-        """The configuration, with further TOML at its end; it and its files are written anew."""
+    def tls_lines(self) -> Sequence[str]:
+        """`[server.tls]`; its files are written anew."""
         certificate, key = self.root.server(*self.names).write(self.folder, "server")
         self.ca.write_bytes(self.root.pem)
         lines = [
@@ -59,6 +59,11 @@ class Secure:
         if self.has_client_ca:
             (self.folder / "clients.pem").write_bytes(self.clients.pem)
             lines.append(f"client_ca_bundle = {_toml(self.folder / 'clients.pem')}")
+        return lines
+
+    def write(self, *more: str) -> Path:
+        """The configuration, with further TOML at its end; it and its files are written anew."""
+        lines = list(self.tls_lines())
         lines.append(f"[server.health]\nport = {self.probe_port}\nmetrics = true")
         if self.has_user:
             lines.append(f'[auth.identity.{USER}]\nusername = "{USER}"')

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import http.client
-import shutil
 import socket
 import ssl
 from collections.abc import Iterator, Mapping
@@ -48,7 +47,7 @@ class SecureLab(Lab):
 
     def __post_init__(self) -> None:
         pair = self.secure.client("operator") if self.secure.has_client_ca else None
-        self.context = client_context(self.secure.root.pem, pair)
+        self.context = client_context(self.secure.ca.read_bytes(), pair)
         (self.scratch / "hosts").write_text(f"127.0.0.1 localhost\n{ADDRESS} {NAME}\n")
 
     @property
@@ -144,14 +143,3 @@ def alone(lab: Lab, name: str, secure: Secure, more: str = "") -> Iterator[Secur
 def make(lab: Lab, name: str, **wanted: Any) -> Secure:
     """The files of a registry, in a directory of its own."""
     return Secure(lab.directory(f"{name}/files"), names=(NAME,), **wanted)
-
-
-def put_certificates(directory: Path, ca: Path | None, pair: Pair | None) -> None:
-    """Make a directory as docker and podman read it: whom to trust, and what to show."""
-    shutil.rmtree(directory, ignore_errors=True)
-    directory.mkdir(parents=True)
-    if ca is not None:
-        shutil.copy(ca, directory / "ca.crt")
-    if pair is not None:
-        shutil.copy(pair[0], directory / "client.cert")
-        shutil.copy(pair[1], directory / "client.key")

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 
-from tests.certificates import Authority
+from tests.e2e.authority import OwnAuthority, make_own
+from tests.e2e.client_files import STRANGERS
 from tests.e2e.clients.tls_clients import Client, started
 from tests.e2e.lab import Lab
 from tests.e2e.machine import expect_refusal
 from tests.e2e.material import TAG
 from tests.e2e.network import own_network
-from tests.e2e.secure import ADDRESS, Pair, SecureLab, make, secured
-from tests.secure import PASSWORD, USER, Secure
+from tests.e2e.secure import ADDRESS, Pair, SecureLab, secured
+from tests.secure import PASSWORD, USER
 
 MODES = ("required", "optional")
 READERS = (
@@ -46,17 +46,13 @@ class People:
     revoked: Pair
 
 
-def invite(secure: Secure) -> tuple[People, str]:
-    """The people, and the configuration that knows who was revoked."""
-    mallory = secure.clients.client("mallory")
-    crl = secure.folder / "clients.crl"
-    crl.write_bytes(secure.clients.crl(mallory))
-    people = People(
+def invite(secure: OwnAuthority) -> People:
+    """The people; the registry knows who was revoked."""
+    return People(
         builder=secure.client("builder"),
-        stranger=Authority("Strangers").client("builder").write(secure.folder, "stranger"),
-        revoked=mallory.write(secure.folder, "mallory"),
+        stranger=STRANGERS.client("builder").write(secure.folder, "stranger"),
+        revoked=secure.revoked("mallory"),
     )
-    return people, f"[server.tls]\nclient_crl = [{json.dumps(str(crl))}]\n"
 
 
 def run(program: str, lab: Lab) -> None:
@@ -64,9 +60,8 @@ def run(program: str, lab: Lab) -> None:
     with own_network(ADDRESS):
         for mode in MODES:
             name = f"{program}-tls/{mode}"
-            secure = make(lab, name)
-            people, revocations = invite(secure)
-            more = f'{revocations}client_auth = "{mode}"\n'
+            secure = make_own(lab, name)
+            people, more = invite(secure), f'[server.tls]\nclient_auth = "{mode}"\n'
             with (
                 secured(lab, name, secure, more) as other,
                 started(program, other, is_large=True) as client,
@@ -146,7 +141,7 @@ class Checks:
 def _guests(lab: Lab) -> None:
     """docker where guests may read: pulls of nobody, and pushes with a certificate."""
     suite = "docker-tls"
-    secure = make(lab, f"{suite}/guests", rules=READERS)
+    secure = make_own(lab, f"{suite}/guests", rules=READERS)
     with (
         secured(lab, f"{suite}/guests", secure) as other,
         started("docker", other) as client,
