@@ -114,8 +114,6 @@ class HostsToml:
     is_ours: bool
     shows_certificate: bool = True
     can_push: bool = False
-    has_path: bool = False
-    """Whether `asked` is all of the path, `/v2` and what comes before the name."""
 
     def text(self) -> str:
         """The file."""
@@ -131,8 +129,7 @@ class HostsToml:
         return "\n".join([*lines, ""])
 
     def _shown(self) -> list[str]:
-        lines = ["override_path = true"] if self.has_path else []
-        lines.append(f"ca = {toml(f'{self.folder}/ca.crt')}")
+        lines = [f"ca = {toml(f'{self.folder}/ca.crt')}"]
         if self.shows_certificate:
             # A list of pairs: a flat one would be two files with a certificate and a key each.
             pair = [f"{self.folder}/client.cert", f"{self.folder}/client.key"]

@@ -220,9 +220,8 @@ def _containerd(wanted: Wanted) -> ClientSetup:
     own = HostsToml(address.url, folder, server=address.url, is_ours=True, can_push=True)
     files = [*_certificates(folder, wanted), _hosts(address.authority, own)]
     for mirror in mirrors.named:
-        asked = f"{address.url}/v2/{mirror.repository}"
-        server = asked if mirrors.is_strict else upstream_url(mirror.upstream)
-        hosts = HostsToml(asked, folder, server, is_ours=mirrors.is_strict, has_path=True)
+        server = address.url if mirrors.is_strict else upstream_url(mirror.upstream)
+        hosts = HostsToml(address.url, folder, server, is_ours=mirrors.is_strict)
         files.append(_hosts(mirror.upstream, hosts))
     if mirrors.is_every:
         server_of_all = address.url if mirrors.is_strict else None
@@ -235,7 +234,7 @@ def _containerd(wanted: Wanted) -> ClientSetup:
             f"ctr images pull --hosts-dir {CONTAINERD} {address.authority}/{_IMAGE}:latest",
             f"crictl pull {address.authority}/{_IMAGE}:latest",
         ),
-        _CONTAINERD_NOTES + (_DEFAULT_NOTES if mirrors.is_every else ()),
+        (*_CONTAINERD_NOTES, *_named(wanted)),
     )
 
 
@@ -249,10 +248,18 @@ _CONTAINERD_NOTES: Final = (
     '[plugins."io.containerd.grpc.v1.cri".registry] (version = 2, containerd 1), and none of '
     "registry.mirrors and registry.configs; then restart containerd, this once.",
 )
-_DEFAULT_NOTES: Final = (
-    "Every other registry is asked for here by its name (?ns=): the registry answers for those "
-    "that a repository has as its namespace.",
-)
+
+
+def _named(wanted: Wanted) -> list[str]:
+    """What the registry must know where clients say which registry they mean (`?ns=`). They say it
+    beside a path, too: so no path of a repository is given to them."""
+    notes = [
+        f'Here, [repository."{mirror.repository}"] needs namespace = "{mirror.upstream}".'
+        for mirror in wanted.mirrors.named
+    ]
+    if wanted.mirrors.is_every:
+        notes.append("Here, a registry that no repository has as its namespace is answered by 404.")
+    return notes
 
 
 def _rancher(kind: str, check: str, strictly: str) -> _Maker:
@@ -265,7 +272,7 @@ def _rancher(kind: str, check: str, strictly: str) -> _Maker:
             # It names no key itself, but others write passwords into it.
             ClientFile(path, KEY_MODE, content, is_shared=True),
         )
-        notes = [f"Restart {kind} on each node that has new files."]
+        notes = [f"Restart {kind} on each node that has new files.", *_named(wanted)]
         if wanted.mirrors.is_strict:
             notes.append(strictly)
         name = wanted.address.authority
@@ -280,11 +287,8 @@ def _registries_yaml(wanted: Wanted, folder: str) -> str:
     address, mirrors = wanted.address, wanted.mirrors
     endpoint = [address.url]
     places: dict[str, object] = {address.authority: {"endpoint": endpoint}}
-    for mirror in mirrors.named:
-        rewrite = {"^(.*)$": f"{mirror.repository}/$1"}
-        places[mirror.upstream] = {"endpoint": endpoint, "rewrite": rewrite}
-    if mirrors.is_every:
-        places["*"] = {"endpoint": endpoint}
+    names = [mirror.upstream for mirror in mirrors.named] + ["*"] * mirrors.is_every
+    places |= {name: {"endpoint": endpoint} for name in names}
     tls = {
         "ca_file": f"{folder}/ca.crt",
         "cert_file": f"{folder}/client.cert",
@@ -305,7 +309,7 @@ def _buildkit(wanted: Wanted) -> ClientSetup:
         f"    cert = {toml(f'{_TOOLS}/client.cert')}",
     ]
     for mirror in mirrors.told:
-        here = [f"{address.authority}/{mirror.repository}"]
+        here = [address.authority]
         lines += [f"[registry.{toml(mirror.upstream)}]", f"  mirrors = {toml(here)}"]
     path = f"{_TOOLS}/buildkitd.toml"
     file = ClientFile(path, FILE_MODE, "\n".join([*lines, ""]), is_shared=True)
@@ -326,7 +330,7 @@ def _buildkit(wanted: Wanted) -> ClientSetup:
             f"{path} --bootstrap",
             f"docker buildx build --builder lab --push --tag {address.authority}/{_IMAGE} .",
         ),
-        (*notes, *_one_by_one(wanted)),
+        (*notes, *_named(wanted), *_one_by_one(wanted)),
     )
 
 
@@ -359,8 +363,8 @@ def _go_flags(folder: str) -> str:
 
 def _curl(name: str, folder: str) -> str:
     return (
-        f"curl --cacert {folder}/ca.crt --cert {folder}/client.cert --key {folder}/client.key "
-        f"https://{name}/v2/"
+        f"curl --fail --cacert {folder}/ca.crt --cert {folder}/client.cert "
+        f"--key {folder}/client.key https://{name}/v2/"
     )
 
 

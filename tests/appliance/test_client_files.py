@@ -156,32 +156,29 @@ def test_hosts_of_containerd_say_it_at_the_root_and_in_the_table() -> None:
     }
 
 
-def test_containerd_has_a_file_for_each_registry_with_the_path_of_its_repository() -> None:
-    found = toml_of(setup("containerd", TWO), "/etc/containerd/certs.d/quay.io/hosts.toml")
+def test_containerd_has_a_file_for_each_registry_and_says_its_name_itself() -> None:
+    setup_ = setup("containerd", TWO)
+    found = toml_of(setup_, "/etc/containerd/certs.d/quay.io/hosts.toml")
 
     assert found["server"] == "https://quay.io"
     assert "ca" not in found
-    assert found["host"].keys() == {"https://registry.lab/v2/red/hat"}
-    table = found["host"]["https://registry.lab/v2/red/hat"]
-    assert table["override_path"] is True
+    assert found["host"].keys() == {"https://registry.lab"}
+    table = found["host"]["https://registry.lab"]
     assert table["capabilities"] == ["pull", "resolve"]
     assert table["ca"] == "/etc/containerd/certs.d/registry.lab/ca.crt"
-    hub = toml_of(setup("containerd", TWO), "/etc/containerd/certs.d/docker.io/hosts.toml")
+    assert 'Here, [repository."red/hat"] needs namespace = "quay.io".' in setup_.notes
+    hub = toml_of(setup_, "/etc/containerd/certs.d/docker.io/hosts.toml")
     assert hub["server"] == "https://registry-1.docker.io"
 
 
-def test_strict_containerd_asks_nobody_else() -> None:
+@pytest.mark.parametrize("name", ["quay.io", "_default"])
+def test_strict_containerd_asks_nobody_else(name: str) -> None:
     strict = Mirrors((QUAY,), is_every=True, is_strict=True)
-    found = setup("containerd", strict)
+    found = toml_of(setup("containerd", strict), f"/etc/containerd/certs.d/{name}/hosts.toml")
 
-    named = toml_of(found, "/etc/containerd/certs.d/quay.io/hosts.toml")
-    assert named["server"] == "https://registry.lab/v2/red/hat"
-    assert named["override_path"] is True
-    assert named["client"] == named["host"][named["server"]]["client"]
-    every = toml_of(found, "/etc/containerd/certs.d/_default/hosts.toml")
-    assert every["server"] == "https://registry.lab"
-    assert every["ca"] == every["host"]["https://registry.lab"]["ca"]
-    assert "override_path" not in every
+    assert found["server"] == "https://registry.lab"
+    for shown in ("ca", "client"):
+        assert found[shown] == found["host"]["https://registry.lab"][shown]
 
 
 def test_every_registry_is_one_file_of_containerd_that_names_no_server() -> None:
@@ -235,7 +232,7 @@ def test_registries_yaml_names_the_host_as_mirror_and_as_what_is_asked(program: 
     endpoint = ["https://registry.lab"]
     assert document["mirrors"] == {
         "registry.lab": {"endpoint": endpoint},
-        "quay.io": {"endpoint": endpoint, "rewrite": {"^(.*)$": "red/hat/$1"}},
+        "quay.io": {"endpoint": endpoint},
         "*": {"endpoint": endpoint},
     }
     folder = f"/etc/rancher/{program}/pki"
@@ -263,8 +260,8 @@ def test_buildkitd_toml_has_the_pair_and_the_mirrors() -> None:
                     }
                 ],
             },
-            "docker.io": {"mirrors": ["registry.lab/docker.io"]},
-            "quay.io": {"mirrors": ["registry.lab/red/hat"]},
+            "docker.io": {"mirrors": ["registry.lab"]},
+            "quay.io": {"mirrors": ["registry.lab"]},
         }
     }
 

@@ -53,11 +53,9 @@ class Place:
         is printed of it is taken out."""
         for folder in list(self.root.rglob("certs.d")):
             shutil.rmtree(folder)
-        pki, printed = self._lay_out(ca, pair), self._printed / f"files.{self._way}"
-        words = ("--client", _CLIENT, "--host", NAME, "--pki", str(pki), "--with-key")
-        options = ("--format", self._way, "--output", str(printed), *more)
-        user = ("--user",) if self._is_user else ()
-        command(*program(), "client-config", self.client, *words, *options, *user)
+        self._lay_out(ca, pair)
+        printed = self._printed / f"files.{self._way}"
+        self._ask("--format", self._way, "--output", str(printed), "--with-key", *more)
         if self._way == "tar":
             command("tar", "-x", "-C", self.root, "-f", printed)
         else:
@@ -66,7 +64,17 @@ class Place:
         if pair is None:
             self._show_nothing()
 
-    def _lay_out(self, ca: Path | None, pair: Pair | None) -> Path:
+    def checks(self) -> list[str]:
+        """The commands that show whether it works."""
+        _, _, after = self._ask("--format", "text").partition("\n# Check:\n")
+        return [line.removeprefix("#").strip() for line in after.splitlines() if line]
+
+    def _ask(self, *words: str) -> str:
+        user = ("--user",) if self._is_user else ()
+        place = ("--client", _CLIENT, "--host", NAME, "--pki", str(self._printed / "pki"))
+        return command(*program(), "client-config", self.client, *place, *user, *words)
+
+    def _lay_out(self, ca: Path | None, pair: Pair | None) -> None:
         pki = self._printed / "pki"
         shutil.rmtree(pki, ignore_errors=True)
         lay_out(pki, STRANGERS, {_CLIENT: STRANGERS.client(_CLIENT)})
@@ -75,7 +83,6 @@ class Place:
         if pair is not None:
             shutil.copy(pair[0], pki / f"clients/{_CLIENT}.crt")
             shutil.copy(pair[1], pki / f"private/clients/{_CLIENT}.key")
-        return pki
 
     def _show_nothing(self) -> None:
         for folder in self.root.rglob("certs.d"):

@@ -23,6 +23,13 @@ READERS = (
 )
 """Guests read, whoever is known may do everything."""
 
+MIRRORS = {
+    "docker.io": ("--mirror", "docker.io"),
+    "quay.io": ("--mirror", "all", "--strict-airgap"),
+}
+"""How the files are asked for by which something of a registry is pulled."""
+MIRRORED = "".join(f'[repository."{name}"]\nnamespace = "{name}"\n' for name in MIRRORS)
+
 GUEST_PUSH = "unauthorized: authentication required"
 UNKNOWN_SERVER = "x509: certificate signed by unknown authority"
 NONE_SHOWN = "tls: certificate required"
@@ -61,7 +68,7 @@ def run(program: str, lab: Lab) -> None:
         for mode in MODES:
             name = f"{program}-tls/{mode}"
             secure = make_own(lab, name)
-            people, more = invite(secure), f'[server.tls]\nclient_auth = "{mode}"\n'
+            people, more = invite(secure), f'[server.tls]\nclient_auth = "{mode}"\n{MIRRORED}'
             with (
                 secured(lab, name, secure, more) as other,
                 started(program, other, is_large=True) as client,
@@ -69,6 +76,8 @@ def run(program: str, lab: Lab) -> None:
                 checks = Checks(f"{program}-tls", mode, other, client)
                 checks.refusals(people, UNAUTHORIZED[program])
                 checks.there_and_back(people.builder)
+                if program != "docker":
+                    checks.mirrors(people.builder)
                 if program == "docker" and mode == "optional":
                     checks.password()
         if program == "docker":
@@ -116,6 +125,16 @@ class Checks:
             self.client.empty()
             self.client.pull()
             self.client.expect_pulled()
+
+    def mirrors(self, pair: Pair) -> None:
+        """What is of another registry comes from here: there is no way to any other."""
+        layout, image = self.lab.material.small
+        for upstream, options in MIRRORS.items():
+            with self._check(f"pull of an image of {upstream} by the files of {' '.join(options)}"):
+                name = f"{upstream}/library/hello"
+                self.lab.seed(name, layout, [image.manifest])
+                self.client.place.write(self.lab.secure.ca, pair, *options)
+                self.client.pull_other(f"{name}:{TAG}")
 
     def password(self) -> None:
         """Without a certificate, with a user and a password."""

@@ -27,7 +27,10 @@ def image_of(repository: str) -> str:
 
 
 class Client(Protocol):
-    """A program that holds an image under a name of its own at the registry."""
+    """A program that holds an image under a name of its own at the registry, and reads its files
+    in a place."""
+
+    place: Place
 
     @property
     def repository(self) -> str:
@@ -50,6 +53,9 @@ class Client(Protocol):
 
     def pull(self) -> None:
         """Pull the image."""
+
+    def pull_other(self, name: str) -> None:
+        """Pull an image of another registry."""
 
     def expect_pulled(self) -> None:
         """Fail unless it is the one that was pushed."""
@@ -90,6 +96,9 @@ class OfContainers:
         anew = ["--policy=always"] if self.engine.client == "buildah" else []
         self.engine.run("pull", "--quiet", *anew, self.image)
 
+    def pull_other(self, name: str) -> None:
+        self.engine.run("pull", "--quiet", name)
+
     def expect_pulled(self) -> None:
         self.engine.expect_content(self.image, "tls")
 
@@ -127,6 +136,9 @@ class OfSkopeo:
     def pull(self) -> None:
         self.skopeo.copy(f"docker://{self.image}", f"oci:{self.back}:{TAG}", "--preserve-digests")
 
+    def pull_other(self, name: str) -> None:
+        self.skopeo.copy(f"docker://{name}", f"oci:{self.back}-other:{TAG}")
+
     def expect_pulled(self) -> None:
         expect_same_layout(self.layout.root, self.back)
 
@@ -162,6 +174,9 @@ class OfContainerd:
 
     def pull(self) -> None:
         self.ctr.pull(self.image, *self.user)
+
+    def pull_other(self, name: str) -> None:
+        self.ctr.pull(name)
 
     def expect_pulled(self) -> None:
         self.ctr.expect_image(self.image, self.content.manifest)
@@ -203,6 +218,9 @@ class OfDocker:
 
     def pull(self) -> None:
         self.docker.run("pull", "--quiet", self.image)
+
+    def pull_other(self, name: str) -> None:
+        self.docker.run("pull", "--quiet", name)
 
     def expect_pulled(self) -> None:
         if self.docker.identity(self.image) != self.content.config:
