@@ -41,29 +41,37 @@ class Secure:
 
     @property
     def ca(self) -> Path:
-        """What a client trusts."""
+        """What a client trusts; there once the configuration is written."""
         return self.folder / "ca.pem"
+
+    @property
+    def clients_ca(self) -> Path:
+        """By whom clients are known."""
+        return self.folder / "clients.pem"
 
     def client(self, name: str = "client", **said: object) -> tuple[Path, Path]:
         """Certificate and key of a new client."""
         return self.clients.client(name, **said).write(self.folder, name)
 
-    def tls_lines(self) -> Sequence[str]:
-        """`[server.tls]`; its files are written anew."""
-        certificate, key = self.root.server(*self.names).write(self.folder, "server")
+    def issue(self) -> tuple[Path, Path]:
+        """Write whom to trust, and a new certificate and key of the server; these two."""
         self.ca.write_bytes(self.root.pem)
+        self.clients_ca.write_bytes(self.clients.pem)
+        return self.root.server(*self.names).write(self.folder, "server")
+
+    def revocations(self) -> Sequence[str]:
+        """Lines that say where lists of revoked certificates are."""
+        return ()
+
+    def write(self, *more: str) -> Path:
+        """The configuration, with further TOML at its end; it and its files are written anew."""
+        certificate, key = self.issue()
         lines = [
             f"[server.tls]\nserver_certificate_bundle = {_toml(certificate)}",
             f"server_private_key = {_toml(key)}",
         ]
         if self.has_client_ca:
-            (self.folder / "clients.pem").write_bytes(self.clients.pem)
-            lines.append(f"client_ca_bundle = {_toml(self.folder / 'clients.pem')}")
-        return lines
-
-    def write(self, *more: str) -> Path:
-        """The configuration, with further TOML at its end; it and its files are written anew."""
-        lines = list(self.tls_lines())
+            lines += [f"client_ca_bundle = {_toml(self.clients_ca)}", *self.revocations()]
         lines.append(f"[server.health]\nport = {self.probe_port}\nmetrics = true")
         if self.has_user:
             lines.append(f'[auth.identity.{USER}]\nusername = "{USER}"')

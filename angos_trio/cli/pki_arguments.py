@@ -32,6 +32,7 @@ def add_pki(commands: Commands) -> None:
     _add_revoke(below)
     _add_list(below)
     _add_crl(below)
+    _add_doctor(below)
 
 
 def _add_pki_dir(command: argparse.ArgumentParser) -> None:
@@ -142,6 +143,14 @@ def _add_crl(below: Commands) -> None:
     command.add_argument("-o", "--output", metavar="FILE", help="write it here too, not print it")
 
 
+def _add_doctor(below: Commands) -> None:
+    command = add_command(below, "doctor", _doctor, "say what files are, and who will refuse them")
+    _add_pki_dir(command)
+    command.add_argument(
+        "files", metavar="FILE", nargs="*", help="certificates, keys, lists; without: the directory"
+    )
+
+
 def _init(parsed: argparse.Namespace) -> int:
     from angos_trio.cli.pki import init
 
@@ -182,3 +191,9 @@ def _crl(parsed: argparse.Namespace) -> int:
     from angos_trio.cli.pki import crl
 
     return crl(parsed)
+
+
+def _doctor(parsed: argparse.Namespace) -> int:
+    from angos_trio.cli.pki_doctor import doctor
+
+    return doctor(parsed)

@@ -20,10 +20,10 @@ from angos_trio.pki import files
 from angos_trio.pki.certificates import CertificateError, read_bundle, serial_text
 from angos_trio.pki.files import NEXT, PRIVATE_MODE, PUBLIC_MODE, next_of, words_of
 from angos_trio.pki.journal import Journal, JournalError, Record, issued_line, parse_journal
+from angos_trio.pki.naming import ISSUING, SERVER
 
 PRIVATE_DIRECTORY_MODE: Final = 0o700
 PUBLIC_DIRECTORY_MODE: Final = 0o755
-WHAT: Final = "pki"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +96,15 @@ class PkiDirectory:
 
     @property
     def has_authority(self) -> bool:
-        """Whether an authority is here. Its own certificate is the last file that `init` writes."""
-        return self.issuing.exists()
+        """Whether an authority is here. Its own certificate is the last file that `init` writes.
+
+        Raises OSError when this user may not look.
+        """
+        try:
+            self.issuing.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,38 +217,63 @@ def mend(directory: PkiDirectory) -> list[str]:
             f"the last line of {directory.journal} was cut off while it was written: it told of "
             "nothing yet, and is gone"
         )
-    told += [_mend_pair(journal, *places) for places in _waiting(directory)]
-    for path in directory.client_p12("").parent.glob(f"*.p12{NEXT}"):
-        files.remove(path)
+    told += [_mend_pair(journal, place) for place in _waiting(directory)]
+    strays = [directory.ca, directory.crl, directory.clients_ca]
+    strays += [
+        path.with_suffix("") for path in directory.client_p12("").parent.glob(f"*.p12{NEXT}")
+    ]
+    for path in strays:
+        files.remove(next_of(path))
     return told
 
 
-def _waiting(directory: PkiDirectory) -> list[tuple[Path, Path]]:
-    """Places of certificates and keys for which something waits."""
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where the newest certificate of a name belongs, and its key."""
+
+    name: str
+    certificate: Path
+    key: Path
+
+
+def _waiting(directory: PkiDirectory) -> list[_Place]:
+    """Places for which something waits."""
     names = {
         path.name.removesuffix(NEXT).rpartition(".")[0]
         for folder in (directory.client("").parent, directory.client_key("").parent)
         for path in folder.glob(f"*{NEXT}")
     }
-    places = [(directory.client(name), directory.client_key(name)) for name in sorted(names)]
-    places += [(directory.server, directory.server_key), (directory.issuing, directory.issuing_key)]
-    return [pair for pair in places if any(next_of(path).exists() for path in pair)]
+    places = [
+        *(_Place(name, directory.client(name), directory.client_key(name)) for name in names),
+        _Place(SERVER, directory.server, directory.server_key),
+        _Place(ISSUING, directory.issuing, directory.issuing_key),
+    ]
+    return [
+        place
+        for place in places
+        if next_of(place.certificate).exists() or next_of(place.key).exists()
+    ]
 
 
-def _mend_pair(journal: Journal, certificate: Path, key: Path) -> str:
-    record = _record_of(journal, next_of(certificate))
-    if record is None:
-        files.remove(next_of(key))
-        files.remove(next_of(certificate))
-        return f"a command before this one was cut off, and {certificate} is what it was before"
-    _finish(certificate, key, keeps_key=record.has_key)
-    return f"a command before this one was cut off: what it wanted with {certificate} is done now"
+def _mend_pair(journal: Journal, place: _Place) -> str:
+    record = _newest_of(journal, place.name)
+    if record is None or record.serial != _serial_in(next_of(place.certificate)):
+        files.remove(next_of(place.key))
+        files.remove(next_of(place.certificate))
+        return f"a command before was cut off: {place.certificate} is what it was before it"
+    _finish(place.certificate, place.key, keeps_key=record.has_key)
+    return f"a command before was cut off: what it wanted with {place.certificate} is done now"
 
 
-def _record_of(journal: Journal, path: Path) -> Record | None:
-    """What the journal says of the first certificate in a file, if both are there."""
+def _newest_of(journal: Journal, name: str) -> Record | None:
+    if name == ISSUING:
+        return next((each for each in reversed(journal.records) if each.kind == ISSUING), None)
+    return journal.latest().get(name)
+
+
+def _serial_in(path: Path) -> str | None:
+    """The serial number of the first certificate of a file, if both are there."""
     try:
-        serial = serial_text(read_bundle(path.read_bytes())[0].serial_number)
+        return serial_text(read_bundle(path.read_bytes())[0].serial_number)
     except (FileNotFoundError, CertificateError):
         return None
-    return journal.with_serial(serial)

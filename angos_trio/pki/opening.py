@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from cryptography import x509
 
@@ -26,6 +27,9 @@ from angos_trio.pki.keeping import (
 )
 from angos_trio.pki.keys import fits, load_key
 from angos_trio.pki.profiles import Revoked, Signer, life_of, make_list, pem_of
+
+MENDED: Final = "the next pki command, such as angos-trio pki crl, puts it right"
+"""What is to be said of a file that `opened` sees to."""
 
 
 @dataclass(slots=True)

@@ -17,8 +17,7 @@ address, and, where it says so, over TLS under a host name, in a network without
 `make e2e` tries them again, and `make e2e WRITE_DOCS=1` writes this page from what it ran: what is
 not in it was not tried.
 
-Over TLS the clients named there read the files that [`angos-trio client-config`](client-configuration.md)
-prints, as they are printed.
+Over TLS these read the files of [`client-config`](client-configuration.md) as they are printed.
 """
 
 

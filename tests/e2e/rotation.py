@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import signal
 import ssl
 import time
@@ -13,7 +12,6 @@ from dataclasses import dataclass, field
 
 from cryptography import x509
 
-from tests.certificates import Issued
 from tests.e2e.machine import Failure
 from tests.e2e.report import MISHAPS, tell
 from tests.e2e.secure import SecureLab
@@ -47,23 +45,17 @@ class Rotation:
     """A new certificate in the place of the old one, and when every process had it."""
 
     lab: SecureLab
-    issued: Issued
+    replace: Callable[[], int]
+    """Replaces the files, each at once; the serial number of the new certificate."""
     has_signal: bool
     ended_at: float = 0.0
+    serial: int = 0
     failures: list[str] = field(default_factory=list)
 
-    @property
-    def serial(self) -> int:
-        """The serial number of the new one."""
-        return self.issued.certificate.serial_number
-
     def run(self) -> None:
-        """Replace the files, each at once, and wait until that is seen."""
-        folder = self.lab.secure.folder
-        self.issued.write(folder, "next")
+        """Replace the files, and wait until that is seen."""
         log = len(self.lab.registry.log)
-        for kind in ("pem", "key"):
-            os.replace(folder / f"next.{kind}", folder / f"server.{kind}")
+        self.serial = self.replace()
         if self.has_signal:
             self.lab.registry.process.send_signal(signal.SIGHUP)
         try:

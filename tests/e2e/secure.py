@@ -24,6 +24,7 @@ from tests.e2e.lab import (
 )
 from tests.e2e.machine import Failure, Sandbox, command
 from tests.e2e.network import own_network
+from tests.e2e.own import OwnSecure
 from tests.running import program, running_registry
 from tests.secure import PASSWORD, USER, Secure
 
@@ -140,6 +141,11 @@ def alone(lab: Lab, name: str, secure: Secure, more: str = "") -> Iterator[Secur
         yield other
 
 
-def make(lab: Lab, name: str, **wanted: Any) -> Secure:
+def make(lab: Lab, name: str, **wanted: Any) -> OwnSecure:
     """The files of a registry, in a directory of its own."""
+    return OwnSecure(lab.directory(f"{name}/files"), names=(NAME,), **wanted)
+
+
+def make_odd(lab: Lab, name: str, **wanted: Any) -> Secure:
+    """The same with authorities in this process, which issue whatever a check needs."""
     return Secure(lab.directory(f"{name}/files"), names=(NAME,), **wanted)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.e2e.authority import make_own
 from tests.e2e.client_files import STRANGERS, Place
 from tests.e2e.lab import Lab
 from tests.e2e.machine import Failure, Sandbox, expect_refusal
-from tests.e2e.secure import Pair, SecureLab, alone
+from tests.e2e.secure import Pair, SecureLab, alone, make
 
 SUITE = "curl-tls"
 
@@ -30,8 +29,9 @@ class Curl:
 
 def run(lab: Lab) -> None:
     """All checks."""
-    secure = make_own(lab, SUITE)
-    builder, revoked = secure.client("builder"), secure.revoked("mallory")
+    secure = make(lab, SUITE)
+    builder, revoked = secure.client("builder"), secure.client("mallory")
+    secure.revoke("mallory")
     stranger = STRANGERS.client("builder").write(secure.folder, "stranger")
     with alone(lab, SUITE, secure) as other:
         curl = Curl(other)

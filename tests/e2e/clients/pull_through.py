@@ -15,6 +15,7 @@ from tests.e2e.clients.skopeo import Skopeo
 from tests.e2e.lab import Lab, expect_no_crash
 from tests.e2e.machine import Failure, command
 from tests.e2e.material import TAG, expect_same_layout
+from tests.e2e.own import OwnSecure
 from tests.e2e.upstreams import (
     PASSWORD,
     USER,
@@ -82,7 +83,7 @@ def _of_ours(stack: ExitStack, lab: Lab, root: Path) -> Iterator[Source]:
     for name, has_client_ca in (("own-tokens", False), ("own-certificates", True)):
         folder = root / name
         folder.mkdir()
-        secure = Secure(folder, has_client_ca=has_client_ca, has_tokens=not has_client_ca)
+        secure = OwnSecure(folder, has_client_ca=has_client_ca, has_tokens=not has_client_ca)
         registry = stack.enter_context(
             running_registry(arguments=["-c", str(secure.write())], probe=secure.probe)
         )

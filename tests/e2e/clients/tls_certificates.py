@@ -6,14 +6,14 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 
-from tests.e2e.authority import OwnAuthority, make_own
 from tests.e2e.client_files import STRANGERS
 from tests.e2e.clients.tls_clients import Client, started
 from tests.e2e.lab import Lab
 from tests.e2e.machine import expect_refusal
 from tests.e2e.material import TAG
 from tests.e2e.network import own_network
-from tests.e2e.secure import ADDRESS, Pair, SecureLab, secured
+from tests.e2e.own import OwnSecure
+from tests.e2e.secure import ADDRESS, Pair, SecureLab, make, secured
 from tests.secure import PASSWORD, USER
 
 MODES = ("required", "optional")
@@ -53,13 +53,15 @@ class People:
     revoked: Pair
 
 
-def invite(secure: OwnAuthority) -> People:
-    """The people; the registry knows who was revoked."""
-    return People(
+def invite(secure: OwnSecure) -> People:
+    """The people."""
+    people = People(
         builder=secure.client("builder"),
         stranger=STRANGERS.client("builder").write(secure.folder, "stranger"),
-        revoked=secure.revoked("mallory"),
+        revoked=secure.client("mallory"),
     )
+    secure.revoke("mallory")
+    return people
 
 
 def run(program: str, lab: Lab) -> None:
@@ -67,8 +69,9 @@ def run(program: str, lab: Lab) -> None:
     with own_network(ADDRESS):
         for mode in MODES:
             name = f"{program}-tls/{mode}"
-            secure = make_own(lab, name)
-            people, more = invite(secure), f'[server.tls]\nclient_auth = "{mode}"\n{MIRRORED}'
+            secure = make(lab, name)
+            people = invite(secure)
+            more = f'[server.tls]\nclient_auth = "{mode}"\n{MIRRORED}'
             with (
                 secured(lab, name, secure, more) as other,
                 started(program, other, is_large=True) as client,
@@ -160,7 +163,7 @@ class Checks:
 def _guests(lab: Lab) -> None:
     """docker where guests may read: pulls of nobody, and pushes with a certificate."""
     suite = "docker-tls"
-    secure = make_own(lab, f"{suite}/guests", rules=READERS)
+    secure = make(lab, f"{suite}/guests", rules=READERS)
     with (
         secured(lab, f"{suite}/guests", secure) as other,
         started("docker", other) as client,

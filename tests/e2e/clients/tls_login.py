@@ -11,7 +11,7 @@ from tests.e2e.lab import Lab
 from tests.e2e.machine import Failure, expect_refusal
 from tests.e2e.network import own_network
 from tests.e2e.provider import CLIENT, ISSUER, OpenIdProvider, Resource, running_provider
-from tests.e2e.secure import ADDRESS, NAME, SecureLab, make, secured
+from tests.e2e.secure import ADDRESS, NAME, SecureLab, make_odd, secured
 from tests.secure import PASSWORD, USER
 
 SUITE = "login"
@@ -38,7 +38,7 @@ def run(lab: Lab) -> None:
     with own_network(ADDRESS):
         for flow, has_tokens in FLOWS.items():
             name = f"{SUITE}/{flow}"
-            secure = make(lab, name, has_client_ca=False, has_tokens=has_tokens, rules=RULES)
+            secure = make_odd(lab, name, has_client_ca=False, has_tokens=has_tokens, rules=RULES)
             section = {
                 "issuer": ISSUER,
                 "required_audience": HERE,

@@ -15,7 +15,7 @@ from tests.e2e.lab import Lab
 from tests.e2e.machine import Failure
 from tests.e2e.material import TAG, noise
 from tests.e2e.rotation import Rotation, serial_of, shown_by, wait_until
-from tests.e2e.secure import NAME, SecureLab, alone, make
+from tests.e2e.secure import SecureLab, alone, make
 
 SUITE = "rotation"
 REPOSITORY = "rotation/app"
@@ -41,7 +41,8 @@ def run(lab: Lab) -> None:
         for (way, has_signal), move in zip(WAYS.items(), (push, pull), strict=True):
             name = f"{move.__name__} of {mib} MiB beside {CLIENTS} clients, certificate replaced"
             with lab.check(SUITE, f"{name}, {way}: nothing dropped"):
-                _rotate_amid(other, blob, move, has_signal=has_signal)
+                rotation = Rotation(other, secure.renew, has_signal)
+                _rotate_amid(other, blob, move, rotation)
 
 
 @dataclass(frozen=True)
@@ -185,11 +186,9 @@ def _rotate_amid(
     lab: SecureLab,
     blob: Blob,
     move: Callable[[SecureLab, Blob, Rotation], None],
-    *,
-    has_signal: bool,
+    rotation: Rotation,
 ) -> None:
-    issued = lab.secure.root.server(NAME)
-    rotation, crowd = Rotation(lab, issued, has_signal), Crowd(lab)
+    crowd = Crowd(lab)
     before = shown_by(lab)
 
     def late() -> set[int]:

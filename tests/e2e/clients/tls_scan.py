@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import ssl
 import threading
@@ -19,7 +20,7 @@ from tests.e2e.lab import Lab
 from tests.e2e.machine import Failure, command
 from tests.e2e.network import own_network
 from tests.e2e.rotation import Rotation
-from tests.e2e.secure import ADDRESS, NAME, PORT, SecureLab, make, secured
+from tests.e2e.secure import ADDRESS, NAME, PORT, SecureLab, make, make_odd, secured
 from tests.e2e.tools import pypi_program
 
 SUITE = "sslyze"
@@ -76,9 +77,9 @@ def run(lab: Lab) -> None:
             lab.check(SUITE, "EC key, passwords: no weak protocol, suite, renegotiation, attack"),
         ):
             _expect_good(other, "ECDSA", GOOD_ANSWERS)
-        secure = make(lab, f"{SUITE}/certificates")
+        odd = make_odd(lab, f"{SUITE}/certificates")
         with (
-            secured(lab, f"{SUITE}/certificates", secure) as other,
+            secured(lab, f"{SUITE}/certificates", odd) as other,
             lab.check(SUITE, "RSA key, client certificates: the same, and no resumed session"),
         ):
             _change_to_rsa(other)
@@ -89,7 +90,14 @@ def _change_to_rsa(lab: SecureLab) -> None:
     """A key with which the suites and attacks of old would be possible."""
     leaf = Leaf(dns=(NAME,), purposes=(FOR_SERVERS,))
     issued = lab.secure.root.issue(leaf, rsa.generate_private_key(65537, 2048))
-    rotation = Rotation(lab, issued, has_signal=True)
+
+    def replace() -> int:
+        issued.write(lab.secure.folder, "next")
+        for kind in ("pem", "key"):
+            os.replace(lab.secure.folder / f"next.{kind}", lab.secure.folder / f"server.{kind}")
+        return issued.certificate.serial_number
+
+    rotation = Rotation(lab, replace, has_signal=True)
     rotation.run()
     if rotation.failures:
         raise Failure(rotation.failures[0])

@@ -1,0 +1,183 @@
+"""What is due is found and renewed; what cannot be is said in words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+
+from angos_trio.errors import OperatorError
+from angos_trio.pki.authority import PkiDirectory, read_journal
+from angos_trio.pki.keys import fits, load_key
+from angos_trio.pki.renewing import RootKey, due_of, renew, renew_all_due, renew_issuing
+from angos_trio.pki.revoking import make_list_anew, revoke
+from tests.pki.authorities import DAY_SECS, NOW, admit, certificates, files_below, found, serve
+from tests.pki.test_authority import key_of, request_file
+
+YEAR_SECS = 365 * DAY_SECS
+
+
+def crl_of(directory: PkiDirectory) -> x509.CertificateRevocationList:
+    return x509.load_pem_x509_crl(directory.crl.read_bytes())
+
+
+def test_renewing_takes_a_new_key_and_says_the_same(tmp_path: Path) -> None:
+    directory = found(tmp_path)
+    admit(directory, "alice", groups=("team",), days=30)
+    serve(directory, "registry.lab", "10.0.0.5", days=100)
+    for name, path, key_path in (
+        ("alice", directory.client("alice"), directory.client_key("alice")),
+        ("server", directory.server, directory.server_key),
+    ):
+        before, old_key = certificates(path)[0], key_path.read_bytes()
+        issued = renew(directory, name, NOW + DAY_SECS)
+        after = certificates(path)[0]
+
+        assert key_path.read_bytes() != old_key
+        assert fits(key_of(key_path), after)
+        assert after.subject == before.subject
+        assert after.serial_number != before.serial_number
+        for kind in (x509.SubjectAlternativeName, x509.ExtendedKeyUsage):
+            assert after.extensions.get_extension_for_class(kind) == (
+                before.extensions.get_extension_for_class(kind)
+            )
+        assert (after.not_valid_after_utc - before.not_valid_after_utc).days == 1
+        assert issued.record.replaces == f"{before.serial_number:x}"
+
+
+def test_renewing_what_nobody_can_is_refused_in_words(tmp_path: Path) -> None:
+    directory = found(tmp_path)
+    admit(directory, "hsm", request=request_file(tmp_path))
+    admit(directory, "mallory")
+    revoke(directory, "mallory", "key-compromise", NOW)
+    before = files_below(directory.root)
+    for name, part in (
+        ("nobody", "nobody: no certificate was issued yet: angos-trio pki client nobody"),
+        ("server", "server: no certificate was issued yet: angos-trio pki server --san NAME"),
+        ("hsm", "take a new request from it, and angos-trio pki client hsm --csr FILE"),
+        ("mallory", "was revoked on .*: a new one is issued on purpose only"),
+        ("../x", "no / and no"),
+    ):
+        with pytest.raises(OperatorError, match=part):
+            renew(directory, name, NOW)
+    assert files_below(directory.root) == before
+
+
+def test_two_thirds_of_a_life_make_it_due(tmp_path: Path) -> None:
+    directory = found(tmp_path)
+    serve(directory, days=90)
+    admit(directory, "alice", days=90)
+    admit(directory, "revoked", days=90)
+    make_list_anew(directory, 300, NOW)
+    revoke(directory, "revoked", "unspecified", NOW)
+
+    assert not due_of(directory, NOW + 59 * DAY_SECS).is_any
+    due = due_of(directory, NOW + 61 * DAY_SECS)
+    assert due.server is not None
+    assert [record.name for record in due.clients] == ["alice"]
+    assert not due.has_list
+    assert due_of(directory, NOW + 201 * DAY_SECS).has_list
+    assert due_of(directory, NOW + 100 * DAY_SECS).clients == ()
+
+
+def test_all_due_renews_the_server_and_the_list_and_names_clients(tmp_path: Path) -> None:
+    directory = found(tmp_path)
+    serve(directory, days=90)
+    admit(directory, "alice", days=90)
+    before = certificates(directory.server)[0], directory.client("alice").read_bytes()
+    now = NOW + 61 * DAY_SECS
+    done = renew_all_due(directory, now)
+
+    assert done.server is not None
+    assert certificates(directory.server)[0] != before[0]
+    assert directory.client("alice").read_bytes() == before[1]
+    assert [record.name for record in done.due.clients] == ["alice"]
+    assert done.next_update == now + 30 * DAY_SECS
+    due = due_of(directory, now)
+    assert (due.server, due.has_list) == (None, False)
+
+
+def test_nothing_due_changes_nothing(tmp_path: Path) -> None:
+    directory = found(tmp_path)
+    serve(directory)
+    before = files_below(directory.root)
+
+    assert not renew_all_due(directory, NOW).due.is_any
+    assert files_below(directory.root) == before
+
+
+def test_list_keeps_the_days_it_was_last_made_for(tmp_path: Path) -> None:
+    directory = found(tmp_path)
+    make_list_anew(directory, 7, NOW)
+    admit(directory, "alice")
+    revoke(directory, "alice", "superseded", NOW + DAY_SECS)
+    due = crl_of(directory).next_update_utc
+
+    assert due is not None
+    assert int(due.timestamp()) == NOW + 8 * DAY_SECS
+    numbers = crl_of(directory).extensions.get_extension_for_class(x509.CRLNumber)
+    assert numbers.value.crl_number == 3
+    with pytest.raises(OperatorError, match=r"--days: from 1 to 3650, and not 0"):
+        make_list_anew(directory, 0, NOW)
+
+
+def test_authorities_that_end_are_warned_of(tmp_path: Path) -> None:
+    directory = found(tmp_path, years=2)
+
+    assert due_of(directory, NOW).warnings == ()
+    near = due_of(directory, NOW + YEAR_SECS - DAY_SECS).warnings
+    assert len(near) == 1
+    assert "the issuing authority ends at" in near[0]
+    assert "angos-trio pki renew issuing" in near[0]
+    late = due_of(directory, NOW + 2 * YEAR_SECS - DAY_SECS).warnings
+    assert ["issuing authority ended" in late[0], "the root ends" in late[1]] == [True, True]
+
+
+def test_issuing_authority_is_renewed_with_its_key(tmp_path: Path) -> None:
+    directory = found(tmp_path)
+    serve(directory)
+    alice = admit(directory, "alice")
+    key, leaf = directory.issuing_key.read_bytes(), certificates(directory.server)[0]
+    [old] = certificates(directory.issuing)
+    later = NOW + YEAR_SECS
+    renew_issuing(directory, RootKey(), later)
+    [new] = certificates(directory.issuing)
+
+    assert new.not_valid_after_utc > old.not_valid_after_utc
+    assert (new.subject, new.public_key()) == (old.subject, old.public_key())
+    new.verify_directly_issued_by(certificates(directory.ca)[0])
+    assert directory.issuing_key.read_bytes() == key
+    assert certificates(directory.server) == [leaf, new]
+    assert certificates(directory.clients_ca) == [new, *certificates(directory.ca)]
+    revoke(directory, alice.record.serial, "superseded", later)
+    assert crl_of(directory).is_signature_valid(new.public_key())  # type: ignore[arg-type]
+    assert read_journal(directory).records[-1].replaces == f"{old.serial_number:x}"
+
+
+def test_root_key_comes_from_elsewhere_and_is_looked_at(tmp_path: Path) -> None:
+    stick = tmp_path / "root.key"
+    directory = found(tmp_path, offline_root=stick, password=b"secret")
+    other = found(tmp_path / "other")
+    before = files_below(directory.root)
+    for key, part in (
+        (RootKey(), "the root's key is not here: bring the medium .* --root-key FILE"),
+        (RootKey(tmp_path / "missing"), "missing: the root's key is not here"),
+        (RootKey(stick), "is encrypted: give its password with --password-file FILE"),
+        (RootKey(stick, b"wrong"), "the password is wrong, or the file is damaged"),
+        (RootKey(other.root_key), r"is not the key of .*ca.crt: it is of another root"),
+        (RootKey(other.ca), "no private key in PEM"),
+    ):
+        with pytest.raises(OperatorError, match=part):
+            renew_issuing(directory, key, NOW)
+    assert files_below(directory.root) == before
+
+    renew_issuing(directory, RootKey(stick, b"secret"), NOW)
+    assert not directory.root_key.exists()
+    assert load_key(stick, stick.read_bytes(), b"secret")
+
+
+def test_root_that_ended_renews_nothing(tmp_path: Path) -> None:
+    directory = found(tmp_path, years=1)
+    with pytest.raises(OperatorError, match=r"the root ended at .* pki init in an empty directory"):
+        renew_issuing(directory, RootKey(), NOW + 2 * YEAR_SECS)
