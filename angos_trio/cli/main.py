@@ -17,6 +17,7 @@ from angos_trio.cli.arguments import (
     files_of,
 )
 from angos_trio.cli.backup_arguments import add_backup
+from angos_trio.cli.client_config_arguments import add_client_config
 from angos_trio.cli.events_arguments import add_events
 from angos_trio.cli.gc_arguments import add_gc
 from angos_trio.cli.pki_arguments import add_pki
@@ -67,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     add_scrub(commands)
     add_prune(commands)
     add_events(commands)
+    add_client_config(commands)
     add_pki(commands)
     policies = commands.add_parser("policy", help="what the policies of a configuration say")
     tests = policies.add_subparsers(metavar="COMMAND", required=True)

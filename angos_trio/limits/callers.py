@@ -97,6 +97,10 @@ OUTBOUND_CALLS_MAX: Final = 32
 ANSWER_HEADER_BYTES_MAX: Final = 64 * 1024
 """Of an answer, besides its body."""
 NAME_LOOKUP_THREADS: Final = 4
+KNOCK_SECS_MAX: Final = 10.0
+"""Each step of finding out whether a client is let in,"""
+KNOCK_BODY_BYTES_MAX: Final = 64 * 1024
+"""and what is read of the answer."""
 
 # API keys (`auth`, `registry`, `api`)
 API_KEY_NAME_CHARACTERS_MAX: Final = 64

@@ -38,6 +38,12 @@ class Wire:
         self._socket = secured
         await when_ready(secured, secured.do_handshake)
 
+    def peer_certificate(self) -> bytes | None:
+        """What the other side has shown, in DER; None without TLS."""
+        if not isinstance(self._socket, ssl.SSLSocket):
+            return None
+        return self._socket.getpeercert(binary_form=True)
+
     async def send(self, content: bytes) -> None:
         """Send all of it."""
         view = memoryview(content)

@@ -7,6 +7,13 @@ import shlex
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from angos_trio.appliance.client_address import (
+    CONTAINERD,
+    HostsToml,
+    containerd_directory,
+    containers_directory,
+    docker_directory,
+)
 from angos_trio.http.front import is_loopback_host
 
 
@@ -152,26 +159,33 @@ def client_files(address: Address) -> list[Recipe]:
                 "containerd, kubernetes",
                 f'server = "http://{host}"\n\n[host."http://{host}"]\n'
                 'capabilities = ["pull", "resolve", "push"]',
-                f"/etc/containerd/certs.d/{host}/hosts.toml, with config_path set to "
-                "/etc/containerd/certs.d",
+                f"{containerd_directory(host)}/hosts.toml, with config_path set to {CONTAINERD}",
             ),
         ]
+    folder = containerd_directory(host)
+    hosts = HostsToml(
+        f"https://{host}",
+        folder,
+        f"https://{host}",
+        is_ours=True,
+        shows_certificate=False,
+        can_push=True,
+    )
     return [
-        Recipe("docker", _copied(f"/etc/docker/certs.d/{host}"), _CLIENT_FILES),
-        Recipe(
-            "podman, skopeo, buildah", _copied(f"/etc/containers/certs.d/{host}"), _CLIENT_FILES
-        ),
+        Recipe("docker", _copied(docker_directory(host)), _CLIENT_FILES),
+        Recipe("podman, skopeo, buildah", _copied(containers_directory(host)), _CLIENT_FILES),
         Recipe(
             "containerd, kubernetes",
-            f'server = "https://{host}"\n\n[host."https://{host}"]\n'
-            f'ca = "/etc/containerd/certs.d/{host}/ca.crt"',
-            f"/etc/containerd/certs.d/{host}/hosts.toml, with config_path set to "
-            "/etc/containerd/certs.d",
+            hosts.text().strip(),
+            f"{folder}/hosts.toml, with config_path set to {CONTAINERD}",
         ),
     ]
 
 
-_CLIENT_FILES = "A client certificate goes beside it, as client.cert and client.key."
+_CLIENT_FILES = (
+    "A client certificate goes beside it, as client.cert and client.key: angos-trio client-config "
+    "prints all of it."
+)
 
 
 def _copied(folder: str) -> str:

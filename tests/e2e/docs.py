@@ -16,6 +16,8 @@ These programs were tried against angos-trio, each in the version given: over HT
 address, and, where it says so, over TLS under a host name, in a network without a way out.
 `make e2e` tries them again, and `make e2e WRITE_DOCS=1` writes this page from what it ran: what is
 not in it was not tried.
+
+Over TLS these read the files of [`client-config`](client-configuration.md) as they are printed.
 """
 
 

@@ -25,6 +25,7 @@ from tests.e2e.clients import (
     containerd,
     containers,
     crane,
+    curl,
     docker,
     helm,
     oras,
@@ -113,6 +114,7 @@ SUITES = (
             ("docker", "dockerd"),
         )
     ),
+    Suite("curl-tls", curl.run, ("curl", "ip"), title="curl over TLS"),
     Suite("login", tls_login.run, ("podman", "ip"), version=_of_login, title="podman login"),
     Suite(
         "bearer",

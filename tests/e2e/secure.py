@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import http.client
-import shutil
 import socket
 import ssl
 from collections.abc import Iterator, Mapping
@@ -150,14 +149,3 @@ def make(lab: Lab, name: str, **wanted: Any) -> OwnSecure:
 def make_odd(lab: Lab, name: str, **wanted: Any) -> Secure:
     """The same with authorities in this process, which issue whatever a check needs."""
     return Secure(lab.directory(f"{name}/files"), names=(NAME,), **wanted)
-
-
-def put_certificates(directory: Path, ca: Path | None, pair: Pair | None) -> None:
-    """Make a directory as docker and podman read it: whom to trust, and what to show."""
-    shutil.rmtree(directory, ignore_errors=True)
-    directory.mkdir(parents=True)
-    if ca is not None:
-        shutil.copy(ca, directory / "ca.crt")
-    if pair is not None:
-        shutil.copy(pair[0], directory / "client.cert")
-        shutil.copy(pair[1], directory / "client.key")

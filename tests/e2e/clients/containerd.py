@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from tests.e2e.lab import Lab
@@ -12,6 +13,7 @@ from tests.e2e.machine import Failure, Sandbox, daemon, require
 from tests.e2e.material import INDEX, PLATFORMS, TAG, Layout, file_digest
 
 CLIENT = "ctr"
+CERTIFICATES = Path("/etc/containerd/certs.d")
 LOST_BY_CONTAINERD = "failed to copy: rpc error: code = Internal desc = unexpected EOF"
 CONFIGURATION = """\
 version = 2
@@ -29,7 +31,7 @@ class Ctr:
     def __init__(self, lab: Lab, scratch: Path, sandbox: Sandbox) -> None:
         self.lab = lab
         self.scratch = scratch
-        self.hosts = scratch / "certs.d"
+        self.hosts = CERTIFICATES if lab.has_tls else scratch / "certs.d"
         self.way = ["--hosts-dir", str(self.hosts)] if lab.has_tls else ["--plain-http"]
         self._sandbox = sandbox
 
@@ -87,14 +89,16 @@ class Ctr:
 
 
 @contextmanager
-def containerd(lab: Lab) -> Iterator[Ctr]:
-    """A containerd of our own."""
+def containerd(lab: Lab, mounts: Mapping[str, Path] | None = None) -> Iterator[Ctr]:
+    """A containerd of our own; `mounts` are what its sandbox has besides."""
     scratch = lab.directory("containerd")
     configuration = scratch / "config.toml"
     configuration.write_text(CONFIGURATION.format(scratch))
-    ctr = Ctr(lab, scratch, lab.sandbox("containerd"))
+    sandbox = lab.sandbox("containerd")
+    sandbox = replace(sandbox, mounts={**(mounts or {}), **sandbox.mounts})
+    ctr = Ctr(lab, scratch, sandbox)
     started: list[str | Path] = [require("containerd"), "--config", configuration]
-    with daemon(lab.sandbox("containerd"), started, scratch / "log", lambda: ctr.run("version")):
+    with daemon(sandbox, started, scratch / "log", lambda: ctr.run("version")):
         yield ctr
 
 

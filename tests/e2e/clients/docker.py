@@ -77,7 +77,7 @@ class Docker:
 def dockerd(lab: Lab, mounts: Mapping[str, Path] | None = None) -> Iterator[Docker]:
     """A dockerd of our own; `mounts` are what its sandbox has besides."""
     scratch, sandbox = lab.directory("docker"), lab.sandbox("docker")
-    sandbox = replace(sandbox, mounts={**sandbox.mounts, **(mounts or {})})
+    sandbox = replace(sandbox, mounts={**(mounts or {}), **sandbox.mounts})
     docker = Docker(lab, scratch, sandbox)
     configuration = scratch / "daemon.json"
     configuration.write_text(json.dumps({"deprecated-key-path": str(scratch / "key.json")}))

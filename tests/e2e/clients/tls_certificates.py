@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 
-from tests.certificates import Authority
+from tests.e2e.client_files import STRANGERS
 from tests.e2e.clients.tls_clients import Client, started
 from tests.e2e.lab import Lab
 from tests.e2e.machine import expect_refusal
@@ -22,6 +22,13 @@ READERS = (
     "request.action in ['get-api-version', 'list-tags', 'get-manifest', 'get-blob']",
 )
 """Guests read, whoever is known may do everything."""
+
+MIRRORS = {
+    "docker.io": ("--mirror", "docker.io"),
+    "quay.io": ("--mirror", "all", "--strict-airgap"),
+}
+"""How the files are asked for by which something of a registry is pulled."""
+MIRRORED = "".join(f'[repository."{name}"]\nnamespace = "{name}"\n' for name in MIRRORS)
 
 GUEST_PUSH = "unauthorized: authentication required"
 UNKNOWN_SERVER = "x509: certificate signed by unknown authority"
@@ -50,7 +57,7 @@ def invite(secure: OwnSecure) -> People:
     """The people."""
     people = People(
         builder=secure.client("builder"),
-        stranger=Authority("Strangers").client("builder").write(secure.folder, "stranger"),
+        stranger=STRANGERS.client("builder").write(secure.folder, "stranger"),
         revoked=secure.client("mallory"),
     )
     secure.revoke("mallory")
@@ -64,7 +71,7 @@ def run(program: str, lab: Lab) -> None:
             name = f"{program}-tls/{mode}"
             secure = make(lab, name)
             people = invite(secure)
-            more = f'[server.tls]\nclient_auth = "{mode}"\n'
+            more = f'[server.tls]\nclient_auth = "{mode}"\n{MIRRORED}'
             with (
                 secured(lab, name, secure, more) as other,
                 started(program, other, is_large=True) as client,
@@ -72,6 +79,8 @@ def run(program: str, lab: Lab) -> None:
                 checks = Checks(f"{program}-tls", mode, other, client)
                 checks.refusals(people, UNAUTHORIZED[program])
                 checks.there_and_back(people.builder)
+                if program != "docker":
+                    checks.mirrors(people.builder)
                 if program == "docker" and mode == "optional":
                     checks.password()
         if program == "docker":
@@ -119,6 +128,16 @@ class Checks:
             self.client.empty()
             self.client.pull()
             self.client.expect_pulled()
+
+    def mirrors(self, pair: Pair) -> None:
+        """What is of another registry comes from here: there is no way to any other."""
+        layout, image = self.lab.material.small
+        for upstream, options in MIRRORS.items():
+            with self._check(f"pull of an image of {upstream} by the files of {' '.join(options)}"):
+                name = f"{upstream}/library/hello"
+                self.lab.seed(name, layout, [image.manifest])
+                self.client.place.write(self.lab.secure.ca, pair, *options)
+                self.client.pull_other(f"{name}:{TAG}")
 
     def password(self) -> None:
         """Without a certificate, with a user and a password."""

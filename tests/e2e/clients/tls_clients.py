@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Protocol
 
+from tests.e2e.client_files import Place
 from tests.e2e.clients.containerd import Ctr, containerd, oci_archive
 from tests.e2e.clients.containers import Engine
 from tests.e2e.clients.docker import Docker, docker_archive, dockerd
@@ -15,16 +16,9 @@ from tests.e2e.clients.skopeo import Skopeo
 from tests.e2e.lab import request_counts
 from tests.e2e.machine import Failure
 from tests.e2e.material import LAYER_BYTES, TAG, Image, Layout, expect_same_layout
-from tests.e2e.secure import NAME, Pair, SecureLab, put_certificates
+from tests.e2e.secure import NAME, Pair, SecureLab
 
 LARGE_LAYER_BYTES: Final = 20_000_000
-HOSTS_TOML = """\
-server = "https://{name}"
-{shown}
-[host."https://{name}"]
-  capabilities = ["pull", "resolve", "push"]
-{shown}
-"""
 
 
 def image_of(repository: str) -> str:
@@ -33,7 +27,10 @@ def image_of(repository: str) -> str:
 
 
 class Client(Protocol):
-    """A program that holds an image under a name of its own at the registry."""
+    """A program that holds an image under a name of its own at the registry, and reads its files
+    in a place."""
+
+    place: Place
 
     @property
     def repository(self) -> str:
@@ -57,6 +54,9 @@ class Client(Protocol):
     def pull(self) -> None:
         """Pull the image."""
 
+    def pull_other(self, name: str) -> None:
+        """Pull an image of another registry."""
+
     def expect_pulled(self) -> None:
         """Fail unless it is the one that was pushed."""
 
@@ -68,12 +68,13 @@ class OfContainers:
         self.repository = f"{program}/tls"
         self.image = image_of(self.repository)
         self.engine = Engine(program, lab, LARGE_LAYER_BYTES if is_large else LAYER_BYTES)
+        self.place = Place(lab, program, way="sh" if program == "podman" else "tar")
+        self.engine.sandbox = self.place.within(self.engine.sandbox)
         self.engine.write_context("tls")
         self.engine.run("build", "--quiet", "--tag", self.image, ".")
 
     def show(self, ca: Path | None, pair: Pair | None) -> None:
-        home = self.engine.sandbox.root / "home"
-        put_certificates(home / ".config/containers/certs.d" / NAME, ca, pair)
+        self.place.write(ca, pair)
 
     def log_in(self, user: str, password: str) -> None:
         secret = self.engine.context / "password"
@@ -95,6 +96,9 @@ class OfContainers:
         anew = ["--policy=always"] if self.engine.client == "buildah" else []
         self.engine.run("pull", "--quiet", *anew, self.image)
 
+    def pull_other(self, name: str) -> None:
+        self.engine.run("pull", "--quiet", name)
+
     def expect_pulled(self) -> None:
         self.engine.expect_content(self.image, "tls")
 
@@ -106,12 +110,12 @@ class OfSkopeo:
         self.repository = "skopeo/tls"
         self.image = image_of(self.repository)
         self.skopeo = Skopeo(lab)
+        self.place = Place(lab, "skopeo", home=self.skopeo.sandbox.root / "home")
         self.layout = layout
         self.back = lab.scratch / "back"
 
     def show(self, ca: Path | None, pair: Pair | None) -> None:
-        home = self.skopeo.sandbox.root / "home"
-        put_certificates(home / ".config/containers/certs.d" / NAME, ca, pair)
+        self.place.write(ca, pair)
 
     def log_in(self, user: str, password: str) -> None:
         self.skopeo.run("login", "--username", user, "--password", password, NAME)
@@ -132,6 +136,9 @@ class OfSkopeo:
     def pull(self) -> None:
         self.skopeo.copy(f"docker://{self.image}", f"oci:{self.back}:{TAG}", "--preserve-digests")
 
+    def pull_other(self, name: str) -> None:
+        self.skopeo.copy(f"docker://{name}", f"oci:{self.back}-other:{TAG}")
+
     def expect_pulled(self) -> None:
         expect_same_layout(self.layout.root, self.back)
 
@@ -139,7 +146,8 @@ class OfSkopeo:
 class OfContainerd:
     """containerd's `ctr`, which is told who it is with each command."""
 
-    def __init__(self, ctr: Ctr, layout: Layout, image: Image) -> None:
+    def __init__(self, ctr: Ctr, layout: Layout, image: Image, place: Place) -> None:
+        self.place = place
         self.repository = "ctr/tls"
         self.image = image_of(self.repository)
         self.ctr = ctr
@@ -150,15 +158,7 @@ class OfContainerd:
         ctr.run("images", "tag", f"imported:{TAG}", self.image)
 
     def show(self, ca: Path | None, pair: Pair | None) -> None:
-        folder = self.ctr.hosts / NAME
-        put_certificates(folder, ca, pair)
-        words = []
-        if ca is not None:
-            words.append(f'ca = "{folder}/ca.crt"')
-        if pair is not None:
-            words.append(f'client = [["{folder}/client.cert", "{folder}/client.key"]]')
-        hosts = HOSTS_TOML.format(name=NAME, shown="\n".join(words))
-        (folder / "hosts.toml").write_text(hosts)
+        self.place.write(ca, pair)
 
     def log_in(self, user: str, password: str) -> None:
         self.user = ["--user", f"{user}:{password}"]
@@ -175,6 +175,9 @@ class OfContainerd:
     def pull(self) -> None:
         self.ctr.pull(self.image, *self.user)
 
+    def pull_other(self, name: str) -> None:
+        self.ctr.pull(name)
+
     def expect_pulled(self) -> None:
         self.ctr.expect_image(self.image, self.content.manifest)
         for layer in self.content.layers:
@@ -183,19 +186,19 @@ class OfContainerd:
 
 
 class OfDocker:
-    """docker, with a dockerd that finds the certificates in `certificates`."""
+    """docker, with a dockerd that finds its files in a place."""
 
-    def __init__(self, docker: Docker, layout: Layout, image: Image, certificates: Path) -> None:
+    def __init__(self, docker: Docker, layout: Layout, image: Image, place: Place) -> None:
         self.repository = "docker/tls"
         self.image = image_of(self.repository)
         self.docker = docker
         self.content = image
-        self.certificates = certificates
+        self.place = place
         archive = docker_archive(layout, image, self.image, docker.scratch)
         docker.run("load", "--input", archive)
 
     def show(self, ca: Path | None, pair: Pair | None) -> None:
-        put_certificates(self.certificates / NAME, ca, pair)
+        self.place.write(ca, pair)
 
     def log_in(self, user: str, password: str) -> None:
         secret = self.docker.scratch / "password"
@@ -215,6 +218,9 @@ class OfDocker:
 
     def pull(self) -> None:
         self.docker.run("pull", "--quiet", self.image)
+
+    def pull_other(self, name: str) -> None:
+        self.docker.run("pull", "--quiet", name)
 
     def expect_pulled(self) -> None:
         if self.docker.identity(self.image) != self.content.config:
@@ -241,12 +247,13 @@ def started(program: str, lab: SecureLab, *, is_large: bool = False) -> Iterator
     kernel holds for a connection."""
     layout, image = lab.material.many_layers if is_large else lab.material.small
     if program == "ctr":
-        with containerd(lab) as ctr:
-            yield OfContainerd(ctr, layout, image)
+        place = Place(lab, "containerd")
+        with containerd(lab, place.mounts()) as ctr:
+            yield OfContainerd(ctr, layout, image, place)
     elif program == "docker":
-        certificates = lab.directory("docker/etc/certs.d")
-        with dockerd(lab, {"/etc/docker": certificates.parent}) as docker:
-            yield OfDocker(docker, layout, image, certificates)
+        place = Place(lab, "docker")
+        with dockerd(lab, place.mounts()) as docker:
+            yield OfDocker(docker, layout, image, place)
     elif program == "skopeo":
         yield OfSkopeo(lab, layout)
     else:

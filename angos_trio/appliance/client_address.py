@@ -1,0 +1,142 @@
+"""The registry as clients name it, and the directories that they look it up in. Pure."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from angos_trio.errors import OperatorError
+
+HTTPS_PORT: Final = 443
+CONTAINERD: Final = "/etc/containerd/certs.d"
+"""Where containerd looks, if its `config_path` says so."""
+_DOCKER: Final = "/etc/docker/certs.d"
+_CONTAINERS: Final = "/etc/containers/certs.d"
+_DOCKER_HUB: Final = "https://registry-1.docker.io"
+_NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?", re.ASCII)
+_NAME_CHARS_MAX: Final = 253
+_PORT: Final = re.compile(r"[0-9]{1,5}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryAddress:
+    """A host, a name or an address without brackets, and its port."""
+
+    host: str
+    port: int = HTTPS_PORT
+
+    @property
+    def authority(self) -> str:
+        """As it stands in names of images and directories: port 443 is left out."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == HTTPS_PORT else f"{host}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """Without a slash at its end."""
+        return f"https://{self.authority}"
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether it is this host's own and nobody else's."""
+        if self.host == "localhost" or self.host.endswith(".localhost"):
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+
+def parse_address(text: str, option: str) -> RegistryAddress:
+    """HOST, HOST:PORT or [IPv6]:PORT. Raises OperatorError, which names the option."""
+    host, port = text, ""
+    if text.startswith("["):
+        host, bracket, rest = text[1:].partition("]")
+        port = rest.removeprefix(":")
+        is_good = ":" in host and _is_ip(host) and bool(bracket) and rest[:1] in ("", ":")
+    else:
+        host, colon, port = text.partition(":")
+        is_good = is_host_name(host) and (bool(port) or not colon)
+    if not is_good or (port and (_PORT.fullmatch(port) is None or not 0 < int(port) < 65_536)):
+        raise OperatorError(f"{option}: {text!a} is not like registry.lab or registry.lab:5443")
+    return RegistryAddress(host.lower(), int(port or HTTPS_PORT))
+
+
+def is_host_name(text: str) -> bool:
+    """Whether it can be the name of a host, or an IPv4 address."""
+    return len(text) <= _NAME_CHARS_MAX and all(map(_NAME.fullmatch, text.split(".")))
+
+
+def _is_ip(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def docker_directory(authority: str) -> str:
+    """Where docker looks for what to trust and to show."""
+    return f"{_DOCKER}/{authority}"
+
+
+def containers_directory(authority: str) -> str:
+    """The same of podman, buildah, skopeo and CRI-O."""
+    return f"{_CONTAINERS}/{authority}"
+
+
+def containerd_directory(authority: str) -> str:
+    """The same of containerd, with a `hosts.toml` in it."""
+    return f"{CONTAINERD}/{authority}"
+
+
+def upstream_url(upstream: str) -> str:
+    """Where a registry really is."""
+    return _DOCKER_HUB if upstream == "docker.io" else f"https://{upstream}"
+
+
+@dataclass(frozen=True, slots=True)
+class HostsToml:
+    """A `hosts.toml`: whom containerd asks, and what it is to trust and to show there.
+
+    `folder` holds ca.crt, and client.cert and client.key where a certificate is shown. `server` is
+    who is asked after it; None is the registry that the image is of. What stands in the table of
+    one is not taken for the other (measured), so `is_ours` says whether the server is to have it
+    too.
+    """
+
+    asked: str
+    folder: str
+    server: str | None
+    is_ours: bool
+    shows_certificate: bool = True
+    can_push: bool = False
+
+    def text(self) -> str:
+        """The file."""
+        ways = ["pull", "resolve", *(["push"] if self.can_push else [])]
+        lines = [] if self.server is None else [f"server = {toml(self.server)}"]
+        if self.is_ours:
+            lines += self._shown()
+        lines += [f"[host.{toml(self.asked)}]", f"  capabilities = {toml(ways)}"]
+        lines += [f"  {line}" for line in self._shown()]
+        if not self.is_ours:
+            # Known from containerd 2.1 on, and left alone by older ones.
+            lines.append('  dial_timeout = "2s"')
+        return "\n".join([*lines, ""])
+
+    def _shown(self) -> list[str]:
+        lines = [f"ca = {toml(f'{self.folder}/ca.crt')}"]
+        if self.shows_certificate:
+            # A list of pairs: a flat one would be two files with a certificate and a key each.
+            pair = [f"{self.folder}/client.cert", f"{self.folder}/client.key"]
+            lines.append(f"client = {toml([pair])}")
+        return lines
+
+
+def toml(value: object) -> str:
+    """Text and lists of it, in ASCII: what JSON writes is TOML too."""
+    return json.dumps(value)
