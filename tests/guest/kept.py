@@ -1,7 +1,7 @@
 """A client with one connection that stays open; runs in the guest with nothing but its Python.
 
-`kept.py NAME` asks once for each line that it reads, over the same connection, and prints the status
-of the answer; `closed` when the connection was ended.
+`kept.py NAME` asks once for each line that it reads, over the same connection, and prints the
+status of the answer; `closed` when the connection was ended.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Clients of a registry that restarts; runs in the guest with nothing but its Python.
 
-Prints what went wrong as JSON, and how much there was. A connection that is used again may have been
-ended by the server just then: such a request is sent once more, as every client does (Go's does so
-where no byte of an answer came).
+Prints what went wrong as JSON, and how much there was. A connection that is used again may have
+been ended by the server just then: such a request is sent once more, as every client does (Go's
+does so where no byte of an answer came).
 """
 
 from __future__ import annotations
@@ -104,7 +104,9 @@ def download() -> None:
     digest = hashlib.sha256(body).hexdigest()
     connection = connect()
     connection.request(
-        "POST", f"/v2/load/pulled-{uuid.uuid4().hex[:8]}/blobs/uploads/?digest=sha256:{digest}", body
+        "POST",
+        f"/v2/load/pulled-{uuid.uuid4().hex[:8]}/blobs/uploads/?digest=sha256:{digest}",
+        body,
     )
     answer = connection.getresponse()
     answer.read()

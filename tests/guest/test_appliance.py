@@ -13,8 +13,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.appliance.conftest import BROKEN_VERSION, NEXT_VERSION
-from tests.appliance.guest import HOSTNAME, Guest
+from tests.guest.conftest import BROKEN_VERSION, NEXT_VERSION
+from tests.guest.guest import HOSTNAME, Guest
 
 SERVICE = "angos-trio.service"
 EXPOSURE_MAX = 1.0
@@ -66,7 +66,9 @@ def test_one_command_installs_a_service_that_answers_on_443(appliance: Guest) ->
 
 def test_the_commands_that_install_names_next_do_what_they_say(appliance: Guest) -> None:
     said = appliance.run("cat", "/root/install.log")
-    commands = [line.strip() for line in said.partition("\nNext:\n")[2].splitlines() if line.strip()]
+    commands = [
+        line.strip() for line in said.partition("\nNext:\n")[2].splitlines() if line.strip()
+    ]
     assert len(commands) == 3
     for command in commands:
         appliance.run(command.replace("NAME", "build-01"))
@@ -102,9 +104,9 @@ def test_podman_and_containerd_push_and_pull_with_certificates(appliance: Guest)
     appliance.run(
         "mkdir -p image && head -c 3000000 /dev/urandom > image/content && "
         "printf 'FROM scratch\\nCOPY content /content\\n' > image/Containerfile && "
-        f"podman --storage-driver=vfs build --isolation=chroot -t {IMAGE}:1 image && "
-        f"podman --storage-driver=vfs push {IMAGE}:1 && podman --storage-driver=vfs rmi {IMAGE}:1 "
-        f"&& podman --storage-driver=vfs pull {IMAGE}:1"
+        f"podman build --isolation=chroot -t {IMAGE}:1 image && "
+        f"podman push {IMAGE}:1 && podman rmi {IMAGE}:1 "
+        f"&& podman pull {IMAGE}:1"
     )
     ctr = "ctr --namespace lab images"
     options = "--hosts-dir /etc/containerd/certs.d"

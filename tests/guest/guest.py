@@ -30,6 +30,12 @@ PACKAGES: Final = (
 HOSTNAME: Final = "registry.lab"
 ADDRESS: Final = "10.99.0.1"
 """Of the guest's loopback device, besides 127.0.0.1: clients treat that one differently."""
+STORAGE: Final = """\
+[storage]
+driver = "vfs"
+graphroot = "/var/lib/containers/storage"
+runroot = "/run/containers/storage"
+"""
 BOOT_SECS_MAX: Final = 90.0
 STOP_SECS_MAX: Final = 60.0
 COMMAND_SECS_MAX: Final = 300.0
@@ -146,6 +152,9 @@ def booted(files: Sequence[tuple[Path, str]] = ()) -> Iterator[Guest]:
                 shutil.copy(source, root / target.lstrip("/"))
             with (root / "etc" / "hosts").open("a", encoding="ascii") as hosts:
                 hosts.write(f"127.0.0.1 localhost\n{ADDRESS} {HOSTNAME}\n")
+            # No layers over layers: the guest's files lie over others already.
+            storage = root / "etc" / "containers" / "storage.conf"
+            storage.write_text(STORAGE, encoding="ascii")
             with _running(root, Path(scratch) / "console") as guest:
                 guest.run("ip", "address", "add", f"{ADDRESS}/32", "dev", "lo")
                 yield guest

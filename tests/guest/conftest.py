@@ -1,4 +1,4 @@
-"""One guest for all tests of a run: the one file is copied in, and installed by the first that asks."""
+"""One guest for all tests of a run: the one file is copied in, and installed when it is needed."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.appliance.another import another_release
-from tests.appliance.guest import HOSTNAME, CannotBoot, Guest, booted
+from tests.guest.another import another_release
+from tests.guest.guest import HOSTNAME, CannotBoot, Guest, booted
 from tests.zipapp.built import one_file
 
 NEXT_VERSION = "0.9.1"
@@ -47,5 +47,3 @@ def appliance(guest: Guest) -> Guest:
     )
     guest.write("/root/install.log", output)
     return guest
-
-
