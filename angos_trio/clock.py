@@ -7,11 +7,33 @@ from datetime import UTC, datetime
 from typing import Final
 
 DAY_SECS: Final = 86_400
+RELEASED_AT: Final = 1_767_225_600
+"""Not later than when this version was made (2026-01-01): a clock that says less is wrong."""
+
+_counted_from: tuple[int, float] | None = None
+"""A time that has been, and when it was told of by the clock that nobody sets."""
+
+
+def wall_seconds() -> int:
+    """What the host's clock says, in seconds since 1970-01-01 UTC, right or wrong."""
+    return int(time.time())
 
 
 def epoch_seconds() -> int:
-    """Seconds since 1970-01-01 UTC."""
-    return int(time.time())
+    """Seconds since 1970-01-01 UTC. While the host's clock says a time at which this version was
+    not made yet, they are counted from the newest one that is known to have been."""
+    now = wall_seconds()
+    if now >= RELEASED_AT or _counted_from is None:
+        return now
+    at, told_at = _counted_from
+    return at + int(time.monotonic() - told_at)
+
+
+def count_from(at: int) -> None:
+    """A time that has been, in epoch seconds: a clock without a battery may say 1970 all the same.
+    It counts in this process and in those that are forked from it."""
+    global _counted_from
+    _counted_from = max(at, RELEASED_AT), time.monotonic()
 
 
 def iso(at: int) -> str | None:

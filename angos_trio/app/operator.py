@@ -25,11 +25,10 @@ from angos_trio.app.plan import Plan
 from angos_trio.errors import OperatorError, only_error
 from angos_trio.limits.processes import COMMAND_POLL_SECS, COMMAND_WAIT_SECS_MAX, CONTROL_SECS_MAX
 from angos_trio.net import control
-from angos_trio.net.control import Answer, Request
+from angos_trio.net.control import Answer, Request, unix_address
 from angos_trio.oci.codes import OciError
 from angos_trio.registry.push_blob import complete_interrupted
 from angos_trio.server.connection import AsgiApp
-from angos_trio.server.sockets import unix_address
 from angos_trio.storage.directory import DataDirectory, owner_of, try_instance_lock
 from angos_trio.storage.store import begin_storage
 

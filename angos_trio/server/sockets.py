@@ -18,9 +18,9 @@ import trio
 from angos_trio.errors import OperatorError
 from angos_trio.limits.processes import WORKERS_MAX
 from angos_trio.limits.requests import ACCEPT_DELAY_SECS, ACCEPT_DELAY_SECS_MAX, BACKLOG
+from angos_trio.net.control import unix_address
 
 _FIRST_HANDED: Final = 3
-_UNIX_PATH_MAX: Final = 100
 
 
 def listen(host: str, port: int) -> list[socket.socket]:
@@ -87,15 +87,6 @@ def listen_for_operator(path: Path, folder: int) -> socket.socket:
     finally:
         os.umask(before)
     return made
-
-
-def unix_address(path: Path, folder: int) -> str:
-    """A Unix socket's address; `folder` is a descriptor of the directory that it is in.
-
-    The kernel takes 107 bytes; a longer way is gone through the directory's descriptor.
-    """
-    is_long = len(os.fsencode(path)) > _UNIX_PATH_MAX
-    return f"/proc/self/fd/{folder}/{path.name}" if is_long else str(path)
 
 
 def listeners_of(sockets: list[socket.socket]) -> list[trio.SocketListener]:

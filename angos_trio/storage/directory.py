@@ -222,6 +222,24 @@ def try_instance_lock(directory: DataDirectory) -> int | None:
     return descriptor
 
 
+def is_held(directory: DataDirectory) -> bool:
+    """Whether an instance has the lock at this moment; it is taken for no longer than the look.
+
+    Raises OSError where the user may not know.
+    """
+    try:
+        descriptor = os.open(directory.instance_lock, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def _is_locked(descriptor: int) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
