@@ -10,6 +10,9 @@ DAY_SECS: Final = 86_400
 RELEASED_AT: Final = 1_767_225_600
 """Not later than when this version was made (2026-01-01): a clock that says less is wrong."""
 
+BEHIND_SECS: Final = DAY_SECS
+"""A clock that is behind a time that has been by no more may have been set by somebody."""
+
 _counted_from: tuple[int, float] | None = None
 """A time that has been, and when it was told of by the clock that nobody sets."""
 
@@ -26,7 +29,7 @@ def epoch_seconds() -> int:
     if now >= RELEASED_AT or _counted_from is None:
         return now
     at, told_at = _counted_from
-    return at + int(time.monotonic() - told_at)
+    return at + 1 + int(time.monotonic() - told_at)  # later than all that happened then
 
 
 def count_from(at: int) -> None:
@@ -34,6 +37,14 @@ def count_from(at: int) -> None:
     It counts in this process and in those that are forked from it."""
     global _counted_from
     _counted_from = max(at, RELEASED_AT), time.monotonic()
+
+
+def behind() -> tuple[int, int] | None:
+    """What the host's clock says, and the time that has been, where it is far behind that: it is
+    wrong, or was ahead once. None where nothing speaks against it."""
+    now = wall_seconds()
+    at = RELEASED_AT if _counted_from is None else _counted_from[0]
+    return (now, at) if now < RELEASED_AT or now < at - BEHIND_SECS else None
 
 
 def iso(at: int) -> str | None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from angos_trio.pki.covering import Covered
     from angos_trio.pki.server import TlsFiles
 
-_RENEW = "angos-trio pki renew server, or copy a new one over it: it is taken within seconds"
+_RENEW = "angos-trio pki renew --all-due, or copy a new one over it: it is taken within seconds"
 
 
 def judge_term(covered: Covered, now: int) -> Iterator[Finding]:
@@ -76,7 +76,7 @@ def look_at_certificates(
         else:
             yield ok("the key fits the certificate, and the files of clients can be read")
             for remark in loaded.remarks:
-                if not remark.startswith(f"{CERTIFICATE_KEY}:"):  # whose term is judged below
+                if "is not made for a server" in remark or not remark.startswith(CERTIFICATE_KEY):
                     yield warn(remark, "put a new one in its place: it is taken within seconds")
     if not _is_hidden(files.certificate):
         yield from _certificate(CERTIFICATE_KEY, files.certificate, wanted)

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from angos_trio.appliance.doctor import Finding, bad, ok, warn
-from angos_trio.net.listeners import Holder, Listener, holder_of, in_the_way, listeners_here
+from angos_trio.net.listeners import Listener, in_the_way, listeners_here, who_has
+from angos_trio.telemetry.processes import Holder
 
 OURS = "angos-trio"
 
@@ -69,7 +70,7 @@ def look_at_ports(
     for host, port in wanted:
         if port == 0:
             continue
-        taken = [(each, holder_of(each.inode)) for each in in_the_way(listening, host, port)]
+        taken = [(each, who_has(each)) for each in in_the_way(listening, host, port)]
         yield from judge_port(host, port, taken, systemd_is_ours=systemd_is_ours)
         if not taken:
             yield from judge_privilege(

@@ -37,6 +37,8 @@ PRUNE_FIRST_SECS: Final = 60
 """After a start, before the first run of retention."""
 CLOCK_STEP_SECS: Final = 5.0
 """A wall clock that goes ahead of the monotonic one by this was set."""
+TIME_ROWS: Final = 100
+"""Of the last events, by whose times a clock is seen to be behind."""
 SKIPPED_SECS: Final = 86_400
 """What cannot be judged because its row is damaged is looked at again after this."""
 UPLOAD_ACTIVE_SECS: Final = 3600.0

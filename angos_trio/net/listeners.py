@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
-import os
 import socket
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from angos_trio.telemetry.processes import Holder, holder_of
 
 _LISTENING: Final = "0A"
 
@@ -21,20 +22,6 @@ class Listener:
     address: str
     port: int
     inode: int
-
-
-@dataclass(frozen=True, slots=True)
-class Holder:
-    """A process that has a socket; `unit` is systemd's name for what it belongs to."""
-
-    pid: int
-    name: str
-    unit: str | None
-
-    def describe(self) -> str:
-        """As it is told to the operator."""
-        unit = f", {self.unit}" if self.unit else ""
-        return f"{self.name} (process {self.pid}{unit})"
 
 
 def parse_listeners(text: str) -> list[Listener]:
@@ -94,51 +81,12 @@ def _meet(taken: str, wanted: set[str]) -> bool:
     return any(ipaddress.ip_address(each).is_unspecified for each in same_kind)
 
 
-def holder_of(inode: int) -> Holder | None:
-    """The first process that has this socket; None where it cannot be seen: those of other users
-    are root's to see."""
-    wanted = f"socket:[{inode}]"
-    for place in Path("/proc").iterdir():
-        if not place.name.isdecimal():
-            continue
-        try:
-            descriptors = os.listdir(place / "fd")
-        except OSError:
-            continue
-        if any(_link(place / "fd" / name) == wanted for name in descriptors):
-            return Holder(int(place.name), _name_of(place), _unit_of(place))
-    return None
+def who_has(listener: Listener) -> Holder | None:
+    """The first process that has this socket; None where it cannot be seen."""
+    return holder_of(f"socket:[{listener.inode}]")
 
 
-def _link(path: Path) -> str:
-    try:
-        return os.readlink(path)
-    except OSError:
-        return ""
-
-
-def _name_of(place: Path) -> str:
-    try:
-        name = (place / "comm").read_text(encoding="utf-8", errors="replace").strip()
-    except OSError:
-        return "a process"
-    return name if name.isprintable() else ascii(name)
-
-
-def _unit_of(place: Path) -> str | None:
-    """From its control group, whose last part is the unit."""
-    try:
-        lines = (place / "cgroup").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return None
-    last = lines[-1].rpartition("/")[2] if lines else ""
-    return last if last.endswith((".service", ".socket", ".scope")) else None
-
-
-def describe_holders(host: str, port: int) -> str | None:
-    """Who keeps us from listening there, in words; None where nobody does, or nobody is seen."""
+def who_is_at(host: str, port: int) -> Holder | None:
+    """Who keeps us from listening there; None where nobody does, or nobody is seen."""
     blocking = in_the_way(listeners_here(), host, port)
-    if not blocking:
-        return None
-    holder = holder_of(blocking[0].inode)
-    return None if holder is None else holder.describe()
+    return who_has(blocking[0]) if blocking else None

@@ -6,7 +6,7 @@ import os
 import stat
 from collections.abc import Sequence
 
-from angos_trio.errors import OperatorError
+from angos_trio.errors import OperatorError, cause_and_cure
 from angos_trio.limits.callers import PKI_FILE_BYTES_MAX
 
 FileState = tuple[int, int, int, int] | None
@@ -25,7 +25,7 @@ def read_file(key: str, path: str) -> bytes:
                 raise OperatorError(f"{key}: {path}: this is no file")
             content = file.read(PKI_FILE_BYTES_MAX + 1)
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+        reason = cause_and_cure(error) if isinstance(error, OSError) else str(error)
         raise OperatorError(f"{key}: {path}: {reason}") from error
     if len(content) > PKI_FILE_BYTES_MAX:
         raise OperatorError(f"{key}: {path}: over {PKI_FILE_BYTES_MAX} bytes")

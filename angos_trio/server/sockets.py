@@ -6,6 +6,7 @@ Nothing here waits or needs an event loop, so that they can be bound before proc
 from __future__ import annotations
 
 import contextlib
+import errno
 import ipaddress
 import mmap
 import os
@@ -15,10 +16,11 @@ from typing import Final
 
 import trio
 
-from angos_trio.errors import OperatorError
+from angos_trio.errors import OperatorError, cause_and_cure
 from angos_trio.limits.processes import WORKERS_MAX
 from angos_trio.limits.requests import ACCEPT_DELAY_SECS, ACCEPT_DELAY_SECS_MAX, BACKLOG
 from angos_trio.net.control import unix_address
+from angos_trio.net.listeners import who_is_at
 
 _FIRST_HANDED: Final = 3
 
@@ -39,9 +41,29 @@ def listen(host: str, port: int) -> list[socket.socket]:
     except (OSError, UnicodeError) as error:
         for made in bound:
             made.close()
-        reason = getattr(error, "strerror", None) or str(error)
-        raise OperatorError(f"cannot listen on {host} port {port}: {reason}") from error
+        raise OperatorError(
+            f"cannot listen on {host} port {port}: {_why_not(error, host, port)}"
+        ) from error
     return bound
+
+
+def _why_not(error: OSError | UnicodeError, host: str, port: int) -> str:
+    """Why nobody can listen there, and what to do about it."""
+    reason = getattr(error, "strerror", None) or str(error)
+    if isinstance(error, UnicodeError | socket.gaierror):
+        return f"{reason}; server.bind_address wants an address of this host"
+    if error.errno == errno.EADDRINUSE:
+        holder = who_is_at(host, port)
+        who = "a process that this user cannot see" if holder is None else holder.describe()
+        return f"{reason}, by {who}; stop that, or set another server.port"
+    if error.errno == errno.EACCES:
+        return (
+            f"{reason}; a low port is root's: let systemd hand it over (angos-trio.socket), or set "
+            "server.port to 1024 or above"
+        )
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"{reason}; this host does not have this address (ip address shows those it has)"
+    return cause_and_cure(error)
 
 
 def handed_over() -> list[socket.socket]:
@@ -83,7 +105,7 @@ def listen_for_operator(path: Path, folder: int) -> socket.socket:
         made.listen(BACKLOG)
     except OSError as error:
         made.close()
-        raise OperatorError(f"cannot listen on {path}: {error.strerror}") from error
+        raise OperatorError(f"cannot listen on {path}: {cause_and_cure(error)}") from error
     finally:
         os.umask(before)
     return made

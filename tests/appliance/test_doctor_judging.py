@@ -38,9 +38,10 @@ from angos_trio.appliance.doctor_program import (
 from angos_trio.appliance.doctor_units import judge_unit, judge_version, parse_unit
 from angos_trio.clock import DAY_SECS, RELEASED_AT
 from angos_trio.net.control import Answer
-from angos_trio.net.listeners import Holder, Listener, in_the_way, parse_listeners
+from angos_trio.net.listeners import Listener, in_the_way, parse_listeners
 from angos_trio.pki.covering import Covered
 from angos_trio.storage.probing import Room
+from angos_trio.telemetry.processes import Holder
 
 GOOD = Interpreter(
     version=(3, 12, 1),
