@@ -2,12 +2,41 @@
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Mapping
+from typing import Final
+
 _REAL = (Exception, KeyboardInterrupt, SystemExit)
 """What is no cancellation."""
 
 
 class OperatorError(Exception):
     """Shown on one line by the command line, which then exits with 1; never a traceback."""
+
+
+_OWN_IT: Final = "chown or chmod it for the user who runs this, or run this as its owner"
+_MAKE_ROOM: Final = "free space there, or use another disk"
+_CURES: Final[Mapping[int | None, str]] = {
+    errno.EACCES: _OWN_IT,
+    errno.EPERM: _OWN_IT,
+    errno.EROFS: "mount it writable; if the kernel made it so, dmesg says why",
+    errno.ENOSPC: _MAKE_ROOM,
+    errno.EDQUOT: _MAKE_ROOM,
+    errno.ENOENT: "correct the name, or make it",
+    errno.ENOTDIR: "a directory is wanted: correct the name",
+    errno.EEXIST: "a directory is wanted: correct the name",
+    errno.EISDIR: "a file is wanted: correct the name",
+    errno.EIO: "the disk fails: dmesg says more",
+    errno.EMFILE: "raise the limit: ulimit -n, or LimitNOFILE= of the unit",
+    errno.ENFILE: "the host has too many files open",
+}
+
+
+def cause_and_cure(error: OSError) -> str:
+    """What the system says, and what to do about it where that is known."""
+    cause = error.strerror or str(error)
+    cure = _CURES.get(error.errno)
+    return cause if cure is None else f"{cause}; {cure}"
 
 
 def only_error(group: BaseException) -> BaseException:

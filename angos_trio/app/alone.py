@@ -29,6 +29,7 @@ from angos_trio.app.plan import Plan
 from angos_trio.app.reload import ReadAgain, Serving, reload_alone, serve_by
 from angos_trio.app.reporting import Alone, watch_problems
 from angos_trio.app.services import report_alive, run_services
+from angos_trio.app.timekeeping import keep_time, tell_time
 from angos_trio.errors import OperatorError
 from angos_trio.events.handing_on import begin_cursors
 from angos_trio.registry.push_blob import complete_interrupted
@@ -115,11 +116,14 @@ def _take_no_notice(kind: int, frame: FrameType | None) -> None:
 async def _serve(
     plan: Plan, files: Files | None, signals: AsyncIterator[int], follow: Follow, alone: Alone
 ) -> None:
+    # A certificate that is refused leaves no data directory behind.
+    tls = await trio.to_thread.run_sync(open_tls, plan.tls)
     async with open_storage(plan.storage, files) as storage:
+        await keep_time(storage)
+        tell_time()
         registry = build_registry(plan, storage)
         completed = await complete_interrupted(registry, storage.interrupted)
         await begin_cursors(storage, plan.endpoints)  # what happens from now on is told
-        tls = await trio.to_thread.run_sync(open_tls, plan.tls)
         sockets, probes = listening_sockets(plan)
         control = listen_for_control(plan)
         runtime = build_runtime(registry)

@@ -20,6 +20,7 @@ from angos_trio.api.routes import (
 from angos_trio.app.authentication import operator_gate
 from angos_trio.app.plan import Plan
 from angos_trio.app.services import CERTIFICATES, CONFIGURATION, is_service
+from angos_trio.app.timekeeping import time_problem
 from angos_trio.auth.access import Access
 from angos_trio.auth.authenticate import OperatorAuthenticator
 from angos_trio.clock import epoch_seconds, iso
@@ -216,6 +217,9 @@ def readiness_of(storage: Storage) -> Callable[[], Readiness]:
             )
         for queue, count in _or_empty(storage, jobs.count_failed).items():
             degraded.append(f"jobs of {queue} have failed and wait for somebody to decide: {count}")
+        clock = time_problem()
+        if clock is not None:
+            degraded.append(clock)
         if switched is not None:
             since = iso(switched.since)
             degraded.append(f"the registry is read-only since {since}, by {switched.by}")

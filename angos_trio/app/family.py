@@ -46,6 +46,7 @@ from angos_trio.app.reload import (
 )
 from angos_trio.app.reporting import watch_problems
 from angos_trio.app.services import STEWARD, report_alive, run_services
+from angos_trio.app.timekeeping import keep_time, tell_time
 from angos_trio.auth.remembered import Remembered
 from angos_trio.config.reload import decode, encode
 from angos_trio.errors import OperatorError
@@ -175,6 +176,8 @@ def _in_loop(main: Callable[..., Awaitable[None]], *arguments: object) -> None:
 async def _begin(plan: Plan, files: Files | None, link: Link) -> None:
     """See to what an earlier instance left, before anybody serves."""
     async with begin_storage(plan.storage, files, is_alone=False) as storage:
+        await keep_time(storage)
+        tell_time()
         completed = await complete_interrupted(build_registry(plan, storage), storage.interrupted)
         await begin_cursors(storage, plan.endpoints)  # what happens from now on is told
     log.logger("app").info("begun", completed_uploads=completed)
@@ -246,6 +249,7 @@ async def _work(family: _Family, number: int, link: Link) -> None:
     family.turns.tell(number, 0)
     with stop_signals(signal.SIGTERM, HURRY_SIGNAL) as signals:
         async with join_storage(plan.storage, family.files, processes=plan.workers) as storage:
+            await keep_time(storage)
             runtime = build_runtime(build_registry(plan, storage))
             tls = await trio.to_thread.run_sync(open_tls, plan.tls)
             doors = doors_of(storage, tls, family.remembered, processes=plan.workers)
@@ -275,6 +279,7 @@ async def _look_after(family: _Family, link: Link) -> None:
     _name_process(family, STEWARD)
     with stop_signals(signal.SIGTERM, HURRY_SIGNAL) as signals:
         async with join_storage(plan.storage, family.files, processes=plan.workers) as storage:
+            await keep_time(storage)
             runtime = build_runtime(build_registry(plan, storage))
             tls = await trio.to_thread.run_sync(open_tls, plan.tls)
             serving = serve_by(plan, runtime, doors_of(storage, tls), STEWARD)

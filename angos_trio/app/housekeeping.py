@@ -10,6 +10,7 @@ from functools import partial
 from angos_trio.api.context import Runtime
 from angos_trio.app.services import Services, expire, forget, recover, refill, trim
 from angos_trio.app.watching import Watch
+from angos_trio.clock import behind
 from angos_trio.events.delivering import Delivering
 from angos_trio.maintenance.backup import held_snapshot
 from angos_trio.maintenance.collect import Collector
@@ -96,6 +97,8 @@ def housekeeping_of(
 ) -> Housekeeping:
     """The housekeeping of an instance."""
     collector = Collector(current, count=runtime.metrics.collected)
-    pruner = Pruner(current, deleted=runtime.metrics.retention_deletes)
+    pruner = Pruner(
+        current, deleted=runtime.metrics.retention_deletes, is_time_known=lambda: behind() is None
+    )
     scrubber = scrubber_of(collector, runtime.metrics)
     return Housekeeping(runtime, current, collector, scrubber, pruner, puller)

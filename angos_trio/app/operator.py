@@ -22,14 +22,14 @@ from angos_trio.app.building import (
 )
 from angos_trio.app.housekeeping import housekeeping_of
 from angos_trio.app.plan import Plan
-from angos_trio.errors import OperatorError, only_error
+from angos_trio.app.timekeeping import keep_time
+from angos_trio.errors import OperatorError, cause_and_cure, only_error
 from angos_trio.limits.processes import COMMAND_POLL_SECS, COMMAND_WAIT_SECS_MAX, CONTROL_SECS_MAX
 from angos_trio.net import control
-from angos_trio.net.control import Answer, Request
+from angos_trio.net.control import Answer, Request, unix_address
 from angos_trio.oci.codes import OciError
 from angos_trio.registry.push_blob import complete_interrupted
 from angos_trio.server.connection import AsgiApp
-from angos_trio.server.sockets import unix_address
 from angos_trio.storage.directory import DataDirectory, owner_of, try_instance_lock
 from angos_trio.storage.store import begin_storage
 
@@ -62,7 +62,7 @@ async def beside_or_in_place(
     except OciError as error:
         raise OperatorError(f"{directory.root}: {error.message}") from error
     except OSError as error:
-        raise OperatorError(f"{directory.root}: {error.strerror or error}") from error
+        raise OperatorError(f"{directory.root}: {cause_and_cure(error)}") from error
 
 
 async def _through(
@@ -106,6 +106,7 @@ async def _take_lock_or_find_listener(directory: DataDirectory, address: str) ->
 async def _alone(plan: Plan, work: Work[Outcome]) -> Outcome:
     """Do the work with a registry of our own, which begins as every other does."""
     async with begin_storage(plan.storage) as storage:
+        await keep_time(storage)
         registry = build_registry(plan, storage)
         await complete_interrupted(registry, storage.interrupted)
         runtime = build_runtime(registry)

@@ -12,6 +12,7 @@ import trio
 
 from angos_trio.app.operator import Ask, as_operator
 from angos_trio.app.plan import make_plan
+from angos_trio.cli.progress import Stage, beside
 from angos_trio.cli.serve import PRIVATE_UMASK
 from angos_trio.cli.telling import plain, size_of, time_of
 from angos_trio.config.overrides import load_with_overrides
@@ -61,15 +62,35 @@ def document_of(answer: Answer) -> Any:
         raise OperatorError(f"the registry answers {answer.status}, which says nothing") from None
 
 
+def _so_far(counts: dict[str, Any]) -> str:
+    """What a run says of how far it is, in words: some say nothing."""
+    return ", ".join(
+        f"{size_of(count) if name == 'bytes' else f'{count} {name}'}"
+        for name, count in counts.items()
+        if isinstance(count, int) and (count or name != "failed")
+    )
+
+
 async def run_to_its_end(ask: Ask, path: str, options: dict[str, Any]) -> dict[str, Any]:
-    """Ask for a run and wait for its end, however long it takes. Raises OperatorError."""
-    run = document_of(await ask(Request("POST", path, json.dumps(options).encode())))["run"]
-    number = run["number"]
-    while run["state"] in ("wanted", "running"):
-        await trio.sleep(TASK_LOOK_SECS / 4)
-        run = document_of(await ask(Request("GET", f"{path}?only=run")))["run"]
-        if run is None or run["number"] != number:
-            raise OperatorError("the registry was started anew meanwhile; ask again")
+    """Ask for a run and wait for its end, however long it takes, and say meanwhile on standard
+    error what is known of it. Raises OperatorError."""
+    stage = Stage("waiting for the registry")
+
+    async def work() -> dict[str, Any]:
+        nonlocal stage
+        run = document_of(await ask(Request("POST", path, json.dumps(options).encode())))["run"]
+        number = run["number"]
+        while run["state"] in ("wanted", "running"):
+            seen = _so_far(run["outcome"].get("so_far", {}))
+            stage = Stage(f"{run['state']}{f'; looked at {seen}' if seen else ''}")
+            await trio.sleep(TASK_LOOK_SECS / 4)
+            run = document_of(await ask(Request("GET", f"{path}?only=run")))["run"]
+            if run is None or run["number"] != number:
+                raise OperatorError("the registry was started anew meanwhile; ask again")
+        ended: dict[str, Any] = run
+        return ended
+
+    run = await beside(work, lambda: stage)
     outcome: dict[str, Any] = run["outcome"]
     if run["state"] == "failed":
         raise OperatorError(str(outcome["error"]))

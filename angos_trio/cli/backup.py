@@ -14,11 +14,11 @@ import trio
 from angos_trio.app.holding import while_held
 from angos_trio.app.plan import Plan, make_plan
 from angos_trio.cli.asking import Place, size_of, time_of
+from angos_trio.cli.progress import Stage, beside
 from angos_trio.cli.serve import PRIVATE_UMASK
 from angos_trio.clock import epoch_seconds
 from angos_trio.config.overrides import load_with_overrides
-from angos_trio.errors import OperatorError, only_error
-from angos_trio.limits.housekeeping import BACKUP_TELL_SECS
+from angos_trio.errors import OperatorError
 from angos_trio.maintenance import backup, restore
 from angos_trio.maintenance.backup import Held, Made, Progress
 from angos_trio.maintenance.restore import Found, Target
@@ -110,26 +110,12 @@ def _tell_damage(damage: Sequence[tuple[Digest, str]], count: int) -> None:
 
 def _run(work: Callable[[], Awaitable[Outcome]], progress: Progress) -> Outcome:
     """Do the work, and say on standard error how far it is."""
-
-    async def main() -> Outcome:
-        try:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(_tell, progress)
-                outcome = await work()
-                nursery.cancel_scope.cancel()
-        except BaseExceptionGroup as group:
-            raise only_error(group) from None
-        return outcome
-
-    return trio.run(main)
+    return trio.run(beside, work, partial(_stage, progress))
 
 
-async def _tell(progress: Progress) -> None:
-    while True:
-        await trio.sleep(BACKUP_TELL_SECS)
-        print(
-            f"{progress.blobs_done} of {progress.blobs} blobs; {size_of(progress.bytes_read)} read "
-            f"of {size_of(progress.bytes)}, {size_of(progress.bytes_per_sec)} a second",
-            file=sys.stderr,
-            flush=True,
-        )
+def _stage(progress: Progress) -> Stage:
+    text = (
+        f"{progress.blobs_done} of {progress.blobs} blobs; {size_of(progress.bytes_read)} read "
+        f"of {size_of(progress.bytes)}, {size_of(progress.bytes_per_sec)} a second"
+    )
+    return Stage(text, progress.blobs_done, progress.blobs)

@@ -1,5 +1,5 @@
 """`angos-trio`: the argument tree and the exit codes (0 done, 1 refused, 2 wrong arguments, 3
-something was found by a scrub)."""
+something was found by a scrub or by the doctor)."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from angos_trio.cli.arguments import (
 )
 from angos_trio.cli.backup_arguments import add_backup
 from angos_trio.cli.client_config_arguments import add_client_config
+from angos_trio.cli.doctor_arguments import add_doctor
 from angos_trio.cli.events_arguments import add_events
 from angos_trio.cli.gc_arguments import add_gc
 from angos_trio.cli.pki_arguments import add_pki
@@ -67,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     add_read_only(commands)
     add_scrub(commands)
     add_prune(commands)
+    add_doctor(commands)
     add_events(commands)
     add_client_config(commands)
     add_pki(commands)

@@ -14,6 +14,7 @@ from angos_trio.config.paths import KeyRefused, Keys, dotted, quoted
 from angos_trio.config.secret_checks import check_secret
 from angos_trio.config.sources import read_small_file
 from angos_trio.config.tables import changed, keys_of, secrets_with_files
+from angos_trio.errors import cause_and_cure
 from angos_trio.limits.processes import SECRET_FILE_BYTES_MAX
 
 CREDENTIALS = "CREDENTIALS_DIRECTORY"
@@ -99,7 +100,7 @@ def _read_secret(name: str, where: str) -> tuple[str, int]:
         content, mode = read_small_file(name, SECRET_FILE_BYTES_MAX)
         text = content.decode()
     except OSError as error:
-        raise KeyRefused(where, f"{quoted(name)}: {error.strerror}") from None
+        raise KeyRefused(where, f"{quoted(name)}: {cause_and_cure(error)}") from None
     except UnicodeDecodeError:  # its text would show the content
         raise KeyRefused(where, f"{quoted(name)}: not UTF-8") from None
     except ValueError as error:

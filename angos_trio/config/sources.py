@@ -17,7 +17,7 @@ from angos_trio.config.parse import (
     to_config,
 )
 from angos_trio.config.paths import KeyRefused
-from angos_trio.errors import OperatorError
+from angos_trio.errors import OperatorError, cause_and_cure
 from angos_trio.limits.processes import CONFIG_FILE_BYTES_MAX
 
 NO_ENVIRONMENT: Mapping[str, str] = MappingProxyType({})
@@ -50,7 +50,7 @@ def _read_text(path: str) -> str:
             raise OperatorError(f"{path}: larger than {CONFIG_FILE_BYTES_MAX} bytes")
         return content.decode()
     except OSError as error:
-        raise OperatorError(f"{path}: {error.strerror}") from error
+        raise OperatorError(f"{path}: {cause_and_cure(error)}") from error
     except UnicodeDecodeError as error:
         raise OperatorError(f"{path}: not UTF-8") from error
 

@@ -19,6 +19,14 @@ TALLIED_MAX: Final = 100_000
 """Rows that a report adds up for each of its lines."""
 EXPLAINED_MAX: Final = 100
 """Namespaces that an explanation tells of."""
+PROGRESS_FIRST_SECS: Final = 0.5
+"""A command that takes no longer does not say how far it is;"""
+PROGRESS_MOVE_SECS: Final = 0.1
+"""on a terminal it says so this often,"""
+PROGRESS_TELL_SECS: Final = 10.0
+"""elsewhere in a line each so many seconds."""
+RUN_TELL_SECS: Final = 1.0
+"""Between two times that a run says how far it is."""
 TASK_LOOK_SECS: Final = 1.0
 """Between two looks whether another process wishes for a run."""
 HURRIED_LEASE_SECS: Final = 300
@@ -37,6 +45,8 @@ PRUNE_FIRST_SECS: Final = 60
 """After a start, before the first run of retention."""
 CLOCK_STEP_SECS: Final = 5.0
 """A wall clock that goes ahead of the monotonic one by this was set."""
+TIME_ROWS: Final = 100
+"""Of the last events, by whose times a clock is seen to be behind."""
 SKIPPED_SECS: Final = 86_400
 """What cannot be judged because its row is damaged is looked at again after this."""
 UPLOAD_ACTIVE_SECS: Final = 3600.0
@@ -103,8 +113,6 @@ BACKUP_POLL_SECS: Final = 0.1
 """or, while they wait for the copy of the database, more often."""
 BACKUP_LINE_BYTES_MAX: Final = 64 * 1024
 """What is said at once, either way."""
-BACKUP_TELL_SECS: Final = 2.0
-"""Between two lines that a command prints of how far it is."""
 COPY_SECS: Final = 3600
 """A copy of the database is made when it has changed and the newest copy is this old;"""
 COPY_LOOK_SECS: Final = 60.0

@@ -17,7 +17,7 @@ from typing import Final, TypeVar
 import trio
 
 from angos_trio import __version__
-from angos_trio.errors import OperatorError, only_error
+from angos_trio.errors import OperatorError, cause_and_cure, only_error
 from angos_trio.limits.housekeeping import BACKUP_DAMAGE_TOLD_MAX, BACKUP_PREFIXES, BACKUP_THREADS
 from angos_trio.limits.storage import CLEANUP_SECS_MAX
 from angos_trio.maintenance.collect import Collector
@@ -238,4 +238,4 @@ def _refusal(place: BackupPlace, error: OSError) -> OperatorError:
         return OperatorError(
             f"{place.root}: no space is left; a backup that was there before is as it was"
         )
-    return OperatorError(f"{error.filename or place.root}: {error.strerror}")
+    return OperatorError(f"{error.filename or place.root}: {cause_and_cure(error)}")

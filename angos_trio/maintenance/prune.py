@@ -92,11 +92,13 @@ class Pruned:
 @dataclass(slots=True)
 class Pruner:
     """One for the instance. `current` gives the registry with the rules in force; `monotonic` is
-    the clock that nobody sets; `deleted` is told how many of a kind went."""
+    the clock that nobody sets; `deleted` is told how many of a kind went. Nothing goes by itself
+    while `is_time_known` says no: what was pushed last may look older than the rest."""
 
     current: Callable[[], Registry]
     monotonic: Callable[[], float] = time.monotonic
     deleted: Callable[[str, int], None] = lambda kind, count: None
+    is_time_known: Callable[[], bool] = lambda: True
     _turn: trio.Lock = field(default_factory=trio.Lock)
     _clocks: tuple[int, float] | None = None
 
@@ -106,7 +108,8 @@ class Pruner:
         self._was_clock_set()
         await trio.sleep(min(PRUNE_FIRST_SECS, interval_secs()))
         while True:
-            if self.current().retention.is_any and not self._was_clock_set():
+            was_clock_set = self._was_clock_set()
+            if self.current().retention.is_any and not was_clock_set and self.is_time_known():
                 with suppress(ReadOnlyError):
                     await self.prune(lists_all=False)
             waited_secs = 0

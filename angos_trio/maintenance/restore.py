@@ -8,7 +8,7 @@ from functools import partial
 
 import trio
 
-from angos_trio.errors import OperatorError
+from angos_trio.errors import OperatorError, cause_and_cure
 from angos_trio.limits.housekeeping import BACKUP_DAMAGE_TOLD_MAX
 from angos_trio.maintenance.backup import Progress, count_rows, in_thread, over_prefixes
 from angos_trio.oci.digest import Digest
@@ -65,7 +65,7 @@ async def verify(place: BackupPlace, progress: Progress, files: Files) -> Found:
             await over_prefixes(place, record.databases[METADATA], work, gather)
             return found
     except OSError as error:
-        raise OperatorError(f"{error.filename or place.root}: {error.strerror}") from error
+        raise OperatorError(f"{error.filename or place.root}: {cause_and_cure(error)}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ async def restore(place: BackupPlace, target: Target, progress: Progress, files:
     except OSError as error:
         if is_disk_full(error):
             raise OperatorError(f"{root}: no space is left") from error
-        raise OperatorError(f"{error.filename or root}: {error.strerror}") from error
+        raise OperatorError(f"{error.filename or root}: {cause_and_cure(error)}") from error
 
 
 def _require_space(record: BackupRecord, target: DataDirectory, files: Files) -> None:

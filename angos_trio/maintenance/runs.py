@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from angos_trio.limits.housekeeping import HURRIED_LEASE_SECS, SCRUB_RATE
+import trio
+
+from angos_trio.errors import only_error
+from angos_trio.limits.housekeeping import HURRIED_LEASE_SECS, RUN_TELL_SECS, SCRUB_RATE
 from angos_trio.maintenance.collect import Collector, terms_of
 from angos_trio.maintenance.preview import preview
 from angos_trio.maintenance.prune import Pruner
-from angos_trio.maintenance.scrub import Scrubber, Wish
+from angos_trio.maintenance.scrub import Scrubbed, Scrubber, Wish
 from angos_trio.maintenance.tasks import Document, Tell
 from angos_trio.registry.context import Registry
 
@@ -33,7 +36,20 @@ async def scrub_on_request(scrubber: Scrubber, options: Document, tell: Tell) ->
     """A scrub, or with `dry_run` what it would find; `rate` in bytes a second, 0 for no bound."""
     rate = options.get("rate")
     wish = Wish(bool(options.get("dry_run")), SCRUB_RATE if rate is None else rate or None)
-    found = await scrubber.scrub(wish)
+    found = Scrubbed()
+
+    async def tell_on() -> None:
+        while True:
+            await trio.sleep(RUN_TELL_SECS)
+            await tell({"so_far": found.describe()})
+
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(tell_on)
+            await scrubber.scrub(wish, found)
+            nursery.cancel_scope.cancel()
+    except BaseExceptionGroup as group:
+        raise only_error(group) from None
     return found.describe()
 
 

@@ -128,8 +128,8 @@ class Scrubber:
     noted: Callable[[Flaw], None]
     _turn: trio.Lock = field(default_factory=trio.Lock)
 
-    async def scrub(self, wish: Wish) -> Scrubbed:
-        """One pass over everything; what it found.
+    async def scrub(self, wish: Wish, found: Scrubbed | None = None) -> Scrubbed:
+        """One pass over everything; what it found, which grows meanwhile where it is given.
 
         Raises ReadOnlyError (405) for one that may repair while the registry is read-only.
         """
@@ -137,7 +137,8 @@ class Scrubber:
             registry = self.collector.current()
             if not wish.is_dry:
                 await registry.require_changeable()
-            run = Run(registry, self.collector, wish, self.noted, Pace(wish.bytes_per_sec))
+            pace = Pace(wish.bytes_per_sec)
+            run = Run(registry, self.collector, wish, self.noted, pace, found or Scrubbed())
             begun_at = time.monotonic()
             for name, part in self.parts:
                 async with run.guarded(name):

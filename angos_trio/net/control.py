@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import http.client
 import io
+import os
 import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import cast
+from pathlib import Path
+from typing import Final, cast
 
 from angos_trio.errors import OperatorError
 from angos_trio.limits.housekeeping import BACKUP_LINE_BYTES_MAX
 from angos_trio.limits.processes import CONTROL_ANSWER_BYTES_MAX
 from angos_trio.limits.requests import RECEIVE_BYTES
+
+_UNIX_PATH_MAX: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +98,15 @@ def _explained() -> Iterator[None]:
     except (OSError, http.client.HTTPException) as error:
         reason = str(error) or type(error).__name__
         raise OperatorError(f"the registry went away: {reason}") from error
+
+
+def unix_address(path: Path, folder: int) -> str:
+    """A Unix socket's address; `folder` is a descriptor of the directory that it is in.
+
+    The kernel takes 107 bytes; a longer way is gone through the directory's descriptor.
+    """
+    is_long = len(os.fsencode(path)) > _UNIX_PATH_MAX
+    return f"/proc/self/fd/{folder}/{path.name}" if is_long else str(path)
 
 
 def is_listening(address: str, secs: float) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from angos_trio.errors import OperatorError
+from angos_trio.errors import OperatorError, cause_and_cure
 from angos_trio.limits.callers import PKI_FILE_BYTES_MAX
 from angos_trio.limits.certificates import PKI_LOCK_LOOK_SECS
 
@@ -37,7 +37,7 @@ def read_file(key: str, path: str) -> bytes:
                 raise OperatorError(f"{key}: {path}: this is no file")
             content = file.read(PKI_FILE_BYTES_MAX + 1)
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+        reason = cause_and_cure(error) if isinstance(error, OSError) else str(error)
         raise OperatorError(f"{key}: {path}: {reason}") from error
     if len(content) > PKI_FILE_BYTES_MAX:
         raise OperatorError(f"{key}: {path}: over {PKI_FILE_BYTES_MAX} bytes")

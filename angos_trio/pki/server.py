@@ -11,6 +11,7 @@ from typing import Final, Literal
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from angos_trio.clock import epoch_seconds
 from angos_trio.errors import OperatorError
@@ -84,7 +85,7 @@ def load_server_tls(files: TlsFiles) -> ServerTls:
     context = _bare_context()
     chain = _certificates(CERTIFICATE_KEY, files.certificate)
     _load_pair(context, files)
-    remarks = _remarks_on(CERTIFICATE_KEY, chain, now)
+    remarks = _remarks_on(CERTIFICATE_KEY, chain, now) + _remarks_on_purpose(chain[0])
     revocations = None
     if files.client_ca is not None:
         authorities = _authorities(files.client_ca)
@@ -156,7 +157,7 @@ def _load_pair(context: ssl.SSLContext, files: TlsFiles) -> None:
     def ask() -> str:
         raise OperatorError(
             f"{PRIVATE_KEY_KEY}: {files.private_key}: it is encrypted, and nobody is there to "
-            "type its password"
+            "type its password; openssl pkey takes it away"
         )
 
     try:
@@ -173,7 +174,7 @@ def _pair_problem(error: ssl.SSLError, files: TlsFiles) -> str:
     if error.reason in _MISMATCHES:
         return (
             f"{PRIVATE_KEY_KEY}: {files.private_key}: it is not the key of the first "
-            f"certificate in {files.certificate}"
+            f"certificate in {files.certificate}; put two there that belong together"
         )
     words = error.reason.lower().replace("_", " ")
     return f"{CERTIFICATE_KEY}: {files.certificate}: OpenSSL refuses it: {words}"
@@ -198,14 +199,33 @@ def _remarks_on(key: str, certificates: Sequence[x509.Certificate], now: int) ->
         name, end = each.subject.rfc4514_string(), each.not_valid_after_utc
         if end.timestamp() < now:
             remarks.append(
-                f"{key}: the certificate of {name!r} expired on {end:%Y-%m-%d %H:%M} UTC"
+                f"{key}: the certificate of {name!r} expired on {end:%Y-%m-%d %H:%M} UTC: renew "
+                "it, or set the clock of this host if that is wrong"
             )
         elif each.not_valid_before_utc > datetime.fromtimestamp(now, UTC):
             begin = each.not_valid_before_utc
             remarks.append(
                 f"{key}: the certificate of {name!r} is valid from {begin:%Y-%m-%d %H:%M} UTC only"
+                ": is the clock of this host right?"
             )
     return remarks
+
+
+def _remarks_on_purpose(certificate: x509.Certificate) -> list[str]:
+    """One that is made for clients can be shown, and no client takes it."""
+    try:
+        usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except x509.ExtensionNotFound:
+        return []
+    if ExtendedKeyUsageOID.SERVER_AUTH in usage:
+        return []
+    if ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE in usage:
+        return []
+    name = certificate.subject.rfc4514_string()
+    return [
+        f"{CERTIFICATE_KEY}: the certificate of {name!r} is not made for a server: no client takes "
+        "it; issue one that is (extended key usage: serverAuth)"
+    ]
 
 
 class LiveTls:

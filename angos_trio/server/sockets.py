@@ -18,12 +18,13 @@ from typing import Final
 
 import trio
 
-from angos_trio.errors import OperatorError
+from angos_trio.errors import OperatorError, cause_and_cure
 from angos_trio.limits.processes import WORKERS_MAX
 from angos_trio.limits.requests import ACCEPT_DELAY_SECS, ACCEPT_DELAY_SECS_MAX, BACKLOG
+from angos_trio.net.control import unix_address
+from angos_trio.net.listeners import who_is_at
 
 _FIRST_HANDED: Final = 3
-_UNIX_PATH_MAX: Final = 100
 _FAMILIES: Final = (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX)
 HEALTH_NAME: Final = "health"
 """The name (`FileDescriptorName=`) of sockets for `[server.health]`; all others are for requests.
@@ -50,11 +51,31 @@ def listen(host: str, port: int) -> list[socket.socket]:
     except (OSError, UnicodeError) as error:
         for made in bound:
             made.close()
-        reason = getattr(error, "strerror", None) or str(error)
-        if getattr(error, "errno", None) == errno.EAFNOSUPPORT:
-            reason += _NO_FAMILY
-        raise OperatorError(f"cannot listen on {host} port {port}: {reason}") from error
+        raise OperatorError(
+            f"cannot listen on {host} port {port}: {_why_not(error, host, port)}"
+        ) from error
     return bound
+
+
+def _why_not(error: OSError | UnicodeError, host: str, port: int) -> str:
+    """Why nobody can listen there, and what to do about it."""
+    reason = getattr(error, "strerror", None) or str(error)
+    if isinstance(error, UnicodeError | socket.gaierror):
+        return f"{reason}; server.bind_address wants an address of this host"
+    if error.errno == errno.EADDRINUSE:
+        holder = who_is_at(host, port)
+        who = "a process that this user cannot see" if holder is None else holder.describe()
+        return f"{reason}, by {who}; stop that, or set another server.port"
+    if error.errno == errno.EACCES:
+        return (
+            f"{reason}; a low port is root's: let systemd hand it over (angos-trio.socket), or set "
+            "server.port to 1024 or above"
+        )
+    if error.errno == errno.EAFNOSUPPORT:
+        return f"{reason}{_NO_FAMILY}"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"{reason}; this host does not have this address (ip address shows those it has)"
+    return cause_and_cure(error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,19 +154,10 @@ def listen_for_operator(path: Path, folder: int) -> socket.socket:
         made.listen(BACKLOG)
     except OSError as error:
         made.close()
-        raise OperatorError(f"cannot listen on {path}: {error.strerror}") from error
+        raise OperatorError(f"cannot listen on {path}: {cause_and_cure(error)}") from error
     finally:
         os.umask(before)
     return made
-
-
-def unix_address(path: Path, folder: int) -> str:
-    """A Unix socket's address; `folder` is a descriptor of the directory that it is in.
-
-    The kernel takes 107 bytes; a longer way is gone through the directory's descriptor.
-    """
-    is_long = len(os.fsencode(path)) > _UNIX_PATH_MAX
-    return f"/proc/self/fd/{folder}/{path.name}" if is_long else str(path)
 
 
 def listeners_of(sockets: list[socket.socket]) -> list[trio.SocketListener]:

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
-from angos_trio.errors import OperatorError
+from angos_trio.errors import OperatorError, cause_and_cure
 from angos_trio.limits.housekeeping import BACKUP_RECORD_BYTES_MAX
 from angos_trio.oci.digest import Digest
 from angos_trio.storage.files import Files
@@ -131,7 +131,7 @@ def read_record(place: BackupPlace) -> BackupRecord | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise OperatorError(f"{place.record}: {error.strerror}") from error
+        raise OperatorError(f"{place.record}: {cause_and_cure(error)}") from error
     if len(content) > BACKUP_RECORD_BYTES_MAX:
         raise OperatorError(f"{place.record}: not the record of a backup: too large")
     try:

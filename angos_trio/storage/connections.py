@@ -7,7 +7,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Final
 
-from angos_trio.errors import OperatorError
+from angos_trio.errors import OperatorError, cause_and_cure
 from angos_trio.limits.storage import WRITER_BUSY_MSECS
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.natural import natural_key
@@ -56,6 +56,27 @@ def open_copy(path: Path) -> sqlite3.Connection:
     )
     rows.execute("PRAGMA query_only = ON")
     return rows
+
+
+_CURES: Final = {
+    sqlite3.SQLITE_FULL: "free space there, or use another disk",
+    sqlite3.SQLITE_READONLY: "let the user who runs this own it, and all that is beside it",
+    sqlite3.SQLITE_CANTOPEN: "let the user who runs this own it, and all that is beside it",
+    sqlite3.SQLITE_PERM: "let the user who runs this own it, and all that is beside it",
+    sqlite3.SQLITE_CORRUPT: "restore a backup, or a copy out of copies/ (docs/backup.md)",
+    sqlite3.SQLITE_NOTADB: "restore a backup, or a copy out of copies/ (docs/backup.md)",
+    sqlite3.SQLITE_IOERR: "the disk fails: dmesg says more",
+    sqlite3.SQLITE_BUSY: "another program has it open: close that",
+}
+
+
+def refused(path: Path, error: OSError | sqlite3.Error) -> OperatorError:
+    """Why nothing can be opened in a place, and what to do about it."""
+    if isinstance(error, OSError):
+        return OperatorError(f"{error.filename or path}: {cause_and_cure(error)}")
+    code = getattr(error, "sqlite_errorcode", 0) & _PRIMARY
+    cure = _CURES.get(code)
+    return OperatorError(f"{path}: {error}{'' if cure is None else f'; {cure}'}")
 
 
 def schema_version() -> int:

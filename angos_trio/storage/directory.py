@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from angos_trio.errors import OperatorError
+from angos_trio.errors import OperatorError, cause_and_cure
 from angos_trio.limits.processes import INSTANCE_WAIT_SECS_MAX
 from angos_trio.oci.digest import ALGORITHMS, Digest
 from angos_trio.oci.names import SessionId
 from angos_trio.storage.files import Files
+from angos_trio.telemetry.processes import holder_of
 
 FORMAT: Final = 1
 QUARANTINED_NAME_BYTES_MAX: Final = 160
@@ -173,7 +174,7 @@ def take_instance_lock(directory: DataDirectory) -> int:
         _require_ours(directory)
         descriptor = os.open(directory.instance_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise OperatorError(f"{directory.root}: {error.strerror}") from error
+        raise _unusable(directory, error) from error
     deadline = time.monotonic() + INSTANCE_WAIT_SECS_MAX
     try:
         while not _is_locked(descriptor) and time.monotonic() < deadline:
@@ -181,10 +182,26 @@ def take_instance_lock(directory: DataDirectory) -> int:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         os.close(descriptor)
-        raise OperatorError(
-            f"{directory.root}: another angos-trio serves this directory"
-        ) from error
+        raise _held_by_another(directory) from error
     return descriptor
+
+
+def _unusable(directory: DataDirectory, error: OSError) -> OperatorError:
+    if isinstance(error, PermissionError) and not os.path.lexists(directory.root):
+        return OperatorError(
+            f"{directory.root}: cannot be made: {error.strerror}; make it as root, and chown it to "
+            "the user who runs this"
+        )
+    return OperatorError(f"{error.filename or directory.root}: {cause_and_cure(error)}")
+
+
+def _held_by_another(directory: DataDirectory) -> OperatorError:
+    holder = holder_of(os.path.realpath(directory.instance_lock))
+    who = "" if holder is None else f": {holder.describe()}"
+    return OperatorError(
+        f"{directory.root}: another angos-trio serves this directory{who}; stop that one, or "
+        "give this one a data directory of its own"
+    )
 
 
 def owner_of(directory: DataDirectory) -> int:
@@ -197,7 +214,7 @@ def owner_of(directory: DataDirectory) -> int:
             "--data-dir or the configuration says which it is"
         ) from None
     except OSError as error:
-        raise OperatorError(f"{directory.root}: {error.strerror}") from error
+        raise OperatorError(f"{directory.root}: {cause_and_cure(error)}") from error
 
 
 def try_instance_lock(directory: DataDirectory) -> int | None:
@@ -220,7 +237,7 @@ def try_instance_lock(directory: DataDirectory) -> int | None:
                 raise
             descriptor, can_write = os.open(directory.instance_lock, os.O_RDONLY), False
     except OSError as error:
-        raise OperatorError(f"{directory.instance_lock}: {error.strerror}") from error
+        raise OperatorError(f"{directory.instance_lock}: {cause_and_cure(error)}") from error
     if not _is_locked(descriptor):
         os.close(descriptor)
         return None
@@ -259,6 +276,24 @@ def _as_user(number: int) -> str:
         return f"as that user: runuser -u {pwd.getpwuid(number).pw_name} -- angos-trio COMMAND"
     except KeyError:
         return "as that user"
+
+
+def is_held(directory: DataDirectory) -> bool:
+    """Whether an instance has the lock at this moment; it is taken for no longer than the look.
+
+    Raises OSError where the user may not know.
+    """
+    try:
+        descriptor = os.open(directory.instance_lock, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def _is_locked(descriptor: int) -> bool:

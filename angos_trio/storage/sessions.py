@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from angos_trio.clock import epoch_seconds
+from angos_trio.clock import RELEASED_AT, wall_seconds
 from angos_trio.limits.housekeeping import UPLOAD_ACTIVE_SECS
 from angos_trio.limits.storage import (
     CLAIM_WAIT_SECS,
@@ -160,7 +160,9 @@ class Sessions:
         ):
             standing = self._files.look(path)
             if standing is not None:
-                return max(0.0, epoch_seconds() - standing.modified_at)
+                if standing.modified_at < RELEASED_AT:  # by a clock that was wrong
+                    return 0.0
+                return max(0.0, wall_seconds() - standing.modified_at)
         return 0.0
 
     def new(

@@ -25,7 +25,7 @@ from typing import Final, TypeVar
 
 import trio
 
-from angos_trio.errors import OperatorError
+from angos_trio.errors import OperatorError, cause_and_cure
 from angos_trio.limits.storage import COUNTER_FILE_BYTES, SHARED_BUSY_SECS_MAX
 from angos_trio.storage.connections import is_busy, unavailable
 from angos_trio.storage.directory import DataDirectory
@@ -126,7 +126,7 @@ def make_counter_files(directory: DataDirectory, names: Sequence[str]) -> None:
             os.ftruncate(descriptor, COUNTER_FILE_BYTES)
             os.symlink(f"/proc/self/fd/{descriptor}", directory.metrics / name)
     except OSError as error:
-        raise OperatorError(f"{directory.metrics}: {error.strerror}") from error
+        raise OperatorError(f"{directory.metrics}: {cause_and_cure(error)}") from error
 
 
 def clear_counter_file(directory: DataDirectory, name: str) -> None:

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import trio
 
-from angos_trio.errors import OperatorError
 from angos_trio.limits.storage import (
     BODY_CACHE_BYTES_MAX,
     READER_BUSY_SECS_MAX,
@@ -27,7 +26,7 @@ from angos_trio.oci.names import SessionId
 from angos_trio.storage import recovery, snapshots
 from angos_trio.storage.ballast import Ballast
 from angos_trio.storage.bodies import BodyCache
-from angos_trio.storage.connections import disk_full, is_busy, open_reader, unavailable
+from angos_trio.storage.connections import disk_full, is_busy, open_reader, refused, unavailable
 from angos_trio.storage.directory import DataDirectory, instance_of, prepare, take_instance_lock
 from angos_trio.storage.files import Files
 from angos_trio.storage.inspection import Inspector
@@ -340,12 +339,12 @@ async def begin_storage(
         await trio.to_thread.run_sync(prepare, directory, files)
         await trio.to_thread.run_sync(partial(begin_instance, directory, is_alone=is_alone))
     except (OSError, sqlite3.Error) as error:
-        raise OperatorError(f"{settings.root}: {error}") from error
+        raise refused(settings.root, error) from error
     async with join_storage(settings, files, now, is_alone=is_alone) as storage:
         try:
             found = await trio.to_thread.run_sync(recovery.scan_sessions, directory, files)
         except OSError as error:
-            raise OperatorError(f"{directory.uploads}: {error}") from error
+            raise refused(directory.uploads, error) from error
         for session in found.resumable:
             await storage.sessions.adopt(session)
         await trio.to_thread.run_sync(storage.ballast.restore, settings.reserve_bytes)
@@ -380,7 +379,7 @@ async def join_storage(
             waits = [READER_BUSY_SECS_MAX] * READER_THREADS
             readers += [open_reader(directory.database, timeout_secs=secs) for secs in (*waits, 0)]
         except (OSError, sqlite3.Error) as error:
-            raise OperatorError(f"{settings.root}: {error}") from error
+            raise refused(settings.root, error) from error
         yield Storage(
             settings=settings,
             receiver=Receiver(

@@ -19,7 +19,6 @@ from typing import Any
 
 import trio
 
-from angos_trio.errors import OperatorError
 from angos_trio.limits.storage import (
     BATCH_STEPS_MAX,
     CHECKPOINT_WAIT_MSECS,
@@ -39,6 +38,7 @@ from angos_trio.storage.connections import (
     keep_undo_in_memory,
     migrate,
     open_writer,
+    refused,
     unavailable,
 )
 from angos_trio.storage.directory import DataDirectory
@@ -102,7 +102,7 @@ class Writer:
             migrate(self._rows, path)
             keep_undo_in_memory(self._rows)
         except sqlite3.Error as error:
-            raise OperatorError(f"{path}: {error}") from error
+            raise refused(path, error) from error
         finally:
             fcntl.flock(self._lock, fcntl.LOCK_UN)
         self._thread.start()

@@ -33,6 +33,7 @@ THIRD_PARTY: Mapping[str, frozenset[str]] = {
     "prometheus_client": frozenset({"telemetry"}),
     "quart": frozenset({"http"}),
     "quart_trio": frozenset({"http"}),
+    "rich": frozenset({"cli"}),
     "sqlite3": frozenset({"storage"}),  # part of Python, but adapted in one room all the same
     "structlog": frozenset({"telemetry"}),
     "trio": frozenset({EVERY_ROOM_BUT, "errors", "identity", "limits", "oci", "policy"}),

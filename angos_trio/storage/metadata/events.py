@@ -56,6 +56,15 @@ def before(rows: Rows, number: int, limit: int) -> list[Stored]:
     return [Stored(*row) for row in found]
 
 
+def newest_time(rows: Rows, looked_at: int) -> int:
+    """The latest time of the last events, of so many; 0 before the first."""
+    row = rows.execute(
+        "SELECT coalesce(max(at), 0) FROM (SELECT at FROM events ORDER BY id DESC LIMIT ?)",
+        (looked_at,),
+    ).fetchone()
+    return int(row[0])
+
+
 def newest(rows: Rows) -> int:
     """The highest id that was ever given; 0 before the first event."""
     row = rows.execute("SELECT MAX(id) FROM events").fetchone()

@@ -1,0 +1,120 @@
+"""The server's certificate, its key, those whom clients come from, and what is revoked."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from angos_trio.appliance.doctor import Finding, bad, note, ok, warn
+from angos_trio.clock import DAY_SECS, iso, wall_seconds
+from angos_trio.errors import OperatorError
+from angos_trio.limits.appliance import CERTIFICATE_SOON_SECS
+
+if TYPE_CHECKING:
+    from angos_trio.pki.covering import Covered
+    from angos_trio.pki.server import TlsFiles
+
+_RENEW = "angos-trio pki renew --all-due, or copy a new one over it: it is taken within seconds"
+
+
+def judge_term(covered: Covered, now: int) -> Iterator[Finding]:
+    """Whether it is the certificate's time."""
+    until = iso(covered.not_after)
+    if now >= covered.not_after:
+        yield bad(f"the server's certificate expired on {until}: no client takes it", _RENEW)
+    elif now < covered.not_before:
+        yield bad(
+            f"the server's certificate is good from {iso(covered.not_before)} on, and it is "
+            f"{iso(now)}",
+            "look at the clock of this host; else issue it anew",
+        )
+    elif covered.not_after - now < CERTIFICATE_SOON_SECS:
+        days = (covered.not_after - now) // DAY_SECS
+        yield warn(f"the server's certificate ends in {days} days, on {until}", _RENEW)
+    else:
+        yield ok(f"the server's certificate is good until {until}")
+
+
+def judge_names(covered: Covered, wanted: Sequence[str]) -> Iterator[Finding]:
+    """Whether clients that call by these names take it."""
+    missing = [name for name in wanted if not covered.covers(name)]
+    stands_for = ", ".join((*covered.names, *covered.addresses)) or "no name at all"
+    if missing:
+        yield warn(
+            f"the certificate stands for {stands_for}, not for {', '.join(missing)}",
+            f"issue it with --san DNS:{missing[0]}, or let clients use a name that it stands for",
+        )
+    else:
+        yield ok(f"it stands for {stands_for}")
+
+
+def look_at_certificates(
+    files: TlsFiles | None, wanted: Sequence[str], *, is_local: bool
+) -> Iterator[Finding]:
+    """What `[server.tls]` comes to; `is_local`: only this host can connect."""
+    if files is None:
+        if is_local:
+            yield note("there is no [server.tls]: plain HTTP, for this host alone")
+        else:
+            yield warn(
+                "there is no [server.tls]: passwords and images go over the network in the clear",
+                "angos-trio pki init and pki server make certificates; name them in [server.tls]",
+            )
+        return
+    from angos_trio.pki.server import CERTIFICATE_KEY, load_server_tls
+
+    if unreadable := [path for path in files.paths if _is_hidden(path)]:
+        yield note(f"this user may not read {', '.join(unreadable)}", "ask again as root")
+    else:
+        try:
+            loaded = load_server_tls(files)
+        except OperatorError as error:
+            yield bad(str(error), "correct the file or the key of the configuration")
+        else:
+            yield ok("the key fits the certificate, and the files of clients can be read")
+            for remark in loaded.remarks:
+                if "is not made for a server" in remark or not remark.startswith(CERTIFICATE_KEY):
+                    yield warn(remark, "put a new one in its place: it is taken within seconds")
+    if not _is_hidden(files.certificate):
+        yield from _certificate(CERTIFICATE_KEY, files.certificate, wanted)
+    yield from judge_keys([files.private_key])
+
+
+def _certificate(key: str, path: str, wanted: Sequence[str]) -> Iterator[Finding]:
+    from angos_trio.pki.covering import covered_by
+
+    try:
+        covered = covered_by(key, path)
+    except OperatorError:
+        return  # it was told of by whoever read it all
+    yield from judge_term(covered, wall_seconds())
+    yield from judge_names(covered, wanted)
+
+
+def _is_hidden(path: str) -> bool:
+    try:
+        os.stat(path)
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return not os.access(path, os.R_OK)
+
+
+def judge_keys(paths: Sequence[str]) -> Iterator[Finding]:
+    """Whether others than the owner may get at private keys."""
+    for path in paths:
+        try:
+            mode = stat.S_IMODE(Path(path).stat().st_mode)
+        except OSError:
+            continue
+        if mode & 0o077:
+            yield bad(
+                f"{path} has mode {mode:04o}: others than its owner may get at the private key",
+                f"chmod 600 {path}; and issue it anew, if somebody else has been on this host",
+            )
+        else:
+            yield ok(f"{path} is its owner's alone")

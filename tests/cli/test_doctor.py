@@ -1,0 +1,178 @@
+"""`angos-trio doctor` as an operator runs it."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import socket
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.certificates import DAY_SECS, Authority
+from tests.cli.commands import SECS_MAX, write_config
+from tests.running import HOST, program, running_registry
+from tests.users import give_to_another, without_rights
+
+pytestmark = pytest.mark.slow
+
+
+def doctor(*words: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    ended = subprocess.run(
+        [*program(), "doctor", *words],
+        capture_output=True,
+        text=True,
+        timeout=SECS_MAX,
+        check=False,
+        **options,
+    )
+    assert ended.stderr == ""
+    return ended
+
+
+def findings(*words: str, **options: Any) -> dict[str, list[dict[str, str]]]:
+    """What was found, by check; each with a cure where it is wanted."""
+    by_check: dict[str, list[dict[str, str]]] = {}
+    ended = doctor("--json", *words, **options)
+    for found in map(json.loads, ended.stdout.splitlines()):
+        assert found.keys() == {"check", "level", "saw", "do"}
+        assert found["do"] or found["level"] in ("ok", "note")
+        assert "the check itself failed" not in found["saw"]
+        by_check.setdefault(found["check"], []).append(found)
+    is_bad = any(each["level"] == "bad" for found in by_check.values() for each in found)
+    assert ended.returncode == (3 if is_bad else 0)
+    return by_check
+
+
+def said(found: dict[str, list[dict[str, str]]], check: str, level: str) -> str:
+    return " | ".join(each["saw"] for each in found.get(check, []) if each["level"] == level)
+
+
+def with_tls(folder: Path, *, name: str, server_name: str, ends_secs: int) -> Path:
+    authority = Authority()
+    certificate, key = authority.server(server_name, ends_secs=ends_secs).write(folder, "server")
+    config = folder / "registry.toml"
+    config.write_text(
+        f'[server]\nport = 8443\nexternal_url = "https://{name}"\n'
+        f'[server.tls]\nserver_certificate_bundle = "{certificate}"\n'
+        f'server_private_key = "{key}"\n'
+    )
+    return config
+
+
+def test_host_before_an_installation_is_told_what_is_missing_and_not_that_it_is_ill(
+    tmp_path: Path,
+) -> None:
+    found = findings("--data-dir", str(tmp_path / "data"))
+
+    assert "is not there yet" in said(found, "disk", "note")
+    assert "no registry is in" in said(found, "registry", "note")
+    for check in ("python", "machine", "kernel", "configuration", "registry", "units"):
+        assert said(found, check, "bad") == said(found, check, "warn") == "", check
+    assert not (tmp_path / "data").exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_lines_are_for_people_without_json(tmp_path: Path) -> None:
+    lines = doctor("--data-dir", str(tmp_path)).stdout.splitlines()
+
+    assert lines[0].startswith("ok    python        cpython 3.")
+    for line, cure in itertools.pairwise(lines):
+        if line.startswith(("warn", "bad")):
+            assert cure.strip().startswith("→ ")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_running_registry_is_seen_asked_and_left_as_it_is(tmp_path: Path, workers: int) -> None:
+    config, data = write_config(tmp_path, workers=workers), tmp_path / "data"
+    with running_registry(data, arguments=["-c", str(config)]) as registry:
+        port = registry.address.rpartition(":")[2]
+        config.write_text(config.read_text().replace("[server]", f"[server]\nport = {port}"))
+        found = findings("-c", str(config), "--data-dir", str(data))
+        assert list(data.glob(".doctor*")) == []
+        assert f"a registry runs on {data}" in said(found, "registry", "ok")
+        assert "it says that it is ready" in said(found, "registry", "ok")
+        assert "which is ours" in said(found, "ports", "ok")
+        assert registry.stop() == 0
+    assert "no registry runs on" in said(
+        findings("-c", str(config), "--data-dir", str(data)), "registry", "note"
+    )
+
+
+def test_port_of_somebody_else_is_named_with_who_has_it(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind((HOST, 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        config = tmp_path / "registry.toml"
+        config.write_text(f"[server]\nport = {port}\n")
+        found = findings("-c", str(config), "--data-dir", str(tmp_path / "data"))
+
+    told = said(found, "ports", "bad")
+    assert f"{HOST} port {port} is taken by " in told
+    assert f"(process {os.getpid()}" in told
+
+
+def test_certificate_is_looked_at_with_its_key_names_and_term(tmp_path: Path) -> None:
+    config = with_tls(
+        tmp_path, name="registry.example.test", server_name="localhost", ends_secs=9 * DAY_SECS
+    )
+    found = findings("-c", str(config), "--data-dir", str(tmp_path / "data"))
+    told = said(found, "certificates", "warn")
+    assert "ends in 8 days" in told
+    assert "stands for localhost, not for registry.example.test" in told
+    assert "registry.example.test has no address here" in said(found, "names", "warn")
+
+    (tmp_path / "server.key").chmod(0o644)
+    config = with_tls(tmp_path, name="localhost", server_name="localhost", ends_secs=-60)
+    (tmp_path / "server.key").chmod(0o644)
+    found = findings("-c", str(config), "--data-dir", str(tmp_path / "data"))
+    told = said(found, "certificates", "bad")
+    assert "expired on" in told
+    assert "has mode 0644" in told
+    assert "docker reads no certificates for a loopback address" in said(found, "names", "note")
+
+    Authority().server("localhost").write(tmp_path, "other")
+    (tmp_path / "other.key").rename(tmp_path / "server.key")
+    found = findings("-c", str(config), "--data-dir", str(tmp_path / "data"))
+    assert "not the key of the first certificate" in said(found, "certificates", "bad")
+
+
+def test_wrong_configuration_is_a_line_and_the_rest_is_looked_at(tmp_path: Path) -> None:
+    config = tmp_path / "registry.toml"
+    config.write_text("[server]\nprot = 1\n")
+    found = findings("-c", str(config), "--data-dir", str(tmp_path / "data"))
+
+    assert "server.prot" in said(found, "configuration", "bad")
+    assert said(found, "python", "ok")
+    assert "no registry is in" in said(found, "registry", "note")
+
+
+def test_other_things_in_the_directory_are_told_of(tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("dear")
+    found = findings("--data-dir", str(tmp_path))
+    assert "holds something, and no registry" in said(found, "registry", "warn")
+
+    (tmp_path / "format.json").write_text('{"format": 99, "instance": "x"}')
+    found = findings("--data-dir", str(tmp_path))
+    assert "written in format 99" in said(found, "registry", "bad")
+
+
+def test_ordinary_user_is_told_what_they_may_not_see(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    config = write_config(tmp_path, workers=1)
+    nobody = without_rights()
+    with running_registry(data, arguments=["-c", str(config)]) as registry:
+        give_to_another(data, 0o700)
+        give_to_another(config, 0o600)
+        found = findings("-c", str(config), "--data-dir", str(data), **nobody)
+        assert "Permission denied" in said(found, "configuration", "bad")
+
+        config.chmod(0o644)
+        found = findings("-c", str(config), "--data-dir", str(data), **nobody)
+        assert "cannot be seen by this user" in said(found, "registry", "note")
+        assert "could not be measured" in said(found, "disk", "note")
+        assert registry.process.poll() is None

@@ -1,0 +1,292 @@
+"""What the one file says on hosts that are not fit, and what stays of a start that was cut off.
+
+The file is the one that `make zipapp` built; hosts are made unfit for real where that can be done.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.skips import leave_out
+from tests.zipapp.built import one_file
+
+OTHER = {"x86_64": "aarch64", "aarch64": "x86_64"}
+NOBODY = 65534
+SECS_MAX = 60
+
+
+@pytest.fixture(scope="module")
+def file() -> Path:
+    """The file for this machine."""
+    return one_file()
+
+
+def start(
+    file: Path, *arguments: str, environment: Mapping[str, str], user: int | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run the file with nothing in its environment but what is given."""
+    return subprocess.run(
+        [str(file), *arguments],
+        env={"PATH": os.environ["PATH"], **environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=SECS_MAX,
+        user=user,
+        group=user,
+        extra_groups=[] if user else None,
+        cwd="/",
+        check=False,
+    )
+
+
+def refusal(ended: subprocess.CompletedProcess[str]) -> str:
+    """The one sentence that it ended with."""
+    assert ended.returncode == 1, ended
+    assert ended.stdout == ""
+    assert ended.stderr.count("\n") == 1, ended.stderr
+    assert ended.stderr.startswith("angos-trio: ")
+    return ended.stderr.strip()
+
+
+@contextmanager
+def mounted(folder: Path, *options: str) -> Iterator[Path]:
+    """A file system in memory."""
+    if os.geteuid() != 0:
+        leave_out("only root can mount a file system")
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", ",".join(options), "tmpfs", folder], check=True)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+def pythons(*wanted: str) -> dict[str, str]:
+    """Paths of Pythons on this machine, by version; no script that only stands for one."""
+    found = {}
+    for version in wanted:
+        for path in (shutil.which(f"python{version}"), *_of_pyenv(version)):
+            said, executable = ("", "") if path is None else _says(path)
+            if said == version:
+                found[version] = executable
+                break
+    return found
+
+
+def _of_pyenv(version: str) -> list[str]:
+    root = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    return [str(each) for each in root.glob(f"versions/{version}.*/bin/python")]
+
+
+def _says(path: str) -> tuple[str, str]:
+    asks = "import sys; print('%d.%d' % sys.version_info[:2] + ' ' + sys.executable)"
+    ended = subprocess.run([path, "-c", asks], capture_output=True, text=True, check=False)
+    version, _, executable = ended.stdout.strip().partition(" ")
+    return version, executable
+
+
+def test_the_version_is_told_without_unpacking(file: Path, tmp_path: Path) -> None:
+    ended = start(file, "--version", environment={"SHIV_ROOT": str(tmp_path / "root")})
+    assert ended.stdout == f"angos-trio {file.name.split('-')[2]}\n"
+    assert not (tmp_path / "root").exists()
+
+
+def test_every_python_from_3_11_on_runs_it(file: Path, tmp_path: Path) -> None:
+    found = pythons("3.11", "3.12", "3.13", "3.14")
+    assert found
+    print("run on", ", ".join(found))
+    for version, python in found.items():
+        ended = subprocess.run(
+            [python, str(file), "check"],
+            env={"PATH": "/usr/bin:/bin", "SHIV_ROOT": str(tmp_path / version)},
+            capture_output=True,
+            text=True,
+            timeout=SECS_MAX,
+            cwd=tmp_path,
+            check=False,
+        )
+        assert ended.returncode == 0, ended.stderr
+        assert ended.stdout.startswith("serves http://127.0.0.1:8000")
+
+
+def test_a_python_that_is_too_old_is_told_of_in_a_sentence(file: Path, tmp_path: Path) -> None:
+    found = pythons("2.7", "3.6", "3.8", "3.10")
+    if not found:
+        leave_out("there is no older Python on this machine")
+    for version, python in found.items():
+        ended = subprocess.run(
+            [python, str(file), "check"],
+            env={"PATH": str(tmp_path), "SHIV_ROOT": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            timeout=SECS_MAX,
+            check=False,
+        )
+        said = refusal(ended)
+        assert f"needs Python 3.11 to 3.14; this is Python {version}" in said
+        assert "install one" in said
+
+
+def test_an_old_python_gives_way_to_a_newer_one_on_the_path(file: Path, tmp_path: Path) -> None:
+    old, new = pythons("2.7", "3.6", "3.8", "3.10"), pythons("3.11", "3.12", "3.13", "3.14")
+    if not old:
+        leave_out("there is no older Python on this machine")
+    version, python = next(iter(new.items()))
+    (tmp_path / f"python{version}").symlink_to(python)
+    ended = subprocess.run(
+        [next(iter(old.values())), str(file), "--version"],
+        env={"PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=SECS_MAX,
+        check=False,
+    )
+    assert ended.stdout.startswith("angos-trio ")
+
+
+def test_the_file_of_another_machine_says_which_one_to_take(tmp_path: Path) -> None:
+    own = os.uname().machine
+    said = refusal(start(one_file(OTHER[own]), "check", environment={"SHIV_ROOT": str(tmp_path)}))
+    assert f"this machine is {own}: take the file whose name ends in {own}.pyz" in said
+
+
+def test_a_cache_that_may_not_run_anything_is_named(file: Path, tmp_path: Path) -> None:
+    with mounted(tmp_path / "m", "size=300m", "noexec") as folder:
+        said = refusal(start(file, "check", environment={"SHIV_ROOT": str(folder)}))
+    assert "mounted noexec" in said
+    assert "set SHIV_ROOT to a directory elsewhere" in said
+
+
+def test_a_cache_that_cannot_be_written_is_named(file: Path, tmp_path: Path) -> None:
+    with mounted(tmp_path / "m", "ro") as folder:
+        said = refusal(start(file, "check", environment={"SHIV_ROOT": str(folder)}))
+    assert f"cannot unpack into {tmp_path / 'm'}" in said
+    assert "Read-only file system" in said
+    assert "set SHIV_ROOT to a directory that can be written" in said
+
+
+def test_a_cache_without_room_keeps_nothing_of_it(file: Path, tmp_path: Path) -> None:
+    with mounted(tmp_path / "m", "size=20m") as folder:
+        said = refusal(start(file, "check", environment={"SHIV_ROOT": str(folder)}))
+        assert [each.name for each in folder.iterdir()] == [".lock"]
+    assert "No space left on device" in said
+    assert "make room" in said
+
+
+def test_a_user_without_a_home_is_told_what_to_set(file: Path) -> None:
+    if os.geteuid() != 0:
+        leave_out("only root can be another user")
+    unknown = 54_321
+    said = refusal(start(file, "check", environment={}, user=unknown))
+    assert "no home directory" in said
+    assert "SHIV_ROOT" in said
+
+
+def test_a_home_that_cannot_be_written_is_named(file: Path) -> None:
+    if os.geteuid() != 0:
+        leave_out("only root can be another user")
+    said = refusal(start(file, "check", environment={"HOME": "/nonexistent"}, user=NOBODY))
+    assert "cannot unpack into /nonexistent" in said
+    assert "SHIV_ROOT" in said
+
+
+def test_files_that_another_user_unpacked_are_not_run(file: Path, tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        leave_out("only root can give files away")
+    environment = {"SHIV_ROOT": str(tmp_path)}
+    assert start(file, "check", environment=environment).returncode == 0
+    (unpacked,) = [each for each in tmp_path.iterdir() if each.is_dir()]
+    os.chown(unpacked, NOBODY, NOBODY)
+    said = refusal(start(file, "check", environment=environment))
+    assert "belongs to another user" in said
+
+
+def test_a_kill_while_unpacking_leaves_nothing_that_is_taken_for_whole(
+    file: Path, tmp_path: Path
+) -> None:
+    environment = {"PATH": os.environ["PATH"], "SHIV_ROOT": str(tmp_path)}
+    for wait_secs in (0.15, 0.25, 0.4, 0.6):
+        started = subprocess.Popen([str(file), "check"], env=environment, stdout=subprocess.DEVNULL)
+        time.sleep(wait_secs)
+        started.send_signal(signal.SIGKILL)
+        started.wait()
+        for each in tmp_path.iterdir():
+            if each.is_dir() and not each.name.endswith(".tmp"):
+                assert (each / "complete").exists()
+    assert start(file, "self", "verify", environment={"SHIV_ROOT": str(tmp_path)}).returncode == 0
+
+
+def test_what_a_power_cut_left_half_written_is_unpacked_anew(file: Path, tmp_path: Path) -> None:
+    environment = {"SHIV_ROOT": str(tmp_path)}
+    assert start(file, "check", environment=environment).returncode == 0
+    (unpacked,) = [each for each in tmp_path.iterdir() if each.is_dir()]
+    # As shiv alone would leave it: the name is there, the content is not.
+    (unpacked / "complete").unlink()
+    (unpacked / "site-packages" / "angos_trio" / "cli" / "main.py").write_bytes(b"")
+    assert start(file, "check", environment=environment).returncode == 0
+    assert start(file, "self", "verify", environment=environment).returncode == 0
+
+
+def test_two_first_starts_at_once_both_run(file: Path, tmp_path: Path) -> None:
+    environment = {"PATH": os.environ["PATH"], "SHIV_ROOT": str(tmp_path)}
+    both = [
+        subprocess.Popen([str(file), "check"], env=environment, stdout=subprocess.DEVNULL)
+        for _ in range(2)
+    ]
+    assert [each.wait(SECS_MAX) for each in both] == [0, 0]
+
+
+def test_a_file_that_was_changed_on_the_way_is_not_unpacked(file: Path, tmp_path: Path) -> None:
+    content = bytearray(file.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 64] = bytes(64)
+    changed = tmp_path / "changed.pyz"
+    changed.write_bytes(content)
+    changed.chmod(0o755)
+    ended = start(changed, "check", environment={"SHIV_ROOT": str(tmp_path / "root")})
+    said = refusal(ended)
+    assert "is damaged" in said
+    assert "copy the file anew" in said
+
+
+@pytest.mark.parametrize("change", ["changed", "removed", "added"])
+def test_self_verify_finds_what_was_done_to_unpacked_files(
+    file: Path, tmp_path: Path, change: str
+) -> None:
+    environment = {"SHIV_ROOT": str(tmp_path)}
+    assert start(file, "self", "verify", environment=environment).returncode == 0
+    (unpacked,) = [each for each in tmp_path.iterdir() if each.is_dir()]
+    module = unpacked / "site-packages" / "angos_trio" / "cli" / "main.py"
+    if change == "changed":
+        module.write_text(module.read_text().replace("registry", "register"))
+    elif change == "removed":
+        module.unlink()
+    else:
+        module = unpacked / "site-packages" / "planted.pth"
+        module.write_text("import os\n")
+    ended = start(file, "self", "verify", environment=environment)
+    assert ended.returncode == 3
+    assert str(module) in ended.stderr
+    assert "remove" in ended.stderr
+
+
+def test_a_program_that_was_damaged_says_so_in_the_place_of_a_traceback(
+    file: Path, tmp_path: Path
+) -> None:
+    environment = {"SHIV_ROOT": str(tmp_path)}
+    assert start(file, "check", environment=environment).returncode == 0
+    (unpacked,) = [each for each in tmp_path.iterdir() if each.is_dir()]
+    (unpacked / "site-packages" / "trio" / "__init__.py").write_bytes(b"\0" * 100)
+    ended = start(file, "check", environment=environment)
+    assert "Traceback" not in ended.stderr
+    assert "of the unpacked files are damaged" in ended.stderr
