@@ -14,11 +14,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.processes import family, wait_until_gone
+from tests.zipapp.built import REPOSITORY, one_file
 
 HOST = "127.0.0.1"
 START_SECS_MAX = 20.0
@@ -80,9 +81,30 @@ def free_port() -> int:
 
 
 def program() -> list[str]:
-    """The command installed beside this Python, or else the module."""
+    """The command installed beside this Python, or else the module. Where `ZIPAPP` in the
+    environment names a Python, it is the one file that `make zipapp` built, run by that Python."""
+    python = os.environ.get("ZIPAPP")
+    if python:
+        return [python, str(one_file())]
     installed = Path(sys.executable).parent / "angos-trio"
     return [str(installed)] if installed.exists() else [sys.executable, "-m", "angos_trio"]
+
+
+def program_as(module: str) -> tuple[list[str], dict[str, str]]:
+    """The program with `main` of a module of these tests in its place: words and environment."""
+    if os.environ.get("ZIPAPP"):
+        entry = {"SHIV_ENTRY_POINT": f"{module}:main", "PYTHONPATH": str(tests_alone())}
+        return program(), entry
+    return [sys.executable, "-m", module], {"PYTHONPATH": str(REPOSITORY)}
+
+
+def tests_alone() -> Path:
+    """A directory with these tests and without the sources, which would come before the file's."""
+    folder = REPOSITORY / ".cache" / "tests-alone"
+    folder.mkdir(parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        (folder / "tests").symlink_to(REPOSITORY / "tests")
+    return folder
 
 
 def worker_arguments(scratch: Path, *, is_configured: bool = False) -> list[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,11 +16,13 @@ from tests.running import (
     RunningRegistry,
     has_its_workers,
     program,
+    program_as,
     worker_arguments,
 )
+from tests.zipapp.built import REPOSITORY
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 START_SECS_MAX = 30.0
+_FAULTY = "tests.crash.serve"
 POLL_SECS = 0.01
 CRASHES = ("request.crashed", "connection.crashed", "application.crashed", "Traceback")
 """What the log may never say, whatever happened."""
@@ -43,11 +44,16 @@ class Place:
         """HOST:PORT"""
         return f"{HOST}:{self.port}"
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """What the program needs besides."""
+        return {} if self.control is None else program_as(_FAULTY)[1]
+
     def command(self) -> list[str]:
         """The program and its arguments."""
         words = [*program(), "serve"]
         if self.control is not None:
-            words = [sys.executable, "-m", "tests.crash.serve", "--control", str(self.control)]
+            words = [*program_as(_FAULTY)[0], "--control", str(self.control)]
         words += worker_arguments(self.log_file.parent, is_configured=self.config is not None)
         if self.config is not None:
             words += ["-c", str(self.config)]
@@ -63,7 +69,7 @@ def spawn(place: Place, prefix: Sequence[str] = ()) -> RunningRegistry:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+            env={**os.environ, **place.environment},
         )
     return RunningRegistry(place.address, place.data_dir, place.log_file, process)
 

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,6 +96,30 @@ class Guest:
             errors="replace",
             env=_ENVIRONMENT,
         )
+
+    @contextmanager
+    def asked(self, *words: str) -> Iterator[Callable[[], str]]:
+        """A command that answers each line with a line."""
+        with subprocess.Popen(
+            [*self._enter(), *words],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=_ENVIRONMENT,
+        ) as process:
+            stdin, stdout = process.stdin, process.stdout
+            assert stdin is not None
+            assert stdout is not None
+
+            def ask() -> str:
+                stdin.write("\n")
+                stdin.flush()
+                return stdout.readline().strip()
+
+            try:
+                yield ask
+            finally:
+                stdin.close()
 
     def _enter(self) -> list[str]:
         spaces = ["--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup"]

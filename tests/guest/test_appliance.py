@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import time
 from collections.abc import Iterator
 
@@ -198,21 +197,7 @@ def test_the_timer_renews_nothing_that_is_not_due(appliance: Guest) -> None:
 
 def test_a_revoked_client_is_refused_on_its_live_connection(appliance: Guest) -> None:
     appliance.run("angos-trio", "pki", "client", "leaver")
-    client = subprocess.Popen(
-        [*appliance._enter(), "python3", "-u", "kept.py", "leaver"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert client.stdin is not None
-    assert client.stdout is not None
-
-    def ask() -> str:
-        client.stdin.write("\n")
-        client.stdin.flush()
-        return client.stdout.readline().strip()
-
-    try:
+    with appliance.asked("python3", "-u", "kept.py", "leaver") as ask:
         assert ask() == "200"
         appliance.run("angos-trio", "pki", "revoke", "leaver")
         begun = time.monotonic()
@@ -220,14 +205,17 @@ def test_a_revoked_client_is_refused_on_its_live_connection(appliance: Guest) ->
             time.sleep(0.1)
         print(f"refused {time.monotonic() - begun:.1f} s after the command had ended")
         assert answer == "401"
-    finally:
-        client.stdin.close()
-        client.wait(10)
 
 
 def test_the_administrators_commands_leave_nothing_of_root_in_the_data(appliance: Guest) -> None:
+    command = "angos-trio gc --dry-run -c /etc/angos-trio/config.toml"
+    appliance.run(command)  # beside the service, which is asked
     appliance.run("systemctl", "stop", SERVICE, "angos-trio.socket")
-    appliance.run("angos-trio", "gc", "--dry-run", "-c", "/etc/angos-trio/config.toml")
+    refused = appliance.try_(command)
+    assert refused.code == 1
+    found = re.search(r"runuser -u angos-trio -- angos-trio", refused.output)
+    assert found is not None, refused.output
+    appliance.run(f"runuser -u angos-trio -- {command}")
     foreign = appliance.run("find /var/lib/angos-trio -not -user angos-trio | wc -l")
     assert foreign.strip() == "0"
     appliance.run("systemctl", "start", "angos-trio.socket", SERVICE)
