@@ -37,8 +37,16 @@ from angos_trio.pki.authority import (
 from angos_trio.pki.files import PRIVATE_MODE, PUBLIC_MODE, words_of
 from angos_trio.pki.journal import Journal, Record, states
 from angos_trio.pki.keeping import read_journal, require_authority
-from angos_trio.pki.naming import ISSUING, SERVER
-from angos_trio.pki.renewing import Due, RootKey, due_of, renew, renew_all_due, renew_issuing
+from angos_trio.pki.naming import ISSUING
+from angos_trio.pki.renewing import (
+    Due,
+    RootKey,
+    due_of,
+    find_due,
+    renew,
+    renew_all_due,
+    renew_issuing,
+)
 from angos_trio.pki.revoking import make_list_anew, revoke
 
 FOLLOWS = "a running registry that is given these files takes it within a few seconds"
@@ -69,7 +77,6 @@ def init(parsed: argparse.Namespace) -> int:
             f"the root's key is {made.root_key}, and not encrypted: whoever can read it can make "
             "certificates for anybody (--password-file or --offline-root protect it)"
         )
-    _tell(made.remarks)
     return 0
 
 
@@ -116,7 +123,7 @@ def renew_(parsed: argparse.Namespace) -> int:
     directory, now = _directory(parsed), epoch_seconds()
     is_issuing = parsed.name == ISSUING
     if parsed.check:
-        return _check(due_of(directory, now), parsed.name)
+        return _check(directory, parsed.name, now)
     if (parsed.root_key or parsed.password_file) and not is_issuing:
         raise OperatorError("--root-key and --password-file are for pki renew issuing")
     if parsed.all_due:
@@ -132,19 +139,17 @@ def renew_(parsed: argparse.Namespace) -> int:
     return 0
 
 
-def _check(due: Due, name: str | None) -> int:
+def _check(directory: PkiDirectory, name: str | None, now: int) -> int:
     """Say what is due; 1 when it is nothing."""
-    lines = list(_due_lines(due))
-    if name is not None:
+    if name is None or name == ISSUING:
+        due = due_of(directory, now)
         ending = [line for line in due.warnings if ISSUING in line]
-        named = (
-            [due.server] if name == SERVER else [each for each in due.clients if each.name == name]
-        )
-        lines = ending if name == ISSUING else [_due_line(each) for each in named if each]
-    for line in lines:
+        lines = ending if name == ISSUING else list(_due_lines(due))
+    else:
+        record = find_due(directory, name, now)
+        lines = [] if record is None else [_due_line(record)]
+    for line in lines or ["nothing is due"]:
         print(line)
-    if not lines:
-        print("nothing is due")
     return 0 if lines else 1
 
 

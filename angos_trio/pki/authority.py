@@ -107,7 +107,6 @@ class Founded:
     is_encrypted: bool
     root_ends: int
     issuing_ends: int
-    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -190,7 +190,7 @@ def words_of(error: OSError) -> str:
         return f"{path}no permission: run the command as root, or as the owner of the directory"
     if error.errno == errno.EROFS:
         return f"{path}the file system is read-only: mount it so that it can be written"
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return f"{path}the disk is full: nothing was changed; make room and try again"
     return f"{path}{error.strerror or error}"
 

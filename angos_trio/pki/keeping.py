@@ -238,11 +238,9 @@ class _Place:
 
 def _waiting(directory: PkiDirectory) -> list[_Place]:
     """Places for which something waits."""
-    names = {
-        path.name.removesuffix(NEXT).rpartition(".")[0]
-        for folder in (directory.client("").parent, directory.client_key("").parent)
-        for path in folder.glob(f"*{NEXT}")
-    }
+    folders = directory.client("").parent, directory.client_key("").parent
+    waiting = [path.name for folder in folders for path in sorted(folder.glob(f"*{NEXT}"))]
+    names = dict.fromkeys(name.removesuffix(NEXT).rpartition(".")[0] for name in waiting)
     places = [
         *(_Place(name, directory.client(name), directory.client_key(name)) for name in names),
         _Place(SERVER, directory.server, directory.server_key),

@@ -26,6 +26,8 @@ RESERVED: Final = (SERVER, ISSUING, ROOT)
 CLIENT_URI: Final = "registry://client/"
 _LABEL: Final = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII)
 _HOST_CHARACTERS_MAX: Final = 253
+_NAME_BYTES_MAX: Final = 240
+"""A name of a file has 255 at most."""
 
 
 def client_name(text: str) -> str:
@@ -38,6 +40,8 @@ def client_name(text: str) -> str:
         raise OperatorError(
             f"{name!a}: the name of a client is the name of files too: no / and no \\ in it"
         )
+    if len(name.encode()) > _NAME_BYTES_MAX:
+        raise OperatorError(f"{name!a}: the name of a client is too long for the name of a file")
     if name[0] in ".-":
         raise OperatorError(f"{name!a}: the name of a client does not begin with {name[0]}")
     if name.casefold() in RESERVED:

@@ -60,10 +60,7 @@ def renew(directory: PkiDirectory, name: str, now: int) -> Issued:
 
 
 def _renewable(journal: Journal, name: str) -> Record:
-    before = journal.latest().get(name)
-    if before is None:
-        command = "pki server --san NAME" if name == SERVER else f"pki client {name}"
-        raise OperatorError(f"{name}: no certificate was issued yet: angos-trio {command}")
+    before = _latest(journal, name)
     if before.serial in journal.revoked:
         raise OperatorError(
             f"{name}: its certificate was revoked on {iso(journal.revoked[before.serial].at)}: a "
@@ -83,6 +80,17 @@ def due_of(directory: PkiDirectory, now: int) -> Due:
     require_authority(directory)
     require_clock(now)
     return _due(directory, read_journal(directory), now)
+
+
+def find_due(directory: PkiDirectory, name: str, now: int) -> Record | None:
+    """The newest certificate of a client, or of the server, if it is due or has ended; else None.
+
+    Changes nothing and needs no lock. Raises OperatorError when there is none.
+    """
+    require_authority(directory)
+    require_clock(now)
+    record = _latest(read_journal(directory), name)
+    return record if record.is_due(now) else None
 
 
 def _due(directory: PkiDirectory, journal: Journal, now: int) -> Due:
@@ -115,6 +123,14 @@ def _ending(directory: PkiDirectory, now: int) -> list[str]:
         if end - now < AUTHORITY_ENDS_SECS:
             told.append(f"{what} {'ended' if end <= now else 'ends'} at {iso(end)}: {cure}")
     return told
+
+
+def _latest(journal: Journal, name: str) -> Record:
+    record = journal.latest().get(name)
+    if record is None:
+        command = "pki server --san NAME" if name == SERVER else f"pki client {name}"
+        raise OperatorError(f"{name}: no certificate was issued yet: angos-trio {command}")
+    return record
 
 
 @dataclass(frozen=True, slots=True)

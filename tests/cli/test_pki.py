@@ -184,6 +184,7 @@ def test_offline_root_renews_with_its_medium_only(pki: Run, tmp_path: Path) -> N
         (["client", "alice", "--p12", "--password-file", "x"], "--password-file: x: No such file"),
         (["client", "alice", "--p12"], "--p12: there is no terminal to ask for the password"),
         (["renew", "alice"], "alice: no certificate was issued yet: angos-trio pki client alice"),
+        (["renew", "alice", "--check"], "alice: no certificate was issued yet"),
         (["renew", "server", "--root-key", "x"], "are for pki renew issuing"),
         (["revoke", "alice"], "nobody has a certificate under this name: angos-trio pki list"),
         (["list", "--expiring", "soon"], "--expiring: 'soon' is not like 90d, 12h or 30m"),

@@ -282,7 +282,9 @@ def test_files_are_compared_with_each_other(tmp_path: Path) -> None:
     assert (
         "signed by none of the authorities" in described(tmp_path, pem=made, crl=root.crl())["crl"]
     )
-    stale = described(tmp_path, root=root.pem, crl=root.crl(next_update_secs=-10))["crl"]
+    stale = described(
+        tmp_path, root=root.pem, crl=root.crl(updated_secs=-7200, next_update_secs=-3600)
+    )["crl"]
     assert "signed by none" not in stale
     assert 'this registry with crl_stale = "deny", will refuse it: the next list was due' in stale
 

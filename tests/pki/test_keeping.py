@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import resource
 import shutil
 import sys
 import tempfile
@@ -19,8 +20,9 @@ from angos_trio.pki import keeping
 from angos_trio.pki.authority import PkiDirectory, read_journal
 from angos_trio.pki.certificates import serial_text
 from angos_trio.pki.files import NEXT
+from angos_trio.pki.inspecting import inspect
 from angos_trio.pki.keys import fits
-from angos_trio.pki.renewing import RootKey, renew, renew_issuing
+from angos_trio.pki.renewing import RootKey, renew, renew_all_due, renew_issuing
 from angos_trio.pki.revoking import make_list_anew, revoke
 from angos_trio.pki.server import TlsFiles, load_server_tls
 from tests.pki.authorities import NOW, admit, certificates, files_below, found, serve
@@ -38,8 +40,10 @@ def fork() -> int:
         return os.fork()
 
 
-def in_child(work: Callable[[], object]) -> int:
-    """Do something in a process of its own; its exit code is 0, or 1 when it is refused."""
+def in_child(work: Callable[[], object]) -> tuple[int, str]:
+    """Do something in a process of its own: its exit code, 0 or 1 when it is refused, and what it
+    was told then."""
+    reader, writer = os.pipe()
     pid = fork()
     if pid == 0:
         code = 2
@@ -47,12 +51,14 @@ def in_child(work: Callable[[], object]) -> int:
             work()
             code = 0
         except OperatorError as error:
-            print(error)
+            os.write(writer, str(error).encode())
             code = 1
         finally:
-            sys.stdout.flush()
             os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    os.close(writer)
+    with os.fdopen(reader) as said:
+        told = said.read()
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), told
 
 
 def killed_at(step: int, place: Path, work: Callable[[], object]) -> bool:
@@ -73,7 +79,7 @@ def killed_at(step: int, place: Path, work: Callable[[], object]) -> bool:
         sys.addaudithook(hook)
         work()
 
-    code = in_child(hooked)
+    code, _ = in_child(hooked)
     assert code in (0, KILLED)
     return code == KILLED
 
@@ -214,6 +220,25 @@ def test_journal_that_is_damaged_is_left_alone_and_named(tmp_path: Path) -> None
     assert files_below(directory.root) == before
 
 
+@pytest.mark.parametrize("room", [0, 64, 300, None])
+def test_full_disk_leaves_nothing_half_done(tmp_path: Path, room: int | None) -> None:
+    """The key does not fit, nor the certificate, nor the journal's line after both."""
+    directory = found(tmp_path)
+    for number in range(4):
+        admit(directory, f"client-{number}")
+    before = files_below(directory.root)
+    most = directory.journal.stat().st_size + 10 if room is None else room
+
+    def work() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+        admit(directory, "alice")
+
+    code, told = in_child(work)
+    assert code == 1
+    assert "the disk is full: nothing was changed; make room" in told
+    assert files_below(directory.root) == before
+
+
 @contextmanager
 def lock_held(directory: PkiDirectory) -> Iterator[None]:
     descriptor = os.open(directory.private / ".lock", os.O_RDWR)
@@ -265,15 +290,15 @@ def open_folder() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-def test_user_without_permission_is_told(
-    open_folder: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_user_without_permission_is_told(open_folder: Path) -> None:
     directory = found(open_folder)
     before = files_below(directory.root)
     works: tuple[Callable[[], object], ...] = (
         lambda: admit(directory, "alice"),
         lambda: read_journal(directory),
         lambda: found(open_folder / "other"),
+        lambda: inspect(directory, NOW),
+        lambda: renew_all_due(directory, NOW),
     )
     for work in works:
 
@@ -286,9 +311,9 @@ def test_user_without_permission_is_told(
                 directory.journal.chmod(0)
             work()
 
-        assert in_child(as_nobody) == 1
-        said = capfd.readouterr().out
-        assert "no permission: run the command as root, or as the owner of the directory" in said
+        code, told = in_child(as_nobody)
+        assert code == 1
+        assert "no permission: run the command as root, or as the owner of the directory" in told
     if os.geteuid() == 0:
         assert files_below(directory.root) == before
 

@@ -105,6 +105,7 @@ def test_name_of_a_client_is_taken_as_it_is(name: str) -> None:
         ("a\u202eb", "cannot be printed"),
         ("a\udcffb", "cannot be printed"),
         (" alice", "a space at its begin or end"),
+        ("\N{GRINNING FACE}" * 64, "too long for the name of a file"),
         ("server", "stands for something else"),
         ("Issuing", "stands for something else"),
     ],
