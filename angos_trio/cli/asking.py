@@ -44,7 +44,7 @@ class Place:
 
 def run(place: Place, work: Callable[[Ask], Awaitable[Outcome]]) -> Outcome:
     """Ask the registry of a place, running or not."""
-    config = load_with_overrides(place.files, None, place.data_dir).config
+    config = load_with_overrides(place.files, None, place.data_dir, reads_files=False).config
     plan = make_plan(config, is_configured=bool(place.files))
     os.umask(PRIVATE_UMASK)
     log.configure("warning")

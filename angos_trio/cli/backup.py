@@ -79,7 +79,7 @@ def bring_back(place: Place, directory: str) -> int:
 
 
 def _plan(place: Place) -> Plan:
-    config = load_with_overrides(place.files, None, place.data_dir).config
+    config = load_with_overrides(place.files, None, place.data_dir, reads_files=False).config
     plan = make_plan(config, is_configured=bool(place.files))
     os.umask(PRIVATE_UMASK)
     log.configure("warning")

@@ -21,7 +21,7 @@ _RULE = re.compile(r"(?:global|repository\.(?P<name>.+))\.access_policy\.rules\[
 
 def policy_test(files: Sequence[str], parsed: argparse.Namespace) -> int:
     """Print the decision, the rule and why; 0 when it is yes, 1 when it is no."""
-    config = load_with_overrides(files, None, None).config
+    config = load_with_overrides(files, None, None, reads_files=False).config
     identity = parse_identity(parsed.who, parsed.address, config)
     asked = parse_action(parsed.action)
     access = access_of(config)

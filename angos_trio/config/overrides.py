@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import msgspec
 
@@ -14,7 +15,7 @@ from angos_trio.config.environment import blamed
 from angos_trio.config.model import Config, MetadataStore, Server
 from angos_trio.config.parse import ParsedConfig
 from angos_trio.config.paths import KeyRefused, quoted
-from angos_trio.config.secret_files import expand_paths, resolve_secrets
+from angos_trio.config.secret_files import expand_paths, resolve_secrets, stand_in_secrets
 from angos_trio.config.sources import load
 from angos_trio.errors import OperatorError
 
@@ -27,10 +28,13 @@ def load_with_overrides(
     listen: str | None,
     data_dir: str | None,
     environ: Mapping[str, str] = os.environ,
+    *,
+    reads_files: bool = True,
 ) -> ParsedConfig:
     """The configuration that a command works with, checked, secrets in their places.
 
-    Raises OperatorError.
+    Without `reads_files` what stands in files of its own, secrets and certificates, is not read:
+    for all commands but those that serve, check, or send something. Raises OperatorError.
     """
     parsed = load(files, environ)
     config = parsed.config
@@ -39,8 +43,10 @@ def load_with_overrides(
     if data_dir is not None:
         config = _with_data_dir(config, data_dir)
     try:
-        config = expand_paths(config, environ)
+        config = expand_paths(config, environ, reads_files=reads_files)
         check(config)
+        if not reads_files:
+            return replace(parsed, config=stand_in_secrets(config))
         resolved = resolve_secrets(config, environ)
     except KeyRefused as refused:
         raise blamed(refused, parsed.variables) from None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import re
+import secrets
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
@@ -20,6 +22,7 @@ from angos_trio.config.model import (
 from angos_trio.config.paths import KeyRefused, Keys, dotted
 from angos_trio.config.tables import keys_of, secrets_with_files
 from angos_trio.config.values import decode_token_key
+from angos_trio.limits.processes import TOKEN_KEY_BYTES_MIN
 
 CERTIFICATES: Final = (
     ("client_certificate_bundle", "client_private_key"),
@@ -63,6 +66,18 @@ def check_secret(struct: type[msgspec.Struct], name: str, text: str, path: str) 
     if not text:
         raise KeyRefused(path, "is empty")
     SECRETS[struct, name](text, path)
+
+
+def unknown_secret(struct: type[msgspec.Struct], name: str) -> str:
+    """Text that can be the secret of this key, and is nobody's."""
+    if SECRETS[struct, name] is _check_hash:
+        salt, digest = (_base64(secrets.token_bytes(count)).rstrip("=") for count in (16, 32))
+        return f"$argon2id$v=19$m=19456,t=2,p=1${salt}${digest}"
+    return _base64(secrets.token_bytes(TOKEN_KEY_BYTES_MIN))
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode()
 
 
 def _check_hash(text: str, path: str) -> None:

@@ -11,7 +11,7 @@ import msgspec
 from angos_trio.config.model import Config, Secret
 from angos_trio.config.parse import SecretFile
 from angos_trio.config.paths import KeyRefused, Keys, dotted, quoted
-from angos_trio.config.secret_checks import check_secret
+from angos_trio.config.secret_checks import check_secret, unknown_secret
 from angos_trio.config.sources import read_small_file
 from angos_trio.config.tables import changed, keys_of, secrets_with_files
 from angos_trio.errors import cause_and_cure
@@ -33,9 +33,12 @@ class Resolved:
     remarks: tuple[str, ...]
 
 
-def expand_paths(config: Config, environ: Mapping[str, str]) -> Config:
+def expand_paths(config: Config, environ: Mapping[str, str], *, reads_files: bool = True) -> Config:
     """Names of files with the directory in the place of `$CREDENTIALS_DIRECTORY` where they begin
-    with it. Raises KeyRefused if the environment does not have it."""
+    with it. Raises KeyRefused if the environment does not have it; without `reads_files` the names
+    stay as they are then."""
+    if not (reads_files or environ.get(CREDENTIALS)):
+        return config
 
     def change(table: msgspec.Struct, path: Keys) -> dict[str, Any]:
         changes: dict[str, Any] = {}
@@ -61,6 +64,21 @@ def _expanded(text: str, environ: Mapping[str, str], where: str) -> str:
         why = f"${CREDENTIALS} is not set; systemd sets it for a service with LoadCredential="
         raise KeyRefused(where, why)
     return f"{directory}/{text.removeprefix(_BEGINNING)}"
+
+
+def stand_in_secrets(config: Config) -> Config:
+    """Secrets that nobody knows in the place of those in files: for a command that lets nobody in
+    and asks nobody, and whose user may not read them."""
+
+    def change(table: msgspec.Struct, path: Keys) -> dict[str, Any]:
+        changes: dict[str, Any] = {}
+        for secret, file in secrets_with_files(type(table)):
+            if getattr(table, file.attribute) is not None:
+                made = Secret(unknown_secret(type(table), secret.name))
+                changes |= {secret.attribute: made, file.attribute: None}
+        return changes
+
+    return changed(config, change)
 
 
 def resolve_secrets(config: Config, environ: Mapping[str, str]) -> Resolved:

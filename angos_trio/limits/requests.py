@@ -16,6 +16,9 @@ LINGER_BYTES_MAX: Final = 1024 * 1024
 LINGER_SECS_MAX: Final = 1.0
 IDLE_SECS_MAX: Final = 120.0
 """Between two requests of a connection; longer than the 90 s that Go clients keep theirs."""
+FIRST_SECS_MAX: Final = 1.0
+"""In a stop, for the first request of a connection that was accepted before: its client would take
+a connection that ends without an answer for a failure."""
 HEADER_SECS_MAX: Final = 30.0
 """From the first part of a request's head to its end."""
 HEADER_BYTES_MAX: Final = 64 * 1024

@@ -8,6 +8,7 @@ end of a body takes in a little more and then closes, and leaves no task behind.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -24,6 +25,7 @@ from angos_trio.errors import only_error
 from angos_trio.identity import CERTIFICATE_EXTENSION, DRAIN_EXTENSION, FILE_EXTENSION
 from angos_trio.limits.lists import SOCKET_MESSAGE_BYTES_MAX
 from angos_trio.limits.requests import (
+    FIRST_SECS_MAX,
     HEADER_BYTES_MAX,
     HEADER_SECS_MAX,
     IDLE_SECS_MAX,
@@ -102,6 +104,8 @@ class Connection:
         self._handling: trio.CancelScope | None = None
         self._is_draining = False
         self._drain = trio.Event()
+        self._has_asked = False
+        self._ask_by = math.inf
         self._unread = 0
         self._has_taken_end = False
 
@@ -121,18 +125,18 @@ class Connection:
             self._transport.close()
 
     def drain(self) -> None:
-        """End the connection now if it is idle, else after the request at hand."""
+        """End the connection now if it is idle, else after the request at hand; one that nothing
+        was asked on has a moment for its first request."""
         self._is_draining = True
         self._drain.set()
+        self._ask_by = trio.current_time() + (0 if self._has_asked else FIRST_SECS_MAX)
         if self._idle_scope is not None:
-            self._idle_scope.cancel()
+            self._idle_scope.deadline = self._ask_by
 
     async def _begin(self) -> bool:
-        """What comes before the first request: a drain has no patience for it."""
-        if self._is_draining:
-            return False
+        """What comes before the first request: a drain has little patience for it."""
         has_begun = False
-        with trio.CancelScope() as self._idle_scope:
+        with trio.CancelScope(deadline=self._ask_by) as self._idle_scope:
             has_begun = await self._transport.begin()
         self._idle_scope = None
         return has_begun
@@ -142,6 +146,7 @@ class Connection:
         request = await self._next_request()
         if request is None:
             return False
+        self._has_asked = True
         if asks_for_socket(request):
             return await self._socket_cycle(request)
         stream = self._new_stream()
@@ -264,9 +269,9 @@ class Connection:
                 deadline = trio.current_time() + HEADER_SECS_MAX
 
     async def _receive_head(self, within_secs: float) -> bytes | None:
-        if self._is_draining and not self._protocol.trailing_data[0]:
+        if self._is_draining and self._has_asked and not self._protocol.trailing_data[0]:
             return None
-        with trio.CancelScope() as scope:
+        with trio.CancelScope(deadline=math.inf if self._has_asked else self._ask_by) as scope:
             self._idle_scope = scope
             try:
                 return await self._transport.receive(max(0.0, within_secs), may_extend=False)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from angos_trio.app.plan import make_plan
 from angos_trio.config.model import Config, Secret
 from angos_trio.config.overrides import load_with_overrides
 from angos_trio.config.parse import ParsedConfig, SecretFile, parse
@@ -249,3 +250,26 @@ def test_any_content_is_a_secret_or_an_operator_error(
         token = found.config.auth.webhook["asker"].bearer_token
         assert token is not None
         assert token.reveal().encode() == content.removesuffix(b"\n").removesuffix(b"\r")
+
+
+def test_command_that_needs_no_file_reads_none(tmp_path: Path) -> None:
+    """Credentials are a service's; and an operator's user need not be able to read its secrets."""
+    nowhere = f"{CREDENTIALS}/x"
+    text = (
+        ALICE.format(nowhere)
+        + f"[auth.token_service]\nsecret_key_file = '{nowhere}'\n"
+        + f"{ASKER}bearer_token_file = '/nowhere/token'\n"
+        + TLS.format(nowhere, nowhere)
+    )
+    file = write(tmp_path, text, "angos.toml")
+    config = load_with_overrides([str(file)], None, None, {}, reads_files=False).config
+
+    assert config.server.tls is not None
+    assert config.server.tls.server_private_key == nowhere
+    make_plan(config)
+    other = load_with_overrides([str(file)], None, None, {}, reads_files=False).config
+    assert config.auth.token_service is not None
+    assert other.auth.token_service is not None
+    assert config.auth.token_service.secret_key != other.auth.token_service.secret_key
+    assert config.auth.identity["alice"].password != other.auth.identity["alice"].password
+    assert "$CREDENTIALS_DIRECTORY is not set" in refusal_of(tmp_path, text)

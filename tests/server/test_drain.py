@@ -36,7 +36,7 @@ def begin_patch(served: ServedRegistry, wire: Wire, body: bytes, length: int) ->
 
 
 @both
-def test_idle_connections_end_at_once(secured: Secured | None) -> None:
+def test_idle_connections_end_soon(secured: Secured | None) -> None:
     with (
         in_process(echo, drain_secs=60, secured=secured) as server,
         server.wire() as unused,
@@ -46,6 +46,18 @@ def test_idle_connections_end_at_once(secured: Secured | None) -> None:
         server.begin_to_stop()
         assert unused.is_ended()
         assert used.is_ended()
+        server.join()
+
+
+@both
+def test_connection_that_has_not_asked_yet_is_answered_once(secured: Secured | None) -> None:
+    """Its client would take an end without an answer for a failure, and not ask again."""
+    with in_process(echo, drain_secs=60, secured=secured) as server, server.wire() as unused:
+        server.begin_to_stop()
+        answer = unused.ask("GET", "/")
+        assert answer.status == 200
+        assert answer.headers["connection"] == "close"
+        assert unused.is_ended()
         server.join()
 
 
