@@ -23,7 +23,7 @@ _CURES: Final[Mapping[int | None, str]] = {
     errno.ENOSPC: _MAKE_ROOM,
     errno.EDQUOT: _MAKE_ROOM,
     errno.ENOENT: "correct the name, or make it",
-    errno.ENOTDIR: "a directory is wanted: correct the name",
+    errno.ENOTDIR: "a part of the name is no directory: correct it",
     errno.EEXIST: "a directory is wanted: correct the name",
     errno.EISDIR: "a file is wanted: correct the name",
     errno.EIO: "the disk fails: dmesg says more",

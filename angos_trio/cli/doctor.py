@@ -32,7 +32,8 @@ from angos_trio.config.overrides import load_with_overrides
 from angos_trio.config.values import is_loopback, parse_size
 from angos_trio.errors import OperatorError
 from angos_trio.limits.appliance import CHECK_SECS_MAX
-from angos_trio.pki.server import TlsFiles
+from angos_trio.pki.covering import covered_by
+from angos_trio.pki.server import CERTIFICATE_KEY, TlsFiles
 
 FOUND: Final = 3
 """The exit code when something is bad."""
@@ -114,7 +115,7 @@ def _checks(subject: Subject) -> Mapping[str, Look]:
             [*subject.files, *_public_files(tls)],
             user,
         ),
-        "names": partial(doctor_names.look_at_names, subject.names),
+        "names": lambda: doctor_names.look_at_names(subject.names or _shown_names(tls)),
         "certificates": partial(
             doctor_certificates.look_at_certificates,
             tls,
@@ -230,6 +231,17 @@ def _user(data: Path) -> doctor_permissions.Owner | None:
     if of_service is not None or os.geteuid() == 0:
         return of_service
     return doctor_permissions.user_numbered(os.geteuid())
+
+
+def _shown_names(tls: TlsFiles | None) -> list[str]:
+    """The names that the certificate stands for, without those with a star."""
+    if tls is None:
+        return []
+    try:
+        found = covered_by(CERTIFICATE_KEY, tls.certificate)
+    except OperatorError:
+        return []  # which the check of certificates tells
+    return [name for name in found.names if not name.startswith("*.")]
 
 
 def _own_names(subject: Subject) -> list[str]:

@@ -14,6 +14,7 @@ import pytest
 
 from tests.certificates import DAY_SECS, Authority
 from tests.cli.commands import SECS_MAX, write_config
+from tests.clock.wrong import WrongClock
 from tests.running import HOST, program, running_registry
 from tests.users import give_to_another, without_rights
 
@@ -176,3 +177,24 @@ def test_ordinary_user_is_told_what_they_may_not_see(tmp_path: Path) -> None:
         assert "cannot be seen by this user" in said(found, "registry", "note")
         assert "could not be measured" in said(found, "disk", "note")
         assert registry.process.poll() is None
+
+
+def test_clock_in_1970_is_bad_and_the_data_directory_says_when_it_was(tmp_path: Path) -> None:
+    data, wrong = tmp_path / "data", WrongClock(tmp_path / "clock")
+    with running_registry(data):
+        pass
+    environment = {**os.environ, **wrong.environment}
+    wrong.set(7)
+    found = findings("--data-dir", str(data), env=environment)
+    assert "it is 1970-01-01T00:00:" in said(found, "clock", "bad")
+
+    wrong.shift(-3 * DAY_SECS)
+    found = findings("--data-dir", str(data), env=environment)
+    assert "the clock is behind, or was ahead then" in said(found, "clock", "bad")
+
+
+def test_names_are_those_of_the_certificate_where_no_other_is_configured(tmp_path: Path) -> None:
+    config = with_tls(tmp_path, name="x", server_name="localhost", ends_secs=90 * DAY_SECS)
+    config.write_text(config.read_text().replace('external_url = "https://x"', ""))
+    found = findings("-c", str(config), "--data-dir", str(tmp_path / "data"))
+    assert "localhost is " in said(found, "names", "note")

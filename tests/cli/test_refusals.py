@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from tests.certificates import Authority, Issued
+from tests.certificates import FOR_CLIENTS, Authority, Issued
 from tests.cli.commands import write_config
 from tests.crash.disks import Disk, NoMount, tmpfs
 from tests.docs.pages import REPOSITORY
-from tests.running import HOST, program, running_registry
+from tests.running import HOST, free_port, program, running_registry
 from tests.skips import leave_out
 from tests.users import give_to_another, without_rights
 
@@ -195,6 +195,30 @@ def test_certificate_that_cannot_be_used_ends_the_start_and_leaves_nothing(
     assert set(left) <= {"instance.lock"}
     assert is_documented("it is not the key of the first certificate")
     assert is_documented("no certificates in PEM")
+
+
+@pytest.mark.parametrize(
+    ("leaf", "words"),
+    [
+        ({"ends_secs": -60}, "UTC: renew it, or set the clock of this host if that is wrong"),
+        ({"begins_secs": 3600}, "UTC only: is the clock of this host right?"),
+        ({"purposes": (FOR_CLIENTS,)}, "is not made for a server: no client takes it"),
+    ],
+)
+def test_certificate_that_clients_refuse_is_served_and_told_of(
+    config: Path, tmp_path: Path, leaf: dict[str, Any], words: str
+) -> None:
+    with_tls(config, *Authority().server(**leaf).write(tmp_path, "server"))
+    port = free_port()
+    config.write_text(f"{config.read_text()}[server.health]\nport = {port}\n")
+    options, probe = ["-c", str(config)], f"{HOST}:{port}"
+    with running_registry(tmp_path / "data", arguments=options, probe=probe) as registry:
+        assert words in registry.log
+        assert '"event": "certificates.remark"' in registry.log
+    told = subprocess.run(
+        [*program(), "check", "-c", str(config)], capture_output=True, text=True, check=True
+    )
+    assert words in told.stdout
 
 
 @pytest.fixture

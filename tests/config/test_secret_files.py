@@ -149,10 +149,10 @@ def test_largest_file_is_read(tmp_path: Path) -> None:
 def test_file_that_cannot_be_read_is_refused_by_key_and_name(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for name, why in {
-        "missing": "No such file or directory",
+        "missing": "No such file or directory; correct the name, or make it",
         "pipe": "not a regular file",
         "": "not a regular file",
-        "angos.toml/x": "Not a directory",
+        "angos.toml/x": "Not a directory; a part of the name is no directory: correct it",
         "a" * 300: "File name too long",
     }.items():
         refusal = refusal_of(tmp_path, ALICE.format(tmp_path / name))

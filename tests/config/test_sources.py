@@ -61,14 +61,14 @@ def test_file_that_is_not_there_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(OperatorError) as caught:
         load([path])
 
-    assert str(caught.value) == f"{path}: No such file or directory"
+    assert str(caught.value) == f"{path}: No such file or directory; correct the name, or make it"
 
 
 def test_directory_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(OperatorError) as caught:
         load([str(tmp_path)])
 
-    assert str(caught.value) == f"{tmp_path}: Is a directory"
+    assert str(caught.value) == f"{tmp_path}: Is a directory; a file is wanted: correct the name"
 
 
 def test_error_names_the_file_that_has_it(tmp_path: Path) -> None:
