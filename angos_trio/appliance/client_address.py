@@ -31,8 +31,16 @@ class RegistryAddress:
     @property
     def authority(self) -> str:
         """As it stands in names of images and directories: port 443 is left out."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == HTTPS_PORT else f"{host}:{self.port}"
+        return self._host if self.port == HTTPS_PORT else self.place
+
+    @property
+    def place(self) -> str:
+        """With its port, for people."""
+        return f"{self._host}:{self.port}"
+
+    @property
+    def _host(self) -> str:
+        return f"[{self.host}]" if ":" in self.host else self.host
 
     @property
     def url(self) -> str:

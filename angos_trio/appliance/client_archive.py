@@ -40,12 +40,14 @@ keep() {
 
 
 def as_text(setups: Sequence[ClientSetup], wanted: Wanted, key_file: str) -> str:
-    """Every file with its path and mode; `key_file` is where the private key is."""
-    lines = []
+    """Every file once, with its path and mode; `key_file` is where the private key is."""
+    lines, told = [], set[str]()
     for setup in setups:
         lines += [f"# {_title(setup, wanted)}", ""]
         for file in setup.files:
-            lines += [f"## {file.path} (mode {file.mode:04o})", "", *_content(file, key_file), ""]
+            content = ["(as above)"] if file.path in told else _content(file, key_file)
+            lines += [f"## {file.path} (mode {file.mode:04o})", "", *content, ""]
+            told.add(file.path)
         lines += [f"# {note}" for note in setup.notes]
         lines += ["# Check:", *(f"#   {check}" for check in setup.checks), ""]
     return "\n".join(lines)

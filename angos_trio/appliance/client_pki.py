@@ -20,7 +20,7 @@ from angos_trio.pki.summary import Summary, summaries_of
 EXPIRES_SOON_SECS: Final = 30 * DAY_SECS
 _SHOWN_MAX: Final = 10
 """Names of clients that an error lists."""
-_OF_DOCKER: Final = frozenset({"docker", "buildkit", "all"})
+_OF_DOCKER: Final = frozenset({"docker", "all"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ class Visit:
     @property
     def place(self) -> str:
         """The registry in a sentence."""
-        return f"{self.address.host}:{self.address.port}"
+        return self.address.place
 
     @property
     def door(self) -> Door:

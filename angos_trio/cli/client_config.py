@@ -99,6 +99,9 @@ def client_config(asked: Asked) -> int:
             "DNS or in /etc/hosts",
             file=sys.stderr,
         )
+    if asked.format == "tar" and key is None:
+        file = directory.client_key(asked.client)
+        print(f"note: the private key is not in it: copy {file}, mode 0600", file=sys.stderr)
     is_private = asked.with_key or asked.format == "tar"
     _hand_out(content, asked.output, _PRIVATE_MODE if is_private else _PUBLIC_MODE)
     return 0

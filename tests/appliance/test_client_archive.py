@@ -68,6 +68,14 @@ def test_text_has_each_file_with_its_path_and_mode() -> None:
     assert "\n#   docker pull registry.lab/hello\n" in text
 
 
+def test_text_of_all_has_the_content_of_a_file_once() -> None:
+    text = as_text(setups_for("all", WANTED), WANTED, KEY_FILE)
+
+    ca = "## /etc/containers/certs.d/registry.lab/ca.crt (mode 0644)\n\n"
+    assert text.count(f"{ca}the authority\n") == 1
+    assert text.count(f"{ca}(as above)\n") == 3
+
+
 def test_text_without_the_key_says_where_it_comes_from() -> None:
     text = as_text(setups_for("docker", WITHOUT_KEY), WITHOUT_KEY, KEY_FILE)
 
@@ -75,6 +83,7 @@ def test_text_without_the_key_says_where_it_comes_from() -> None:
     assert "the key\n" not in text
 
 
+@pytest.mark.slow
 def test_script_writes_the_files_with_their_modes(tmp_path: Path) -> None:
     ended = run(script_of("all"), tmp_path)
 
@@ -86,6 +95,7 @@ def test_script_writes_the_files_with_their_modes(tmp_path: Path) -> None:
     assert "  check: docker pull registry.lab/hello\n" in ended.stdout
 
 
+@pytest.mark.slow
 def test_script_that_runs_again_writes_nothing(tmp_path: Path) -> None:
     run(script_of("all"), tmp_path)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}

@@ -71,9 +71,10 @@ def test_archive_goes_into_a_private_file_and_has_the_key_only_when_asked(
     arguments = words(pki, "podman", "--client", "build-01", "--format", "tar", "-o", str(file))
 
     for more, count in (((), 2), (("--with-key",), 3)):
-        code, out, _ = said(capsys, *arguments, *more)
+        code, out, err = said(capsys, *arguments, *more)
 
         assert (code, out) == (0, "")
+        assert ("note: the private key is not in it: copy" in err) == (not more)
         assert file.stat().st_mode & 0o777 == 0o600
         with tarfile.open(file) as archive:
             assert len(archive.getnames()) == count
@@ -90,6 +91,7 @@ def test_script_with_a_key_goes_into_a_private_file(pki: Path, tmp_path: Path) -
     assert file.stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.slow
 def test_archive_is_written_to_a_pipe(pki: Path) -> None:
     arguments = words(pki, "all", "--client", "build-01", "--format", "tar", "--host", "localhost")
 

@@ -247,7 +247,8 @@ def test_options_of_files_are_refused(
 
 @contextmanager
 def listening(serve: Callable[[socket.socket], None]) -> Iterator[int]:
-    """A port where each connection is given to a function, in threads that end with it."""
+    """A port where each connection is given to a function, in threads that are waited for."""
+    threads: list[threading.Thread] = []
     with socket.create_server((HOST, 0)) as listener:
 
         def accept() -> None:
@@ -256,13 +257,18 @@ def listening(serve: Callable[[socket.socket], None]) -> Iterator[int]:
                     connection, _ = listener.accept()
                 except OSError:
                     return
-                threading.Thread(target=serve, args=(connection,), daemon=True).start()
+                threads.append(threading.Thread(target=serve, args=(connection,)))
+                threads[-1].start()
 
-        threading.Thread(target=accept, daemon=True).start()
+        accepting = threading.Thread(target=accept)
+        accepting.start()
         try:
             yield listener.getsockname()[1]
         finally:
             listener.shutdown(socket.SHUT_RDWR)
+            accepting.join()
+            for thread in threads:
+                thread.join()
 
 
 @contextmanager
@@ -376,8 +382,13 @@ def test_clock_that_differs_is_remarked_where_all_is_well(
 def test_port_that_is_silent_is_told_of(
     own: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def serve(connection: socket.socket) -> None:
+        with connection:
+            while connection.recv(4096):
+                pass
+
     monkeypatch.setattr(knock, "KNOCK_SECS_MAX", 0.1)
-    with listening(lambda connection: time.sleep(1)) as port:
+    with listening(serve) as port:
         said = sentence(capsys, Lab(port, own).test("--client", "good"))
 
     assert "did not answer within 10 s: is a firewall between" in said
