@@ -5,6 +5,8 @@ VENV := .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 SOURCES := angos_trio tests packaging/zipapp
+# Tests that need more than the sources have targets of their own.
+APART := $(addprefix --ignore=tests/,browser guest zipapp)
 
 LISTEN ?= 127.0.0.1:8000
 DATA_DIR ?= ./angos-data
@@ -17,7 +19,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help run test check format coverage openapi api conformance conformance-v1.1.1 crash damage family browser e2e memory through soak rude logins bench bench-scale zb nightly \
-	zipapp lock clean
+	zipapp zipapp-test appliance-test lock clean
 
 help: ## print these commands
 	@awk -F ':.*## ' '/^[a-z][a-z0-9.-]*:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' Makefile
@@ -26,7 +28,7 @@ run: $(READY) ## start a registry on http://127.0.0.1:8000 that stores in ./ango
 	$(VENV)/bin/angos-trio serve --listen $(LISTEN) --data-dir $(DATA_DIR)
 
 test: $(READY) ## run all tests but the browser's, slow ones too (one: make test T=tests/oci/test_digest.py)
-	$(PY) -m pytest $(or $(T),--ignore=tests/browser -q -n 3 --dist loadfile --no-loadscope-reorder --max-worker-restart=0)
+	$(PY) -m pytest $(or $(T),$(APART) -q -n 3 --dist loadfile --no-loadscope-reorder --max-worker-restart=0)
 
 lint: $(READY) ## format, lint, types, style
 	$(PY) -m ruff format --check $(SOURCES)
@@ -35,14 +37,14 @@ lint: $(READY) ## format, lint, types, style
 	$(PY) -m pytest -q tests/style
 
 check: lint ## lint, and the fast tests: about a minute
-	$(PY) -m pytest -q -m "not slow" --ignore=tests/style -n 2 --dist loadfile --max-worker-restart=0
+	$(PY) -m pytest -q -m "not slow" --ignore=tests/style $(APART) -n 2 --dist loadfile --max-worker-restart=0
 
 format: $(READY) ## write the sources as `make check` wants them
 	$(PY) -m ruff check --fix-only $(SOURCES)
 	$(PY) -m ruff format $(SOURCES)
 
 coverage: $(READY) ## branch coverage of the fast tests; oci/ must be at 100 %
-	$(PY) -m coverage run -m pytest -q -m "not slow"
+	$(PY) -m coverage run -m pytest -q -m "not slow" $(APART)
 	$(PY) -m coverage report
 	$(PY) -m coverage report --include='angos_trio/oci/*' --fail-under=100
 
@@ -107,6 +109,12 @@ nightly: test coverage conformance api damage browser e2e memory through soak ru
 zipapp: $(READY) ## the one file for each machine, in dist/ (SIGNING_KEY=FILE) (MACHINE=x86_64)
 	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[zipapp]'
 	$(PY) packaging/zipapp $(if $(SIGNING_KEY),--signing-key $(SIGNING_KEY)) $(if $(MACHINE),--machine $(MACHINE))
+
+zipapp-test: ## what the one file does on unfit hosts, its times, whether it is built alike everywhere
+	$(PY) -m tests.zipapp.run
+
+appliance-test: ## the one file in a booted guest with systemd and without a network (root; Debian)
+	$(PY) -m pytest -q -s tests/guest
 
 lock: ## write constraints.txt and packaging/lock.txt anew from the newest versions that pyproject.toml allows
 	rm -rf .cache/lock
