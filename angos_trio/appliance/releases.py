@@ -30,6 +30,12 @@ from angos_trio.errors import OperatorError
 from angos_trio.limits.processes import INSTALL_LOCK_SECS_MAX, INSTALL_PROVE_SECS_MAX
 from angos_trio.pki.files import locked, sync_directory, words_of
 
+CLEAN_ENVIRONMENT: Final = {
+    "PATH": os.defpath,
+    "LANG": "C.UTF-8",
+    "PYTHONDONTWRITEBYTECODE": "1",
+}
+"""For another release: nothing of ours is to be in its way."""
 _NEW: Final = ".new-"
 
 
@@ -107,11 +113,10 @@ def _prove(made: Path) -> None:
 
     Raises OperatorError with what it said.
     """
-    environment = {"PATH": os.defpath, "LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"}
     try:
         ended = subprocess.run(
             [sys.executable, "-I", str(made / FILE_NAME), "self", "verify"],
-            env=environment,
+            env=CLEAN_ENVIRONMENT,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -11,6 +11,7 @@ from angos_trio.appliance import host
 from angos_trio.appliance.archive import FILE_NAME
 from angos_trio.appliance.layout import Layout
 from angos_trio.appliance.releases import (
+    CLEAN_ENVIRONMENT,
     about_of,
     check_command,
     installing,
@@ -96,6 +97,7 @@ def _write_units(layout: Layout) -> None:
     command = [sys.executable, "-I", str(layout.current / FILE_NAME), "self", "units"]
     ended = subprocess.run(
         command,
+        env=CLEAN_ENVIRONMENT,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -125,11 +125,11 @@ def find_root(archive):
 
     What `self install` made stands beside the file and is only read.
     """
+    installed = os.path.join(os.path.dirname(archive), "files")
+    if os.path.basename(archive) == NAME and os.path.isdir(installed):
+        return installed
     if os.environ.get("SHIV_ROOT"):
         return os.path.abspath(os.environ["SHIV_ROOT"])
-    installed = os.path.join(os.path.dirname(archive), "files")
-    if os.path.isdir(installed):
-        return installed
     cache = os.environ.get("CACHE_DIRECTORY", "").partition(":")[0]  # systemd.exec(5)
     if cache:
         return os.path.join(cache, "files")
@@ -333,18 +333,36 @@ def main():
         unpack_or_refuse(archive, target, about)
     check_ours(target)
     check_mount(target)
-    for name in LIBRARY_VARIABLES:
-        os.environ.pop(name, None)
-    os.environ["SHIV_ROOT"] = root
-    from _bootstrap import bootstrap
-
     if sys.argv[1:] == ["self", "verify"]:  # also when the program cannot look any more
         refuse_changed(archive, target)
     try:
-        bootstrap()
+        hand_over(root)
     except Exception:
         refuse_changed(archive, target)
         raise
+
+
+def hand_over(root):
+    """Let shiv's bootstrap start the program from the unpacked files.
+
+    What it is told in the environment is not for processes that the program starts.
+    """
+    import _bootstrap
+
+    wanted = os.environ.get("SHIV_ROOT")
+    run = _bootstrap.run
+
+    def run_with_own_environment(module):
+        del os.environ["SHIV_ROOT"]
+        if wanted is not None:
+            os.environ["SHIV_ROOT"] = wanted
+        run(module)
+
+    _bootstrap.run = run_with_own_environment
+    for name in LIBRARY_VARIABLES:
+        os.environ.pop(name, None)
+    os.environ["SHIV_ROOT"] = root
+    _bootstrap.bootstrap()
 
 
 if __name__ == "__main__":

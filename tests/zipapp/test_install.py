@@ -1,0 +1,278 @@
+"""`self install`, `upgrade`, `rollback`, `prune` and `verify`, in a tree that is no running system."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.guest.another import another_release
+from tests.zipapp.built import one_file
+from tests.zipapp.test_launcher import NOBODY, mounted
+
+LATER, BROKEN, LAST = "0.9.1", "0.9.2", "0.9.3"
+SECS_MAX = 120
+
+
+@pytest.fixture(scope="module")
+def file() -> Path:
+    """The file for this machine."""
+    return one_file()
+
+
+@pytest.fixture(scope="module")
+def later(file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One of a later version."""
+    return another_release(file, tmp_path_factory.mktemp("later") / "later.pyz", LATER, {})
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where files that are not installed are unpacked."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def tree(file: Path, cache: Path, tmp_path: Path) -> Path:
+    """A tree with the file installed."""
+    root = tmp_path / "tree"
+    root.mkdir()
+    done(run(cache, file, "install", "--root", root))
+    return root
+
+
+def run(
+    cache: Path, file: Path, *words: str | Path, user: int | None = None
+) -> subprocess.CompletedProcess[str]:
+    """A command of `self`."""
+    return subprocess.run(
+        [str(file), "self", *map(str, words)],
+        env={"PATH": os.environ["PATH"], "SHIV_ROOT": str(cache)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=SECS_MAX,
+        user=user,
+        group=user,
+        extra_groups=[] if user else None,
+        check=False,
+    )
+
+
+def done(ended: subprocess.CompletedProcess[str]) -> str:
+    """What a command that did its work has printed."""
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+def refusal(ended: subprocess.CompletedProcess[str], code: int = 1) -> str:
+    """The one sentence of one that refused."""
+    assert ended.returncode == code, ended
+    assert ended.stderr.count("\n") == 1, ended.stderr
+    return ended.stderr.strip()
+
+
+def installed(tree: Path) -> Path:
+    """What people type."""
+    return tree / "usr" / "bin" / "angos-trio"
+
+
+def version(tree: Path) -> str:
+    """Which version that is."""
+    ended = subprocess.run([installed(tree), "--version"], capture_output=True, text=True)
+    return ended.stdout.split()[-1]
+
+
+def releases(tree: Path) -> list[str]:
+    """The versions that are there, leftovers too."""
+    found = (tree / "usr/lib/angos-trio/releases").iterdir()
+    return sorted(each.name.partition("-")[0] or each.name for each in found)
+
+
+def test_what_is_installed_runs_from_its_own_files(tree: Path, cache: Path) -> None:
+    before = sorted(each.name for each in cache.iterdir())
+    said = done(run(cache, installed(tree), "verify"))
+    assert "every file is as it was built" in said
+    assert sorted(each.name for each in cache.iterdir()) == before
+
+
+def test_installing_again_changes_nothing(tree: Path, cache: Path, file: Path) -> None:
+    before = sorted(tree.rglob("*"))
+    done(run(cache, file, "install", "--root", tree))
+    assert sorted(tree.rglob("*")) == before
+
+
+def test_compiled_modules_are_there_and_count(tree: Path) -> None:
+    (sources,) = (tree / "usr/lib/angos-trio/current/files").glob("*/site-packages")
+    compiled = list((sources / "angos_trio").rglob("*.pyc"))
+    assert len(compiled) > 300
+    before = {each: each.stat().st_mtime_ns for each in compiled}
+    subprocess.run([installed(tree), "check"], check=True, capture_output=True, cwd=tree)
+    assert {each: each.stat().st_mtime_ns for each in compiled} == before
+
+
+def test_upgrade_and_rollback_switch_and_keep_both(tree: Path, cache: Path, later: Path) -> None:
+    first = version(tree)
+    said = done(run(cache, installed(tree), "upgrade", later, "--root", tree))
+    assert f"upgraded to {LATER}" in said
+    assert "there is no SHA256SUMS beside it" in said
+    assert version(tree) == LATER
+    assert f"back at {first}" in done(run(cache, installed(tree), "rollback", "--root", tree))
+    assert version(tree) == first
+    assert f"back at {LATER}" in done(run(cache, installed(tree), "rollback", "--root", tree))
+    assert version(tree) == LATER
+    for each in ("current", "previous"):
+        release = tree / "usr/lib/angos-trio" / each
+        done(run(cache, release.resolve() / "angos-trio", "verify"))
+
+
+def test_prune_keeps_the_current_release_and_the_one_before(
+    tree: Path, cache: Path, file: Path, later: Path, tmp_path: Path
+) -> None:
+    last = another_release(file, tmp_path / "last.pyz", LAST, {})
+    done(run(cache, installed(tree), "upgrade", later, "--root", tree))
+    done(run(cache, installed(tree), "upgrade", last, "--root", tree))
+    assert len(releases(tree)) == 3
+    assert "removed" in done(run(cache, installed(tree), "prune", "--root", tree))
+    assert releases(tree) == [LATER, LAST]
+    assert "nothing to remove" in done(run(cache, installed(tree), "prune", "--root", tree))
+    assert version(tree) == LAST
+
+
+def test_a_file_that_does_not_run_here_is_not_switched_to(
+    tree: Path, cache: Path, file: Path, tmp_path: Path
+) -> None:
+    first = version(tree)
+    broken = another_release(
+        file, tmp_path / "broken.pyz", BROKEN, {"angos_trio/cli/main.py": b"raise ImportError\n"}
+    )
+    said = refusal(run(cache, installed(tree), "upgrade", broken, "--root", tree))
+    assert "the new file does not run here, nothing was changed" in said
+    assert version(tree) == first
+    assert releases(tree) == [first]
+
+
+def test_a_kill_at_any_moment_leaves_a_release_that_is_whole(
+    tree: Path, cache: Path, later: Path
+) -> None:
+    first = version(tree)
+    seen = set()
+    for wait_secs in (0.4, 0.7, 1.0, 1.4, 1.8, 2.4, 3.0, 4.0):
+        upgrade = subprocess.Popen(
+            [installed(tree), "self", "upgrade", later, "--root", tree],
+            env={"PATH": os.environ["PATH"], "SHIV_ROOT": str(cache)},
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        time.sleep(wait_secs)
+        os.killpg(upgrade.pid, signal.SIGKILL)
+        upgrade.wait()
+        seen.add(version(tree))
+        done(run(cache, installed(tree), "verify"))
+    assert seen <= {first, LATER}
+    done(run(cache, installed(tree), "upgrade", later, "--root", tree))
+    assert version(tree) == LATER
+    assert releases(tree) == [first, LATER]
+
+
+def test_a_changed_file_is_found_and_installing_anew_is_the_cure(tree: Path, cache: Path) -> None:
+    (sources,) = (tree / "usr/lib/angos-trio/current/files").glob("*/site-packages")
+    compiled = next((sources / "trio" / "__pycache__").glob("*.pyc"))
+    compiled.write_bytes(compiled.read_bytes()[:-1] + b"x")
+    ended = run(cache, installed(tree), "verify")
+    assert ended.returncode == 3
+    assert f"{compiled.name} was changed" in ended.stdout
+    assert "self install" in ended.stdout
+
+
+def test_sums_and_signature_beside_the_file_are_looked_at(
+    tree: Path, cache: Path, file: Path, tmp_path: Path
+) -> None:
+    key = file.with_name("angos-trio.pub")
+    said = done(run(cache, installed(tree), "upgrade", file, "--public-key", key, "--root", tree))
+    assert "its sum is right, and signed" in said
+    sums = tmp_path / "SHA256SUMS"
+    sums.write_text(f"{'0' * 64}  {file.name}\n")
+    beside = tmp_path / file.name
+    beside.symlink_to(file)
+    said = refusal(run(cache, installed(tree), "upgrade", beside, "--root", tree))
+    assert "copy it anew" in said
+    (tmp_path / "SHA256SUMS.sig").write_bytes(file.with_name("SHA256SUMS.sig").read_bytes())
+    said = refusal(
+        run(cache, installed(tree), "upgrade", beside, "--public-key", key, "--root", tree)
+    )
+    assert "SHA256SUMS is not signed by this key" in said
+
+
+def test_what_is_no_file_of_ours_is_refused(tree: Path, cache: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.pyz"
+    other.write_bytes(b"PK\x03\x04 and no more")
+    said = refusal(run(cache, installed(tree), "upgrade", other, "--root", tree))
+    assert "is no file of angos-trio, or it is cut off: copy it anew" in said
+    said = refusal(run(cache, installed(tree), "upgrade", tmp_path / "none", "--root", tree))
+    assert "No such file" in said
+
+
+def test_no_room_is_told_before_anything_is_written(
+    file: Path, cache: Path, tmp_path: Path
+) -> None:
+    with mounted(tmp_path / "small", "size=60m") as root:
+        said = refusal(run(cache, file, "install", "--root", root))
+        assert "make room" in said
+        assert not list(root.glob("usr/lib/angos-trio/releases/*"))
+
+
+def test_two_that_install_at_once_wait_for_each_other(tree: Path, cache: Path, later: Path) -> None:
+    with (tree / "usr/lib/angos-trio/.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        waiting = subprocess.Popen(
+            [installed(tree), "self", "upgrade", later, "--root", tree],
+            env={"PATH": os.environ["PATH"], "SHIV_ROOT": str(cache)},
+            stdout=subprocess.DEVNULL,
+        )
+        time.sleep(2)
+        assert waiting.poll() is None
+    assert waiting.wait(SECS_MAX) == 0
+    assert version(tree) == LATER
+
+
+def test_nothing_to_go_back_to_is_said(tree: Path, cache: Path) -> None:
+    said = refusal(run(cache, installed(tree), "rollback", "--root", tree))
+    assert "there is no release before this one" in said
+
+
+def test_a_command_of_another_kind_is_not_overwritten(
+    file: Path, cache: Path, tmp_path: Path
+) -> None:
+    command = tmp_path / "usr" / "bin" / "angos-trio"
+    command.parent.mkdir(parents=True)
+    command.write_text("mine\n")
+    said = refusal(run(cache, file, "install", "--root", tmp_path))
+    assert "was not put there by `self install`: move it away first" in said
+    assert command.read_text() == "mine\n"
+
+
+def test_who_may_not_install_is_told_whose_it_is(file: Path, tree: Path, tmp_path: Path) -> None:
+    for each in (tmp_path, *tmp_path.parents):
+        if each.stat().st_uid == os.geteuid() and each != Path("/"):
+            each.chmod(0o755)
+    own = tmp_path / "own"
+    own.mkdir()
+    os.chown(own, NOBODY, NOBODY)
+    said = refusal(run(own, installed(tree), "rollback", "--root", tree, user=NOBODY))
+    assert "no permission: run the command as root" in said
+
+
+def test_sources_cannot_be_installed() -> None:
+    ended = subprocess.run(
+        [Path(__file__).parents[2] / ".venv" / "bin" / "angos-trio", "self", "install"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "only the one file that `make zipapp` builds can be installed" in refusal(ended)
