@@ -19,7 +19,8 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help run test check format coverage openapi api conformance conformance-v1.1.1 crash damage family browser e2e memory through soak rude logins bench bench-scale zb nightly \
-	zipapp zipapp-test appliance-test lock clean
+	zipapp zipapp-test zipapp-times \
+	zipapp-conformance zipapp-suites appliance-test lock clean
 
 help: ## print these commands
 	@awk -F ':.*## ' '/^[a-z][a-z0-9.-]*:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' Makefile
@@ -102,7 +103,7 @@ bench-scale: $(READY) ## a million tags and blobs; collection beside pulls, and 
 zb: $(READY) ## zot's load generator, unchanged, without an error (Go)
 	$(PY) -m tests.bench.zb $(if $(ZOT),--source $(ZOT))
 
-nightly: test coverage conformance api damage browser e2e memory through soak rude logins family bench bench-scale ## everything, with ten times the kills
+nightly: test zipapp zipapp-test zipapp-times zipapp-suites appliance-test coverage conformance api damage browser e2e memory through soak rude logins family bench bench-scale ## everything, with ten times the kills
 	$(MAKE) crash KILLS=1000
 	$(MAKE) conformance crash e2e memory soak rude WORKERS=4
 
@@ -110,10 +111,21 @@ zipapp: $(READY) ## the one file for each machine, in dist/ (SIGNING_KEY=FILE) (
 	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[zipapp]'
 	$(PY) packaging/zipapp $(if $(SIGNING_KEY),--signing-key $(SIGNING_KEY)) $(if $(MACHINE),--machine $(MACHINE))
 
-zipapp-test: ## what the one file does on unfit hosts, its times, whether it is built alike everywhere
-	$(PY) -m tests.zipapp.run
+zipapp-test: $(READY) ## the one file on unfit hosts, installed, built twice (QUICK=1: once)
+	$(PY) -m pytest -q -s tests/zipapp --ignore=tests/zipapp/test_times.py $(if $(QUICK),-m 'not slow')
 
-appliance-test: ## the one file in a booted guest with systemd and without a network (root; Debian)
+zipapp-times: $(READY) ## how long the one file takes to start
+	$(PY) -m pytest -q -s tests/zipapp/test_times.py
+
+zipapp-conformance: $(READY) ## make conformance with the one file, on every Python of the machine
+	set -e; for python in $$($(PY) -m tests.zipapp.pythons); do \
+	  $(MAKE) conformance ZIPAPP=$$python; done
+
+zipapp-suites: zipapp-conformance ## the same, and make crash and make e2e (QUICK=1 each)
+	set -e; for python in $$($(PY) -m tests.zipapp.pythons); do \
+	  $(MAKE) crash e2e QUICK=1 ZIPAPP=$$python; done
+
+appliance-test: $(READY) ## the one file in a booted guest with systemd and without a network (root; Debian)
 	$(PY) -m pytest -q -s tests/guest
 
 lock: ## write constraints.txt and packaging/lock.txt anew from the newest versions that pyproject.toml allows

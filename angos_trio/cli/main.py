@@ -4,6 +4,7 @@ something was found by a scrub or by the doctor)."""
 from __future__ import annotations
 
 import argparse
+import gc
 import signal
 import sys
 from collections.abc import Sequence
@@ -94,6 +95,7 @@ def _serve(parsed: argparse.Namespace) -> int:
     # raises an exception, which is lost where it meets a callback of the import system.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+    gc.disable()  # importing makes much that stays: to look through it again and again is no use
     from angos_trio.cli.serve import serve
 
     return serve(files_of(parsed), parsed.listen, parsed.data_dir)

@@ -43,11 +43,12 @@ def _serve(
     log.configure(parsed.config.observability.log_level)
     for remark in (*parsed.remarks, *plan.remarks):
         log.logger("config").warning("config.remark", remark=remark)
-    if plan.workers > 1:
-        return serve_family(plan, read_again=read, reporter=reporter)
     # What is there now stays: a full collection need not look through it, while requests wait.
     gc.collect()
     gc.freeze()
+    gc.enable()  # it was off while modules were imported
+    if plan.workers > 1:
+        return serve_family(plan, read_again=read, reporter=reporter)
     try:
         trio.run(partial(run, plan, read_again=read, reporter=reporter))
     except BaseExceptionGroup as group:

@@ -12,9 +12,8 @@ from collections.abc import Callable, MutableMapping
 from functools import partial
 from typing import Any, Final, TextIO
 
-import structlog
-
 from angos_trio.telemetry.journal import EventDict, Journal, JournalHandler, is_journal
+from angos_trio.telemetry.plain_structlog import structlog
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING}
 REPEAT_SECS: Final = 10.0

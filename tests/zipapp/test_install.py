@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -38,13 +39,18 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
-@pytest.fixture
-def tree(file: Path, cache: Path, tmp_path: Path) -> Path:
-    """A tree with the file installed."""
-    root = tmp_path / "tree"
-    root.mkdir()
+@pytest.fixture(scope="module")
+def whole(file: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tree with the file installed, to be copied."""
+    root = tmp_path_factory.mktemp("whole")
     done(run(cache, file, "install", "--root", root))
     return root
+
+
+@pytest.fixture
+def tree(whole: Path, tmp_path: Path) -> Path:
+    """The same for one test."""
+    return shutil.copytree(whole, tmp_path / "tree", symlinks=True)
 
 
 def run(

@@ -6,7 +6,6 @@ The file is the one that `make zipapp` built; hosts are made unfit for real wher
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import time
@@ -18,6 +17,7 @@ import pytest
 
 from tests.skips import leave_out
 from tests.zipapp.built import one_file
+from tests.zipapp.pythons import pythons
 
 OTHER = {"x86_64": "aarch64", "aarch64": "x86_64"}
 NOBODY = 65534
@@ -69,30 +69,6 @@ def mounted(folder: Path, *options: str) -> Iterator[Path]:
         yield folder
     finally:
         subprocess.run(["umount", folder], check=True)
-
-
-def pythons(*wanted: str) -> dict[str, str]:
-    """Paths of Pythons on this machine, by version; no script that only stands for one."""
-    found = {}
-    for version in wanted:
-        for path in (shutil.which(f"python{version}"), *_of_pyenv(version)):
-            said, executable = ("", "") if path is None else _says(path)
-            if said == version:
-                found[version] = executable
-                break
-    return found
-
-
-def _of_pyenv(version: str) -> list[str]:
-    root = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
-    return [str(each) for each in root.glob(f"versions/{version}.*/bin/python")]
-
-
-def _says(path: str) -> tuple[str, str]:
-    asks = "import sys; print('%d.%d' % sys.version_info[:2] + ' ' + sys.executable)"
-    ended = subprocess.run([path, "-c", asks], capture_output=True, text=True, check=False)
-    version, _, executable = ended.stdout.strip().partition(" ")
-    return version, executable
 
 
 def test_the_version_is_told_without_unpacking(file: Path, tmp_path: Path) -> None:
