@@ -55,7 +55,7 @@ password = "{password_hash}"
 
 @dataclass(frozen=True, slots=True)
 class FirstFacts:
-    """What the first configuration is made of. `port` is where the registry listens by itself; None
+    """What the first configuration is made of; `hostname` is as in a URL. `port` is where the registry listens by itself; None
     where systemd does it, on 443, and hands certificate and key over as credentials."""
 
     hostname: str

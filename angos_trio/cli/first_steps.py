@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from angos_trio.pki.authority import (
     issue_server,
 )
 from angos_trio.pki.files import make_directory, replace, words_of
+from angos_trio.pki.naming import server_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,8 @@ def begin(place: Place, hostname: str | None, mode: int) -> Begun:
         raise OperatorError(
             f"{missing[0]} is not there yet: say --hostname NAME, by which clients know this host"
         )
+    if hostname is not None:
+        _checked_host(hostname)
     try:
         return _begin(place, directory, hostname or "", mode)
     except OSError as error:
@@ -66,7 +68,7 @@ def _begin(place: Place, directory: PkiDirectory, hostname: str, mode: int) -> B
         create_authority(directory, Founding(f"{hostname} registry"), now)
         made.append(f"an authority: {directory.ca}")
     if not directory.server.exists():
-        issue_server(directory, ServerWish((_typed(hostname),)), now)
+        issue_server(directory, ServerWish((_checked_host(hostname),)), now)
         made.append(f"the server's certificate: {directory.server}")
     administrator = directory.root / "clients" / f"{ADMINISTRATOR}.crt"
     if not administrator.exists():
@@ -75,18 +77,30 @@ def _begin(place: Place, directory: PkiDirectory, hostname: str, mode: int) -> B
     password = None
     if not place.configuration.exists():
         password = secrets.token_urlsafe(15)
-        facts = FirstFacts(hostname, place.port, place.pki, place.data, hash_password(password))
+        facts = FirstFacts(
+            host_of_url(hostname), place.port, place.pki, place.data, hash_password(password)
+        )
         replace(place.configuration, configuration_of(facts).encode(), mode)
         made.append(f"a configuration: {place.configuration}")
     return Begun(tuple(made), password)
 
 
-def _typed(hostname: str) -> str:
-    """A name or an address, as a certificate has it."""
+def _checked_host(hostname: str) -> str:
+    """One host's name or address, as a certificate has it. Raises OperatorError before anything
+    is made."""
     try:
-        return f"IP:{ipaddress.ip_address(hostname)}"
-    except ValueError:
-        return f"DNS:{hostname}"
+        (name,) = server_names([hostname])
+    except OperatorError as error:
+        raise OperatorError(f"--hostname: {str(error).removeprefix('--san: ')}") from error
+    if "*" in name:
+        raise OperatorError(f"--hostname: {hostname} stands for many: say the name of this host")
+    return name
+
+
+def host_of_url(hostname: str) -> str:
+    """A name or an address as a URL has it (RFC 3986 3.2.2). Raises OperatorError."""
+    kind, _, name = _checked_host(hostname).partition(":")
+    return f"[{name}]" if kind == "IP" and ":" in name else name
 
 
 def tell_password(begun: Begun) -> None:

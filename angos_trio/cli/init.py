@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from angos_trio.appliance.first_files import ADMINISTRATOR
-from angos_trio.cli.first_steps import Place, begin, tell_password
+from angos_trio.cli.first_steps import Place, begin, host_of_url, tell_password
 from angos_trio.errors import OperatorError
 from angos_trio.pki.files import PRIVATE_MODE
 
@@ -25,6 +25,7 @@ def init(parsed: argparse.Namespace) -> int:
             "change what is there"
         )
     begun = begin(place, parsed.hostname, PRIVATE_MODE)
+    address = f"{host_of_url(parsed.hostname)}:{parsed.port}"
     for each in begun.made:
         print(f"made {each}")
     tell_password(begun)
@@ -33,10 +34,10 @@ def init(parsed: argparse.Namespace) -> int:
     print(
         f"  curl --cacert {place.pki}/ca.crt --cert {place.pki}/clients/{ADMINISTRATOR}.crt "
         f"--key {place.pki}/private/clients/{ADMINISTRATOR}.key "
-        f"https://{parsed.hostname}:{parsed.port}/v2/"
+        f"https://{address}/v2/"
     )
     print(
         f"  angos-trio client-config all --client {ADMINISTRATOR} --pki {place.pki} "
-        f"--host {parsed.hostname}:{parsed.port}"
+        f"--host {address}"
     )
     return 0

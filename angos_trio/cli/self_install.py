@@ -11,7 +11,7 @@ from angos_trio.appliance.archive import read_about, running_file
 from angos_trio.appliance.first_files import ADMINISTRATOR
 from angos_trio.appliance.layout import Layout
 from angos_trio.appliance.releases import check_command, installing, place, switch
-from angos_trio.cli.first_steps import Begun, Place, begin, tell_password
+from angos_trio.cli.first_steps import Begun, Place, begin, host_of_url, tell_password
 from angos_trio.errors import OperatorError
 
 CONFIGURATION_MODE = 0o640
@@ -66,7 +66,7 @@ def _say_next(layout: Layout, begun: Begun, hostname: str | None) -> None:
     print(f"  angos-trio doctor -c {layout.configuration}")
     print(
         f"  curl --cacert {pki}/ca.crt --cert {pki}/clients/{ADMINISTRATOR}.crt "
-        f"--key {pki}/private/clients/{ADMINISTRATOR}.key https://{hostname}/v2/"
+        f"--key {pki}/private/clients/{ADMINISTRATOR}.key https://{host_of_url(hostname)}/v2/"
     )
     print("  angos-trio pki client NAME && angos-trio client-config all --client NAME")
 

@@ -267,7 +267,7 @@ def test_a_command_of_another_kind_is_not_overwritten(
 def test_who_may_not_install_is_told_whose_it_is(tree: Path, tmp_path: Path) -> None:
     if os.geteuid() != 0:
         leave_out("only root can be another user")
-    for each in (tmp_path, *tmp_path.parents):
+    for each in (tree, tmp_path, *tmp_path.parents):
         if each.stat().st_mode & 0o777 == 0o700:  # directories of the tests
             each.chmod(0o711)
     said = refusal(run(tmp_path, installed(tree), "rollback", "--root", tree, user=NOBODY))

@@ -1,0 +1,139 @@
+"""`angos-trio init`: everything that a registry needs, in one directory."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.running import HOST, free_port, program, running_registry
+
+pytestmark = pytest.mark.slow
+SECS_MAX = 60
+
+
+def init(directory: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*program(), "init", str(directory), *words],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=SECS_MAX,
+        check=False,
+    )
+
+
+def refusal(ended: subprocess.CompletedProcess[str]) -> str:
+    assert ended.returncode == 1, ended
+    assert ended.stderr.count("\n") == 1, ended.stderr
+    return ended.stderr.strip()
+
+
+def test_what_it_made_serves_and_the_commands_that_it_prints_work(tmp_path: Path) -> None:
+    port = free_port()
+    made = init(tmp_path / "registry", "--hostname", HOST, "--port", str(port))
+    assert made.returncode == 0, made.stderr
+    commands = [line.strip() for line in made.stdout.partition("\nNext:\n")[2].splitlines()]
+    assert [line.split()[:2] for line in commands] == [
+        ["angos-trio", "serve"],
+        ["curl", "--cacert"],
+        ["angos-trio", "client-config"],
+    ]
+    config = tmp_path / "registry" / "config.toml"
+    assert commands[0] == f"angos-trio serve -c {config}"
+    probes = free_port()
+    beside = tmp_path / "probes.toml"
+    beside.write_text(f"[server.health]\nport = {probes}\n")
+    with running_registry(
+        tmp_path / "registry" / "data",
+        address=f"{HOST}:{port}",
+        arguments=["-c", str(config), "-c", str(beside)],
+        probe=f"{HOST}:{probes}",
+    ):
+        asked = subprocess.run(
+            [*commands[1].split(), "-sS", "--write-out", "%{http_code}"],
+            capture_output=True,
+            text=True,
+            timeout=SECS_MAX,
+            check=True,
+        )
+        assert asked.stdout == "{}200"
+        password = re.search(r"user admin has the password (\S+)", made.stdout)
+        assert password is not None
+        ca = tmp_path / "registry" / "pki" / "ca.crt"
+        url = f"https://{HOST}:{port}/v2/_catalog"
+        for credential, status in ((password[1], "200"), ("wrong", "401")):
+            options = ["--cacert", str(ca), "--user", f"admin:{credential}"]
+            answer = subprocess.run(
+                ["curl", "-sS", *options, "-o", "/dev/null", "-w", "%{http_code}", url],
+                capture_output=True,
+                text=True,
+                timeout=SECS_MAX,
+                check=True,
+            )
+            assert answer.stdout == status
+    printed = subprocess.run(
+        [*program(), *commands[2].split()[1:]], capture_output=True, text=True, check=True
+    )
+    assert f"{HOST}:{port}" in printed.stdout
+
+
+def test_secrets_are_for_their_owner_only(tmp_path: Path) -> None:
+    made = init(tmp_path / "registry", "--hostname", "registry.lab")
+    root = tmp_path / "registry"
+    assert (root / "config.toml").stat().st_mode & 0o777 == 0o600
+    keys = list(root.rglob("*.key"))
+    assert len(keys) >= 4
+    assert {each.stat().st_mode & 0o777 for each in keys} == {0o600}
+    password = re.search(r"the password (\S+)", made.stdout)
+    assert password is not None
+    for each in root.rglob("*"):
+        assert not each.is_file() or password[1].encode() not in each.read_bytes(), each
+
+
+def test_a_directory_that_has_a_configuration_stays_as_it_is(tmp_path: Path) -> None:
+    assert init(tmp_path, "--hostname", "registry.lab").returncode == 0
+    before = {each: each.read_bytes() for each in tmp_path.rglob("*") if each.is_file()}
+    said = refusal(init(tmp_path, "--hostname", "other.lab"))
+    assert "nothing was changed; take another directory" in said
+    assert {each: each.read_bytes() for each in tmp_path.rglob("*") if each.is_file()} == before
+
+
+def test_what_was_cut_off_is_finished_by_the_same_command(tmp_path: Path) -> None:
+    assert init(tmp_path, "--hostname", "registry.lab").returncode == 0
+    (tmp_path / "config.toml").unlink()
+    ca = (tmp_path / "pki" / "ca.crt").read_bytes()
+    again = init(tmp_path, "--hostname", "registry.lab")
+    assert again.returncode == 0
+    assert (tmp_path / "pki" / "ca.crt").read_bytes() == ca
+    assert again.stdout.startswith(f"made a configuration: {tmp_path}/config.toml")
+
+
+@pytest.mark.parametrize(
+    "hostname", ["", "two words", "a\nb", 'quo"te', "../up", "x" * 300, "*", "a_b$(id)"]
+)
+def test_a_name_that_is_none_makes_nothing(tmp_path: Path, hostname: str) -> None:
+    said = refusal(init(tmp_path / "registry", "--hostname", hostname))
+    assert said.startswith("angos-trio: --hostname: ")
+    assert not (tmp_path / "registry").exists()
+
+
+def test_a_directory_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("")
+    assert str(file) in refusal(init(file / "registry", "--hostname", "registry.lab"))
+
+
+def test_the_configuration_is_one_that_check_understands(tmp_path: Path) -> None:
+    assert init(tmp_path, "--hostname", "registry.lab").returncode == 0
+    said = subprocess.run(
+        [*program(), "check", "-c", tmp_path / "config.toml"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "https://0.0.0.0:8443" in said.stdout
+    assert "clients may show a certificate; 1 revocation lists are looked at" in said.stdout
+    assert said.stderr == ""
