@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -13,27 +14,27 @@ _SYSTEMD = """\
 # systemd listens (angos-trio.socket) and hands its socket over: the port is changed there, by
 # `systemctl edit angos-trio.socket`.
 [server]
-external_url = "{url}"
+external_url = {url}
 """
 _ALONE = """\
 [server]
 bind_address = "0.0.0.0"
 port = {port}
-external_url = "{url}"
+external_url = {url}
 """
 _REST = """
 # Files of `angos-trio pki`. The registry takes new ones by itself.
 [server.tls]
-server_certificate_bundle = "{certificate}"
-server_private_key = "{key}"
-client_ca_bundle = "{pki}/clients-ca.crt"
-client_crl = ["{pki}/clients.crl"]
+server_certificate_bundle = {certificate}
+server_private_key = {key}
+client_ca_bundle = {clients_ca}
+client_crl = [{crl}]
 # "required" turns away at the door whoever has no certificate; passwords and the web interface
 # then need one too.
 client_auth = "optional"
 
 [blob_store.fs]
-root_dir = "{data}"
+root_dir = {data}
 
 # Who may do what: without a policy, whoever shows a certificate of ours or the password of a user
 # below may do everything, and nobody else anything. For finer rules, add a policy such as
@@ -48,15 +49,18 @@ root_dir = "{data}"
 #
 # whose last rule lets everybody pull. `angos-trio policy test` says what it comes to.
 [auth.identity.{administrator}]
-username = "{administrator}"
-password = "{password_hash}"
+username = {user}
+password = {password_hash}
 """
 
 
 @dataclass(frozen=True, slots=True)
 class FirstFacts:
-    """What the first configuration is made of; `hostname` is as in a URL. `port` is where the registry listens by itself; None
-    where systemd does it, on 443, and hands certificate and key over as credentials."""
+    """What the first configuration is made of; `hostname` is as in a URL.
+
+    `port` is where the registry listens by itself; None where systemd does it, on 443, and hands
+    certificate and key over as credentials.
+    """
 
     hostname: str
     port: int | None
@@ -73,11 +77,18 @@ def configuration_of(facts: FirstFacts) -> str:
     else:
         head, url = _ALONE, f"https://{facts.hostname}:{facts.port}"
         certificate, key = f"{facts.pki}/server.crt", f"{facts.pki}/private/server.key"
-    return head.format(url=url, port=facts.port) + _REST.format(
-        certificate=certificate,
-        key=key,
-        pki=facts.pki,
-        data=facts.data,
+    return head.format(url=_quoted(url), port=facts.port) + _REST.format(
+        certificate=_quoted(certificate),
+        key=_quoted(key),
+        clients_ca=_quoted(f"{facts.pki}/clients-ca.crt"),
+        crl=_quoted(f"{facts.pki}/clients.crl"),
+        data=_quoted(str(facts.data)),
         administrator=ADMINISTRATOR,
-        password_hash=facts.password_hash,
+        user=_quoted(ADMINISTRATOR),
+        password_hash=_quoted(facts.password_hash),
     )
+
+
+def _quoted(text: str) -> str:
+    """A string as TOML has it: the escapes of JSON are among its own."""
+    return json.dumps(text, ensure_ascii=False)

@@ -54,7 +54,7 @@ def begin(place: Place, hostname: str | None, mode: int) -> Begun:
             f"{missing[0]} is not there yet: say --hostname NAME, by which clients know this host"
         )
     if hostname is not None:
-        _checked_host(hostname)
+        checked_host(hostname)
     try:
         return _begin(place, directory, hostname or "", mode)
     except OSError as error:
@@ -68,7 +68,7 @@ def _begin(place: Place, directory: PkiDirectory, hostname: str, mode: int) -> B
         create_authority(directory, Founding(f"{hostname} registry"), now)
         made.append(f"an authority: {directory.ca}")
     if not directory.server.exists():
-        issue_server(directory, ServerWish((_checked_host(hostname),)), now)
+        issue_server(directory, ServerWish((checked_host(hostname),)), now)
         made.append(f"the server's certificate: {directory.server}")
     administrator = directory.root / "clients" / f"{ADMINISTRATOR}.crt"
     if not administrator.exists():
@@ -85,7 +85,7 @@ def _begin(place: Place, directory: PkiDirectory, hostname: str, mode: int) -> B
     return Begun(tuple(made), password)
 
 
-def _checked_host(hostname: str) -> str:
+def checked_host(hostname: str) -> str:
     """One host's name or address, as a certificate has it. Raises OperatorError before anything
     is made."""
     try:
@@ -99,7 +99,7 @@ def _checked_host(hostname: str) -> str:
 
 def host_of_url(hostname: str) -> str:
     """A name or an address as a URL has it (RFC 3986 3.2.2). Raises OperatorError."""
-    kind, _, name = _checked_host(hostname).partition(":")
+    kind, _, name = checked_host(hostname).partition(":")
     return f"[{name}]" if kind == "IP" and ":" in name else name
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 
 from angos_trio.appliance.first_files import ADMINISTRATOR
@@ -29,15 +30,15 @@ def init(parsed: argparse.Namespace) -> int:
     for each in begun.made:
         print(f"made {each}")
     tell_password(begun)
+    key = place.pki / "private" / "clients" / f"{ADMINISTRATOR}.key"
+    certificate = place.pki / "clients" / f"{ADMINISTRATOR}.crt"
+    curl = ["curl", "--cacert", place.pki / "ca.crt", "--cert", certificate, "--key", key]
+    files = ["client-config", "all", "--client", ADMINISTRATOR, "--pki", place.pki]
     print("\nNext:")
-    print(f"  angos-trio serve -c {place.configuration}")
-    print(
-        f"  curl --cacert {place.pki}/ca.crt --cert {place.pki}/clients/{ADMINISTRATOR}.crt "
-        f"--key {place.pki}/private/clients/{ADMINISTRATOR}.key "
-        f"https://{address}/v2/"
-    )
-    print(
-        f"  angos-trio client-config all --client {ADMINISTRATOR} --pki {place.pki} "
-        f"--host {address}"
-    )
+    for words in (
+        ["angos-trio", "serve", "-c", place.configuration],
+        [*curl, f"https://{address}/v2/"],
+        ["angos-trio", *files, "--host", address],
+    ):
+        print(f"  {shlex.join(map(str, words))}")
     return 0

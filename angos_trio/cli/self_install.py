@@ -11,7 +11,7 @@ from angos_trio.appliance.archive import read_about, running_file
 from angos_trio.appliance.first_files import ADMINISTRATOR
 from angos_trio.appliance.layout import Layout
 from angos_trio.appliance.releases import check_command, installing, place, switch
-from angos_trio.cli.first_steps import Begun, Place, begin, host_of_url, tell_password
+from angos_trio.cli.first_steps import Begun, Place, begin, checked_host, host_of_url, tell_password
 from angos_trio.errors import OperatorError
 
 CONFIGURATION_MODE = 0o640
@@ -25,6 +25,8 @@ def install(parsed: argparse.Namespace) -> int:
     about = read_about(file)
     if parsed.hostname is not None and not parsed.systemd:
         raise OperatorError("--hostname is for --systemd: without it only the program is installed")
+    if parsed.hostname is not None:
+        checked_host(parsed.hostname)
     if parsed.systemd:
         host.check_host(layout)
         if is_live(layout):

@@ -120,6 +120,15 @@ def test_a_name_that_is_none_makes_nothing(tmp_path: Path, hostname: str) -> Non
     assert not (tmp_path / "registry").exists()
 
 
+def test_a_directory_may_have_any_name(tmp_path: Path) -> None:
+    odd = tmp_path / 'a "quoted" name, \\ and spaces'
+    assert init(odd, "--hostname", "::1").returncode == 0
+    said = subprocess.run(
+        [*program(), "check", "-c", odd / "config.toml"], capture_output=True, text=True, check=True
+    )
+    assert "stores in" in said.stdout
+
+
 def test_a_directory_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("")
