@@ -12,7 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -59,11 +59,13 @@ def installing(layout: Layout) -> Iterator[None]:
         raise OperatorError(words_of(error)) from error
 
 
-def place(layout: Layout, file: Path) -> Path:
+def place(layout: Layout, file: Path, tell: Callable[[str], None]) -> Path:
     """Put a file among the releases, unpacked and proved; nothing runs from it yet.
 
-    It is there already when its record is: nothing changes then. Raises OperatorError.
+    It is there already when its record is: nothing changes then. `tell` is told of each step, in
+    words. Blocks for some seconds. Raises OperatorError.
     """
+    tell("looking at the file")
     about = read_about(file)
     release = layout.releases / about.release
     if (release / RECORD).exists():
@@ -75,11 +77,15 @@ def place(layout: Layout, file: Path) -> Path:
     _check_room(layout, file)
     layout.releases.mkdir(mode=0o755, parents=True, exist_ok=True)
     try:
+        tell("copying the file")
         made.mkdir(mode=0o755)
         _copy(file, made / FILE_NAME)
+        tell("letting it unpack itself and start")
         (made / "files").mkdir(mode=0o755)
         _prove(made)
+        tell("compiling it for this Python")
         _compile(made, release)
+        tell("waiting for the disk")
         write_record(made)
         (made / RECORD).chmod(0o644)
         sync(made)

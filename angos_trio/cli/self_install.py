@@ -6,12 +6,15 @@ import argparse
 import os
 from pathlib import Path
 
+import trio
+
 from angos_trio.appliance import host
 from angos_trio.appliance.archive import read_about, running_file
 from angos_trio.appliance.first_files import ADMINISTRATOR
 from angos_trio.appliance.layout import Layout
 from angos_trio.appliance.releases import check_command, installing, place, switch
 from angos_trio.cli.first_steps import Begun, Place, begin, checked_host, host_of_url, tell_password
+from angos_trio.cli.progress import Stage, beside
 from angos_trio.errors import OperatorError
 
 CONFIGURATION_MODE = 0o640
@@ -33,10 +36,23 @@ def install(parsed: argparse.Namespace) -> int:
             host.check_port()
     with installing(layout):
         check_command(layout)
-        release = place(layout, file)
+        release = put(layout, file)
         switch(layout, release)
     print(f"installed {about.version} in {release}; {layout.command} runs it")
     return set_up(layout, parsed.hostname) if parsed.systemd else 0
+
+
+def put(layout: Layout, file: Path) -> Path:
+    """Put a file among the releases, and say meanwhile how far it is."""
+    stages = [Stage("beginning")]
+
+    async def work() -> Path:
+        return await trio.to_thread.run_sync(place, layout, file, tell)
+
+    def tell(step: str) -> None:
+        stages[0] = Stage(f"installing {file.name}: {step}")
+
+    return trio.run(beside, work, lambda: stages[0])
 
 
 def set_up(layout: Layout, hostname: str | None) -> int:

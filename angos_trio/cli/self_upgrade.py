@@ -15,13 +15,12 @@ from angos_trio.appliance.releases import (
     about_of,
     check_command,
     installing,
-    place,
     release_of,
     switch,
 )
 from angos_trio.appliance.releases import prune as prune_releases
 from angos_trio.appliance.sums import check_sums
-from angos_trio.cli.self_install import is_live, layout_of
+from angos_trio.cli.self_install import is_live, layout_of, put
 from angos_trio.errors import OperatorError
 from angos_trio.limits.processes import INSTALL_PROVE_SECS_MAX
 
@@ -34,7 +33,7 @@ def upgrade(parsed: argparse.Namespace) -> int:
     with installing(layout):
         check_command(layout)
         before = release_of(layout.current)
-        release = place(layout, file)
+        release = put(layout, file)
         if release == before:
             print(f"{about_of(release).version} is installed already ({release})")
             return 0
