@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -92,10 +93,20 @@ def chromium() -> Iterator[Any]:
 
 
 @contextmanager
-def chromium_by(kind: Any, names: str = "MAP *.lab 127.0.0.1") -> Iterator[Any]:
-    """A browser of its own that finds names by these rules."""
-    arguments = [*_ARGUMENTS, f"--host-resolver-rules={names}"]
-    browser = kind.launch(executable_path=shutil.which("chromium"), args=arguments)
+def chromium_by(
+    kind: Any,
+    names: str = "MAP *.lab 127.0.0.1",
+    *,
+    program: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[Any]:
+    """A browser of its own that finds names by these rules; `program` runs it, if it is not to be
+    run as it is."""
+    browser = kind.launch(
+        executable_path=program or shutil.which("chromium"),
+        args=[*_ARGUMENTS, f"--host-resolver-rules={names}"],
+        env={**os.environ, **(environment or {})},
+    )
     try:
         yield browser
     finally:

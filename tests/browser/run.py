@@ -30,7 +30,8 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="in fewer looks")
     options = parser.parse_args()
     try:
-        install_debian(["chromium", "skopeo", *([] if FONTS.exists() else ["fonts-dejavu-core"])])
+        programs = ["chromium", "skopeo", "certutil", "pk12util"]
+        install_debian([*programs, *([] if FONTS.exists() else ["fonts-dejavu-core"])])
         install_npm(AXE)
     except Failure as failure:
         print(failure, file=sys.stderr)

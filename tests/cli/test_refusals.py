@@ -21,7 +21,7 @@ from tests.crash.disks import Disk, NoMount, tmpfs
 from tests.docs.pages import REPOSITORY
 from tests.running import HOST, free_port, program, running_registry
 from tests.skips import leave_out
-from tests.users import give_to_another, without_rights
+from tests.users import SOMEBODY_ELSE, give_to_another, without_rights
 
 pytestmark = pytest.mark.slow
 SECS_MAX = 60.0
@@ -112,9 +112,21 @@ def test_directory_of_another_user_is_told_of(config: Path, tmp_path: Path) -> N
         "user who runs this"
     )
     assert list(closed.iterdir()) == []
-    assert serve(config, closed, **options) == f"{closed}/instance.lock: {OWN_IT}"
+    assert serve(config, closed, **options) == (
+        f"{closed}: belongs to the user with the number {SOMEBODY_ELSE}, who could not use what "
+        "root writes there; run this command as that user, or give the directory to root"
+    )
     assert list(closed.iterdir()) == []
     assert is_documented("cannot be made: Permission denied")
+    assert is_documented("who could not use what root writes there")
+
+
+def test_closed_directory_is_told_of_and_left_alone(config: Path, tmp_path: Path) -> None:
+    options = without_rights()
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o555)
+    assert serve(config, closed, **options) == f"{closed}/instance.lock: {OWN_IT}"
+    assert list(closed.iterdir()) == []
     assert is_documented(OWN_IT)
 
 

@@ -21,7 +21,7 @@ from tests.running import (
 )
 from tests.zipapp.built import REPOSITORY
 
-START_SECS_MAX = 30.0
+START_SECS_MAX = 60.0
 _FAULTY = "tests.crash.serve"
 POLL_SECS = 0.01
 CRASHES = ("request.crashed", "connection.crashed", "application.crashed", "Traceback")

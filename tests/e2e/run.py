@@ -9,6 +9,7 @@ Debian, and Go for the clients that are built.
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 import sys
 import tempfile
@@ -19,7 +20,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from angos_trio import __version__
 from tests.bench.sides import versions
 from tests.e2e.clients import (
     containerd,
@@ -41,7 +41,7 @@ from tests.e2e.clients import (
 )
 from tests.e2e.docs import write_page
 from tests.e2e.lab import Lab, expect_clean_stop, expect_no_crash, expect_sound_store
-from tests.e2e.machine import Failure, NotRunnable
+from tests.e2e.machine import Failure, NotRunnable, command
 from tests.e2e.material import Material
 from tests.e2e.report import FAILED, MISHAPS, NOT_RUN, REGISTRY, Outcome, Report, tell
 from tests.e2e.tools import (
@@ -52,7 +52,8 @@ from tests.e2e.tools import (
     install_pypi,
 )
 from tests.pins import pins
-from tests.running import RegistryDidNotStart, RegistryDidNotStop, running_registry
+from tests.running import RegistryDidNotStart, RegistryDidNotStop, program, running_registry
+from tests.zipapp.built import NotBuilt
 
 BETWEEN_CHECKS = "start, or what its checks rest on"
 REASON_CHARS = 2000
@@ -156,8 +157,8 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--write-docs", action="store_true", help="write docs/clients.md")
     parser.add_argument("--keep-log", type=Path, metavar="FILE", help="keep the registry's log")
     options = parser.parse_args(words)
-    if options.write_docs and (options.quick or options.only):
-        parser.error("--write-docs needs a run of everything")
+    if options.write_docs and (options.quick or options.only or os.environ.get("ZIPAPP")):
+        parser.error("--write-docs needs a run of everything, of the sources")
     return options
 
 
@@ -239,9 +240,10 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         suites = install(chosen(options), report)
         print(", ".join(f"{client} {version}" for client, version in report.versions.items()))
-        report.versions[REGISTRY] = f"angos-trio {__version__}"
+        report.versions[REGISTRY] = command(*program(), "--version").strip()
+        print(f"against {report.versions[REGISTRY]}: {' '.join(program())}", flush=True)
         run(suites, report, options.keep_log, is_quick=options.quick)
-    except (Failure, NotRunnable, RegistryDidNotStart, RegistryDidNotStop) as error:
+    except (Failure, NotRunnable, NotBuilt, RegistryDidNotStart, RegistryDidNotStop) as error:
         print(f"e2e: {error}", file=sys.stderr)
         return 1
     print(report.table())

@@ -22,12 +22,14 @@ PYPI_PACKAGES = REPOSITORY / ".cache" / "pypi"
 
 # The Debian package of each program that is not named like its package.
 PACKAGES = {
+    "certutil": "libnss3-tools",
     "ctr": "containerd",
     "docker": "docker.io",
     "dockerd": "docker.io",
     "htpasswd": "apache2-utils",
     "ip": "iproute2",
     "node": "nodejs",
+    "pk12util": "libnss3-tools",
     "systemd-nspawn": "systemd-container",
 }
 

@@ -30,7 +30,7 @@ from tests.running import HOST, free_port
 
 USER, PASSWORD = "reader", "a password of the reader"
 SERVICE, ISSUER = "upstream", "tests"
-START_SECS_MAX: Final = 20.0
+START_SECS_MAX: Final = 60.0
 STOP_SECS_MAX: Final = 20.0
 
 
