@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 
 from angos_trio.appliance.first_files import ADMINISTRATOR
-from angos_trio.cli.first_steps import Place, begin, tell_password
+from angos_trio.cli.first_steps import Place, authority_of, begin, check_wish, tell_password
 from angos_trio.errors import OperatorError
 from angos_trio.pki.files import PRIVATE_MODE
 
@@ -18,13 +19,15 @@ def init(parsed: argparse.Namespace) -> int:
     root = Path(parsed.directory).absolute()
     if not 1 <= parsed.port <= _PORT_MAX:
         raise OperatorError(f"--port: {parsed.port} is no port")
-    place = Place(root / "config.toml", root / "pki", root / "data", parsed.port)
+    place = Place(root / "config.toml", root / "pki", root / "data", parsed.port, is_alone=True)
     if place.configuration.exists():
         raise OperatorError(
             f"{place.configuration} is there: nothing was changed; take another directory, or "
             "change what is there"
         )
-    begun = begin(place, parsed.hostname, PRIVATE_MODE)
+    name = check_wish(place, parsed.hostname)
+    begun = begin(place, name, PRIVATE_MODE)
+    where = authority_of(name or "", parsed.port)
     for each in begun.made:
         print(f"made {each}")
     tell_password(begun)
@@ -33,10 +36,10 @@ def init(parsed: argparse.Namespace) -> int:
     print(
         f"  curl --cacert {place.pki}/ca.crt --cert {place.pki}/clients/{ADMINISTRATOR}.crt "
         f"--key {place.pki}/private/clients/{ADMINISTRATOR}.key "
-        f"https://{parsed.hostname}:{parsed.port}/v2/"
+        f"{shlex.quote(f'https://{where}/v2/')}"
     )
     print(
         f"  angos-trio client-config all --client {ADMINISTRATOR} --pki {place.pki} "
-        f"--host {parsed.hostname}:{parsed.port}"
+        f"--host {shlex.quote(where)}"
     )
     return 0
