@@ -28,7 +28,7 @@ _REST = """
 server_certificate_bundle = {certificate}
 server_private_key = {key}
 client_ca_bundle = {clients_ca}
-client_crl = [{crl}]
+client_crl = [{lists}]
 # "required" turns away at the door whoever has no certificate; passwords and the web interface
 # then need one too.
 client_auth = "optional"
@@ -56,32 +56,31 @@ password = {password_hash}
 
 @dataclass(frozen=True, slots=True)
 class FirstFacts:
-    """What the first configuration is made of; `hostname` is as in a URL.
+    """What the first configuration is made of. `port` is where the registry listens by itself; None
+    where systemd does it and hands certificate and key over as credentials. `has_list`: there is a
+    revocation list."""
 
-    `port` is where the registry listens by itself; None where systemd does it, on 443, and hands
-    certificate and key over as credentials.
-    """
-
-    hostname: str
+    url: str
     port: int | None
     pki: Path
     data: Path
     password_hash: str
+    has_list: bool = True
 
 
 def configuration_of(facts: FirstFacts) -> str:
     """The text of the first configuration, TOML."""
     if facts.port is None:
-        head, url = _SYSTEMD, f"https://{facts.hostname}"
+        head = _SYSTEMD
         certificate, key = "$CREDENTIALS_DIRECTORY/server.crt", "$CREDENTIALS_DIRECTORY/server.key"
     else:
-        head, url = _ALONE, f"https://{facts.hostname}:{facts.port}"
+        head = _ALONE
         certificate, key = f"{facts.pki}/server.crt", f"{facts.pki}/private/server.key"
-    return head.format(url=_quoted(url), port=facts.port) + _REST.format(
+    return head.format(url=_quoted(facts.url), port=facts.port) + _REST.format(
         certificate=_quoted(certificate),
         key=_quoted(key),
         clients_ca=_quoted(f"{facts.pki}/clients-ca.crt"),
-        crl=_quoted(f"{facts.pki}/clients.crl"),
+        lists=_quoted(f"{facts.pki}/clients.crl") if facts.has_list else "",
         data=_quoted(str(facts.data)),
         administrator=ADMINISTRATOR,
         user=_quoted(ADMINISTRATOR),

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import grp
 import os
-import pwd
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from angos_trio.appliance.layout import NAME, Layout
+from angos_trio.clock import wall_seconds
 from angos_trio.errors import OperatorError
 from angos_trio.limits.processes import SERVICE_START_SECS_MAX
-from angos_trio.pki.files import replace
+from angos_trio.pki.files import make_directory, replace
 
 SERVICE: Final = f"{NAME}.service"
 SOCKET: Final = f"{NAME}.socket"
@@ -32,6 +35,9 @@ _SHIPPED: Final = (
 _HOMES: Final = ("/home", "/root", "/run/user")
 """What `ProtectHome` hides from the service."""
 _SECS_MAX: Final = 60.0
+_JOURNAL_SECS: Final = 0.5
+REFUSED: Final = "refused to start: "
+"""How the status begins of a service that says why it does not start."""
 
 
 def check_host(layout: Layout) -> None:
@@ -51,19 +57,44 @@ def check_host(layout: Layout) -> None:
         )
 
 
-def check_port(port: int = PORT) -> None:
+def ports_of(layout: Layout) -> tuple[int, ...]:
+    """Where systemd listens for the registry: on 443, or where a drop-in of its socket says."""
+    found = [PORT]
+    for drop_in in sorted((layout.units / f"{SOCKET}.d").glob("*.conf")):
+        for line in drop_in.read_text(encoding="utf-8", errors="replace").splitlines():
+            name, _, value = (part.strip() for part in line.partition("="))
+            if name == "ListenStream" and not value:
+                found = []
+            elif name == "ListenStream":
+                port = value.rpartition(":")[2]
+                found += [int(port)] if port.isascii() and port.isdecimal() else []
+    return tuple(found)
+
+
+def check_port(layout: Layout) -> None:
     """Refuse where something else listens already. Raises OperatorError."""
     if says("is-active", SOCKET) == "active":
         return
-    with socket.socket(socket.AF_INET6) as tried:
-        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    for port in ports_of(layout):
         try:
-            tried.bind(("::", port))
+            _try_port(port)
         except OSError as error:
             raise OperatorError(
                 f"port {port}: {error.strerror}: stop what listens there (`ss -ltnp` names it), or "
-                f"give the registry another port with `systemctl edit {SOCKET}`"
+                f"give the registry another port: write [Socket], ListenStream= and "
+                f"ListenStream=8443, a line each, into {layout.units / SOCKET}.d/port.conf"
             ) from error
+
+
+def _try_port(port: int) -> None:
+    """Listen there for a moment, on all addresses. Raises OSError."""
+    try:
+        tried, address = socket.socket(socket.AF_INET6), "::"
+    except OSError:  # this kernel has no IPv6
+        tried, address = socket.socket(socket.AF_INET), "0.0.0.0"
+    with tried:
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        tried.bind((address, port))
 
 
 def write_units(layout: Layout) -> list[Path]:
@@ -77,7 +108,7 @@ def write_units(layout: Layout) -> list[Path]:
         if sys.executable != _PYTHON:
             content = content.replace(f"{_PYTHON} ".encode(), f"{sys.executable} ".encode())
         if not target.exists() or target.read_bytes() != content:
-            target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            make_directory(target.parent, 0o755)
             replace(target, content, 0o644)
             written.append(target)
     return written
@@ -114,15 +145,18 @@ def make_user_and_directories(layout: Layout) -> None:
     run(["systemd-tmpfiles", *root, "--create", f"{NAME}.conf"])
 
 
-def owner_ids() -> tuple[int, int]:
-    """The user and group of the service. Raises OperatorError."""
-    try:
-        found = pwd.getpwnam(NAME)
-    except KeyError:
-        raise OperatorError(
-            f"there is no user {NAME}: run `self install --systemd` again"
-        ) from None
-    return found.pw_uid, found.pw_gid
+def group_id(layout: Layout) -> int:
+    """The group of the service, as the system knows it that it will run on. Raises OperatorError
+    and OSError."""
+    if layout.root == Path("/"):
+        with suppress(KeyError):
+            return grp.getgrnam(NAME).gr_gid
+    else:
+        for line in (layout.root / "etc" / "group").read_text(encoding="utf-8").splitlines():
+            name, _, number, *_ = (*line.split(":"), "", "", "")
+            if name == NAME and number.isdecimal():
+                return int(number)
+    raise OperatorError(f"there is no group {NAME}: run `self install --systemd` again")
 
 
 def are_units_installed(layout: Layout) -> bool:
@@ -130,10 +164,16 @@ def are_units_installed(layout: Layout) -> bool:
     return (layout.units / SERVICE).exists()
 
 
-def start_service() -> None:
+def enable_service(layout: Layout) -> None:
+    """Let the service start with its system. Raises OperatorError."""
+    root = [] if layout.root == Path("/") else [f"--root={layout.root}"]
+    run(["systemctl", *root, "enable", "--quiet", *STARTED])
+
+
+def start_service(layout: Layout) -> None:
     """Switch the units on, and return when the registry answers. Raises OperatorError."""
     run(["systemctl", "daemon-reload"])
-    run(["systemctl", "enable", "--quiet", *STARTED])
+    enable_service(layout)
     run(["systemctl", "start", SOCKET, RENEW_TIMER])
     restart_service()
 
@@ -142,10 +182,11 @@ def restart_service() -> None:
     """Start it, or start it anew; the socket keeps what connects meanwhile. Raises OperatorError
     with the last that it said."""
     run(["systemctl", "daemon-reload"])
+    begun = wall_seconds()
     try:
         run(["systemctl", "restart", SERVICE], SERVICE_START_SECS_MAX)
     except OperatorError as error:
-        said = last_words()
+        said = last_words(begun)
         raise OperatorError(f"{SERVICE} does not start: {said or error}") from None
 
 
@@ -154,11 +195,26 @@ def is_active() -> bool:
     return says("is-active", SERVICE) in ("active", "reloading", "activating")
 
 
-def last_words() -> str:
-    """The last line of the service's that is no information, from the journal; empty if none."""
-    command = ["journalctl", "--quiet", "--no-pager", f"--unit={SERVICE}", "--output=cat"]
-    ended = _run([*command, "--priority=err", "--lines=1", "--boot"], _SECS_MAX)
-    return ended.stdout.strip() if ended is not None and ended.returncode == 0 else ""
+def last_words(since: int) -> str:
+    """Why the service did not start after a time (epoch seconds): what it told systemd, or wrote
+    last, or else the last error that systemd tells of it. Empty if there is nothing."""
+    told = says("show", "--value", "--property=StatusText", SERVICE)
+    if told.startswith(REFUSED):
+        return told.removeprefix(REFUSED)
+    command = ["journalctl", "--quiet", "--no-pager", "--boot", f"--since=@{since}"]
+    own = [f"_SYSTEMD_UNIT={SERVICE}", "_TRANSPORT=stdout"]
+    own.append(f"SYSLOG_IDENTIFIER={Path(sys.executable).name}")
+    for which in (own, own, [f"--unit={SERVICE}", "--priority=err"]):
+        time.sleep(_JOURNAL_SECS)  # it takes what a process has written when it has time
+        ended = _run([*command, "--output=cat", "--lines=1", *which], _SECS_MAX)
+        if ended is not None and ended.returncode == 0 and ended.stdout.strip():
+            return ended.stdout.strip().splitlines()[-1].removeprefix(f"{NAME}: ")
+    return ""
+
+
+def main_pid() -> str:
+    """The process of the service; `0` when it does not run."""
+    return says("show", "--value", "--property=MainPID", SERVICE) or "0"
 
 
 def says(*question: str) -> str:

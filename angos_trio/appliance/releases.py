@@ -22,6 +22,7 @@ from angos_trio.appliance.archive import (
     RECORD,
     About,
     problems_of_file,
+    problems_of_release,
     read_about,
     write_record,
 )
@@ -37,6 +38,9 @@ CLEAN_ENVIRONMENT: Final = {
 }
 """For another release: nothing of ours is to be in its way."""
 _NEW: Final = ".new-"
+_HERE: Final = -100
+"""`AT_FDCWD`"""
+_RENAME_EXCHANGE: Final = 2
 
 
 @contextmanager
@@ -44,6 +48,7 @@ def installing(layout: Layout) -> Iterator[None]:
     """One command at a time changes what is installed. Raises OperatorError, also for what the
     system refuses meanwhile."""
     lock = layout.library / ".lock"
+    umask = os.umask(0o022)  # what root installs is for the service's user to read
     try:
         lock.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         with locked(lock, INSTALL_LOCK_SECS_MAX):
@@ -57,18 +62,20 @@ def installing(layout: Layout) -> Iterator[None]:
         ) from None
     except OSError as error:
         raise OperatorError(words_of(error)) from error
+    finally:
+        os.umask(umask)
 
 
 def place(layout: Layout, file: Path, tell: Callable[[str], None]) -> Path:
     """Put a file among the releases, unpacked and proved; nothing runs from it yet.
 
-    It is there already when its record is: nothing changes then. `tell` is told of each step, in
-    words. Blocks for some seconds. Raises OperatorError.
+    It is there already when it is as its record says: nothing changes then. `tell` is told of each
+    step, in words. Blocks for some seconds. Raises OperatorError.
     """
     tell("looking at the file")
     about = read_about(file)
     release = layout.releases / about.release
-    if (release / RECORD).exists():
+    if (release / RECORD).exists() and not problems_of_release(release):
         return release
     problems = problems_of_file(file)
     if problems:
@@ -89,13 +96,19 @@ def place(layout: Layout, file: Path, tell: Callable[[str], None]) -> Path:
         write_record(made)
         (made / RECORD).chmod(0o644)
         sync(made)
-        if release.exists():  # without its record: left by a crash of something else than us
-            shutil.rmtree(release)
-        made.rename(release)
+        _take_place(made, release)
         sync_directory(layout.releases)
     finally:
         shutil.rmtree(made, ignore_errors=True)
     return release
+
+
+def _take_place(made: Path, release: Path) -> None:
+    if release.exists():  # damaged; it may be the one that runs
+        if _exchange(made, release):
+            return
+        release.rename(release.with_name(f"{_NEW}gone-{release.name}"))
+    made.rename(release)
 
 
 def _check_room(layout: Layout, file: Path) -> None:
@@ -151,35 +164,59 @@ def _compile(made: Path, release: Path) -> None:
     )
 
 
-def switch(layout: Layout, release: Path) -> Path | None:
-    """Let everything that starts from now on be this release. The one before, if there was one.
+def switch(layout: Layout, release: Path) -> None:
+    """Let everything that starts from now on be this release, and the one before be `previous`.
 
     A process that runs goes on with its own.
     """
     before = release_of(layout.current)
-    if before == release:
-        _link(layout.command, Path("../lib") / layout.library.name / "current" / FILE_NAME)
-        return release_of(layout.previous)
-    if before is not None:
-        _link(layout.previous, Path("releases") / before.name)
-    _link(layout.current, Path("releases") / release.name)
-    _link(layout.command, Path("../lib") / layout.library.name / "current" / FILE_NAME)
-    return before
+    if before != release:
+        is_back = before is not None and release_of(layout.previous) == release
+        if is_back and _exchange(layout.current, layout.previous):
+            sync_directory(layout.library)
+        else:
+            if before is not None:
+                _link(layout.previous, Path("releases") / before.name)
+            _link(layout.current, Path("releases") / release.name)
+    _link(layout.command, _command_target(layout))
+
+
+def links_of(layout: Layout) -> tuple[str | None, str | None]:
+    """Where `current` and `previous` lead, to be put back with `put_back`."""
+    return _target_of(layout.current), _target_of(layout.previous)
+
+
+def put_back(layout: Layout, links: tuple[str | None, str | None]) -> None:
+    """Let `current` and `previous` be what they were. Raises OSError."""
+    for path, target in zip((layout.current, layout.previous), links, strict=True):
+        if target is not None:
+            _link(path, Path(target))
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _target_of(link: Path) -> str | None:
+    try:
+        return os.readlink(link)
+    except OSError:
+        return None
+
+
+def _command_target(layout: Layout) -> Path:
+    return Path("../lib") / layout.library.name / "current" / FILE_NAME
 
 
 def release_of(link: Path) -> Path | None:
     """Where `current` or `previous` leads; None where it leads to nothing that is whole."""
-    try:
-        found = link.parent / os.readlink(link)
-    except OSError:
-        return None
-    return found if (found / RECORD).exists() else None
+    target = _target_of(link)
+    found = None if target is None else link.parent / target
+    return found if found is not None and (found / RECORD).exists() else None
 
 
 def check_command(layout: Layout) -> None:
     """Refuse to take the place of a command that is not ours. Raises OperatorError."""
     command = layout.command
-    if command.is_symlink() and FILE_NAME in os.readlink(command):
+    if _target_of(command) == str(_command_target(layout)):
         return
     if command.exists() or command.is_symlink():
         raise OperatorError(
@@ -197,17 +234,28 @@ def _link(path: Path, target: Path) -> None:
     sync_directory(path.parent)
 
 
+def _exchange(one: Path, other: Path) -> bool:
+    """Let two names change places in one step (renameat2(2)); False where that cannot be."""
+    paths = os.fsencode(one), os.fsencode(other)
+    renameat2 = getattr(ctypes.CDLL(None), "renameat2", None)
+    if renameat2 is None:
+        return False
+    done: int = renameat2(_HERE, paths[0], _HERE, paths[1], _RENAME_EXCHANGE)
+    return done == 0
+
+
 def prune(layout: Layout) -> list[Path]:
     """Remove releases that are neither current nor previous and that no process runs from.
 
     The ones that went.
     """
-    kept = {release_of(layout.current), release_of(layout.previous)}
+    # By their names: what is damaged there is to be mended, and not to be gone.
+    kept = {Path(target).name for target in links_of(layout) if target is not None}
     if not layout.releases.is_dir():
         return []
     gone = []
     for release in sorted(layout.releases.iterdir()):
-        if release in kept or is_running(release):
+        if release.name in kept or not release.is_dir() or is_running(release):
             continue
         away = layout.releases / f"{_NEW}gone-{release.name}"
         release.rename(away)
@@ -216,10 +264,11 @@ def prune(layout: Layout) -> list[Path]:
     return gone
 
 
-def is_running(release: Path) -> bool:
-    """Whether a process has a compiled module of a release mapped (proc(5))."""
+def is_running(release: Path, pid: str = "[0-9]*") -> bool:
+    """Whether a process, or the one of a number, has a compiled module of a release mapped
+    (proc(5))."""
     wanted = f"{release}/"
-    for maps in Path("/proc").glob("[0-9]*/maps"):
+    for maps in Path("/proc").glob(f"{pid}/maps"):
         try:
             if wanted in maps.read_text(errors="replace"):
                 return True

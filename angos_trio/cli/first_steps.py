@@ -10,6 +10,7 @@ from angos_trio.appliance.first_files import ADMINISTRATOR, FirstFacts, configur
 from angos_trio.auth.passwords import hash_password
 from angos_trio.clock import epoch_seconds
 from angos_trio.errors import OperatorError
+from angos_trio.limits.certificates import NAME_CHARACTERS_MAX
 from angos_trio.pki.authority import (
     ClientWish,
     Founding,
@@ -18,19 +19,28 @@ from angos_trio.pki.authority import (
     create_authority,
     issue_client,
     issue_server,
+    read_journal,
 )
 from angos_trio.pki.files import make_directory, replace, words_of
-from angos_trio.pki.naming import server_names
+from angos_trio.pki.naming import ISSUING, SERVER, server_names
+
+_HTTPS_PORT = 443
+_WORD = " registry"
+"""What an authority is called after the name of its first host."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the first files go. `port` is None where systemd listens."""
+    """Where the first files go. `port` is where clients connect; `is_alone`: the registry listens
+    there by itself, and systemd does not. `tree`: what is not yet `/` to the registry, but will
+    be."""
 
     configuration: Path
     pki: Path
     data: Path
-    port: int | None
+    port: int
+    is_alone: bool
+    tree: Path = Path("/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,68 +52,121 @@ class Begun:
     password: str | None
 
 
-def begin(place: Place, hostname: str | None, mode: int) -> Begun:
-    """Make what is not there yet; the configuration comes last, so that a crash in between is
-    mended by the same command. Raises OperatorError."""
+def check_wish(place: Place, hostname: str | None) -> str | None:
+    """Look whether it can be begun for a host, before anything is changed: its name as a
+    certificate has it, `DNS:registry.lab`; None where none is needed. Raises OperatorError."""
     directory = PkiDirectory(place.pki)
-    missing = [
-        each for each in (directory.ca, directory.server, place.configuration) if not each.exists()
-    ]
-    if missing and hostname is None:
-        raise OperatorError(
-            f"{missing[0]} is not there yet: say --hostname NAME, by which clients know this host"
-        )
-    if hostname is not None:
-        checked_host(hostname)
     try:
-        return _begin(place, directory, hostname or "", mode)
+        missing = [
+            each
+            for each in (directory.ca, directory.server, place.configuration)
+            if not each.exists()
+        ]
+        if hostname is None:
+            if missing:
+                raise OperatorError(
+                    f"{missing[0]} is not there yet: say --hostname NAME, by which clients know "
+                    "this host"
+                )
+            return None
+        name = _name_of(hostname)
+        _check_other(directory, name)
+        if _is_foreign(directory) and not directory.clients_ca.exists():
+            raise OperatorError(
+                f"{directory.server} is not of `angos-trio pki`, and {directory.clients_ca} is not "
+                "there: write the authorities into it whose clients may come in"
+            )
+    except OSError as error:
+        raise OperatorError(words_of(error)) from error
+    return name
+
+
+def _name_of(hostname: str) -> str:
+    try:
+        (name,) = server_names((hostname,))
+    except OperatorError as error:
+        raise OperatorError(f"--hostname: {str(error).removeprefix('--san: ')}") from None
+    if "*" in name:
+        raise OperatorError(f"--hostname: {hostname!a}: this is no name of one host")
+    return name
+
+
+def _check_other(directory: PkiDirectory, name: str) -> None:
+    """Refuse a name that the certificate which is there already does not have."""
+    if not directory.has_authority or not directory.server.exists():
+        return
+    record = read_journal(directory).latest().get(SERVER)
+    if record is not None and name not in record.names:
+        raise OperatorError(
+            f"{directory.server} is for {', '.join(record.names)}: leave --hostname away, or give "
+            f"it another name with `angos-trio pki server --san NAME --pki {directory.root}`, and "
+            "server.external_url too"
+        )
+
+
+def _is_foreign(directory: PkiDirectory) -> bool:
+    """Whether certificates come from elsewhere: the server has one, and nobody here issues any."""
+    return directory.server.exists() and not directory.has_authority
+
+
+def begin(place: Place, name: str | None, mode: int) -> Begun:
+    """Make what is not there yet; the configuration comes last, so that a crash in between is
+    mended by the same command. `name` is from `check_wish`. Raises OperatorError."""
+    try:
+        return _begin(place, PkiDirectory(place.pki), name or "", mode)
     except OSError as error:
         raise OperatorError(words_of(error)) from error
 
 
-def _begin(place: Place, directory: PkiDirectory, hostname: str, mode: int) -> Begun:
-    made, now = [], epoch_seconds()
+def _begin(place: Place, directory: PkiDirectory, name: str, mode: int) -> Begun:
     make_directory(place.configuration.parent, 0o755)
-    if not directory.ca.exists():
-        create_authority(directory, Founding(f"{hostname} registry"), now)
-        made.append(f"an authority: {directory.ca}")
-    if not directory.server.exists():
-        issue_server(directory, ServerWish((checked_host(hostname),)), now)
-        made.append(f"the server's certificate: {directory.server}")
-    administrator = directory.root / "clients" / f"{ADMINISTRATOR}.crt"
-    if not administrator.exists():
-        issue_client(directory, ClientWish(ADMINISTRATOR), now)
-        made.append(f"a client's certificate: {administrator}")
+    made = [] if _is_foreign(directory) else _make_certificates(directory, name)
     password = None
     if not place.configuration.exists():
         password = secrets.token_urlsafe(15)
         facts = FirstFacts(
-            host_of_url(hostname), place.port, place.pki, place.data, hash_password(password)
+            f"https://{authority_of(name, place.port)}",
+            place.port if place.is_alone else None,
+            Path("/") / place.pki.relative_to(place.tree),
+            place.data,
+            hash_password(password),
+            has_list=directory.crl.exists(),
         )
         replace(place.configuration, configuration_of(facts).encode(), mode)
         made.append(f"a configuration: {place.configuration}")
     return Begun(tuple(made), password)
 
 
-def checked_host(hostname: str) -> str:
-    """One host's name or address, as a certificate has it. Raises OperatorError before anything
-    is made."""
-    try:
-        (name,) = server_names([hostname])
-    except OperatorError as error:
-        raise OperatorError(f"--hostname: {str(error).removeprefix('--san: ')}") from error
-    if "*" in name:
-        raise OperatorError(f"--hostname: {hostname} stands for many: say the name of this host")
-    return name
+def _make_certificates(directory: PkiDirectory, name: str) -> list[str]:
+    made, now = [], epoch_seconds()
+    if not directory.has_authority:
+        create_authority(directory, Founding(_authority_name(name)), now)
+        made.append(f"an authority: {directory.ca}")
+    if not directory.server.exists():
+        issue_server(directory, ServerWish((name,)), now)
+        made.append(f"the server's certificate: {directory.server}")
+    administrator = directory.client(ADMINISTRATOR)
+    if not administrator.exists():
+        issue_client(directory, ClientWish(ADMINISTRATOR), now)
+        made.append(f"a client's certificate: {administrator}")
+    return made
 
 
-def host_of_url(hostname: str) -> str:
-    """A name or an address as a URL has it (RFC 3986 3.2.2). Raises OperatorError."""
-    kind, _, name = checked_host(hostname).partition(":")
-    return f"[{name}]" if kind == "IP" and ":" in name else name
+def _authority_name(name: str) -> str:
+    """Of the host, as much of it as there is room for."""
+    host, room = name.partition(":")[2], NAME_CHARACTERS_MAX - len(f" {ISSUING}") - len(_WORD)
+    return f"{host if len(host) <= room else host[: room - 3] + '...'}{_WORD}"
+
+
+def authority_of(name: str, port: int) -> str:
+    """A name of `check_wish` with a port, as URLs have both (RFC 3986, section 3.2)."""
+    kind, _, host = name.partition(":")
+    shown = f"[{host}]" if kind == "IP" and ":" in host else host
+    return shown if port == _HTTPS_PORT else f"{shown}:{port}"
 
 
 def tell_password(begun: Begun) -> None:
     """The password is shown this once."""
     if begun.password is not None:
-        print(f"user {ADMINISTRATOR} has the password {begun.password} (it is shown only now)")
+        line = f"user {ADMINISTRATOR} has the password {begun.password} (it is shown only now)"
+        print(line, flush=True)

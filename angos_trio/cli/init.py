@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 
 from angos_trio.appliance.first_files import ADMINISTRATOR
-from angos_trio.cli.first_steps import Place, begin, host_of_url, tell_password
+from angos_trio.cli.first_steps import Place, authority_of, begin, check_wish, tell_password
 from angos_trio.errors import OperatorError
 from angos_trio.pki.files import PRIVATE_MODE
 
@@ -19,14 +19,15 @@ def init(parsed: argparse.Namespace) -> int:
     root = Path(parsed.directory).absolute()
     if not 1 <= parsed.port <= _PORT_MAX:
         raise OperatorError(f"--port: {parsed.port} is no port")
-    place = Place(root / "config.toml", root / "pki", root / "data", parsed.port)
+    place = Place(root / "config.toml", root / "pki", root / "data", parsed.port, is_alone=True)
     if place.configuration.exists():
         raise OperatorError(
             f"{place.configuration} is there: nothing was changed; take another directory, or "
             "change what is there"
         )
-    begun = begin(place, parsed.hostname, PRIVATE_MODE)
-    address = f"{host_of_url(parsed.hostname)}:{parsed.port}"
+    name = check_wish(place, parsed.hostname)
+    begun = begin(place, name, PRIVATE_MODE)
+    where = authority_of(name or "", parsed.port)
     for each in begun.made:
         print(f"made {each}")
     tell_password(begun)
@@ -37,8 +38,8 @@ def init(parsed: argparse.Namespace) -> int:
     print("\nNext:")
     for words in (
         ["angos-trio", "serve", "-c", place.configuration],
-        [*curl, f"https://{address}/v2/"],
-        ["angos-trio", *files, "--host", address],
+        [*curl, f"https://{where}/v2/"],
+        ["angos-trio", *files, "--host", where],
     ):
         print(f"  {shlex.join(map(str, words))}")
     return 0

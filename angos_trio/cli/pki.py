@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from angos_trio.appliance.host import run
 from angos_trio.cli.passwords import asked, asked_twice, from_file
 from angos_trio.cli.telling import plain, time_of
 from angos_trio.cli.times import parse_length
@@ -23,6 +24,7 @@ from angos_trio.limits.certificates import (
     NAME_CHARACTERS_MAX,
     SERVER_DAYS,
 )
+from angos_trio.limits.processes import SERVICE_START_SECS_MAX
 from angos_trio.pki import files
 from angos_trio.pki.authority import (
     ClientWish,
@@ -126,8 +128,10 @@ def renew_(parsed: argparse.Namespace) -> int:
         return _check(directory, parsed.name, now)
     if (parsed.root_key or parsed.password_file) and not is_issuing:
         raise OperatorError("--root-key and --password-file are for pki renew issuing")
+    if parsed.restart and not parsed.all_due:
+        raise OperatorError("--restart is for --all-due")
     if parsed.all_due:
-        return _renew_all_due(directory, now)
+        return _renew_all_due(directory, now, parsed.restart)
     if is_issuing:
         issued = renew_issuing(directory, _root_key(parsed, directory), now)
     else:
@@ -167,7 +171,7 @@ def _due_line(record: Record) -> str:
     return f"{what} is due: it ends {time_of(record.not_after)}"
 
 
-def _renew_all_due(directory: PkiDirectory, now: int) -> int:
+def _renew_all_due(directory: PkiDirectory, now: int, unit: str | None) -> int:
     done = renew_all_due(directory, now)
     if done.server is not None:
         _say_issued(done.server)
@@ -181,6 +185,8 @@ def _renew_all_due(directory: PkiDirectory, now: int) -> int:
     if not done.due.is_any:
         print("nothing is due")
     _tell((*done.remarks, *(done.server.remarks if done.server else ()), *done.due.warnings))
+    if unit is not None and done.server is not None:
+        run(["systemctl", "try-restart", unit], SERVICE_START_SECS_MAX)
     return 0
 
 

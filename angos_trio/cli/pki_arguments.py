@@ -107,6 +107,9 @@ def _add_renew(below: Commands) -> None:
     command.add_argument(
         "--check", action="store_true", help="change nothing: 0 if something is due, else 1"
     )
+    command.add_argument(
+        "--restart", metavar="UNIT", help="of systemd, when --all-due renewed the server's"
+    )
     command.add_argument("--root-key", metavar="FILE", help="for issuing: the root's key, brought")
     _add_password(command, "decrypts the root's key")
 

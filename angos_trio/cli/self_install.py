@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 from pathlib import Path
 
 import trio
@@ -13,7 +14,7 @@ from angos_trio.appliance.archive import read_about, running_file
 from angos_trio.appliance.first_files import ADMINISTRATOR
 from angos_trio.appliance.layout import Layout
 from angos_trio.appliance.releases import check_command, installing, place, switch
-from angos_trio.cli.first_steps import Begun, Place, begin, checked_host, host_of_url, tell_password
+from angos_trio.cli.first_steps import Place, authority_of, begin, check_wish, tell_password
 from angos_trio.cli.progress import Stage, beside
 from angos_trio.errors import OperatorError
 
@@ -28,18 +29,18 @@ def install(parsed: argparse.Namespace) -> int:
     about = read_about(file)
     if parsed.hostname is not None and not parsed.systemd:
         raise OperatorError("--hostname is for --systemd: without it only the program is installed")
-    if parsed.hostname is not None:
-        checked_host(parsed.hostname)
+    name = None
     if parsed.systemd:
         host.check_host(layout)
         if is_live(layout):
-            host.check_port()
+            host.check_port(layout)
+        name = check_wish(_place(layout), parsed.hostname)
     with installing(layout):
         check_command(layout)
         release = put(layout, file)
         switch(layout, release)
     print(f"installed {about.version} in {release}; {layout.command} runs it")
-    return set_up(layout, parsed.hostname) if parsed.systemd else 0
+    return set_up(layout, name) if parsed.systemd else 0
 
 
 def put(layout: Layout, file: Path) -> Path:
@@ -55,36 +56,42 @@ def put(layout: Layout, file: Path) -> Path:
     return trio.run(beside, work, lambda: stages[0])
 
 
-def set_up(layout: Layout, hostname: str | None) -> int:
-    """User, directories, certificates, configuration, units; what is there already stays."""
+def set_up(layout: Layout, name: str | None) -> int:
+    """User, directories, certificates, configuration, units; what is there already stays. `name`
+    is from `check_wish`."""
     written = host.write_units(layout)
     host.make_user_and_directories(layout)
-    begun = begin(
-        Place(layout.configuration, layout.pki, Path("/var/lib/angos-trio"), None),
-        hostname,
-        CONFIGURATION_MODE,
-    )
-    if is_live(layout):
-        os.chown(layout.configuration, 0, host.owner_ids()[1])
+    begun = begin(_place(layout), name, CONFIGURATION_MODE)
+    tell_password(begun)  # before anything else can fail: it is written down nowhere
+    os.chown(layout.configuration, 0, host.group_id(layout))
     for each in (*begun.made, *(f"a unit: {path}" for path in written)):
         print(f"made {each}")
     if is_live(layout):
-        host.start_service()
-        print(f"{host.SERVICE} answers on port {host.PORT}")
-    _say_next(layout, begun, hostname)
+        host.start_service(layout)
+        ports = " and ".join(map(str, host.ports_of(layout)))
+        print(f"{host.SERVICE} answers on port {ports}")
+    else:
+        host.enable_service(layout)
+        print(f"{host.SERVICE} starts with the system of {layout.root}")
+    if name is not None:
+        _say_next(layout, name)
     return 0
 
 
-def _say_next(layout: Layout, begun: Begun, hostname: str | None) -> None:
-    tell_password(begun)
-    if hostname is None:
-        return
+def _place(layout: Layout) -> Place:
+    port = next(iter(host.ports_of(layout)), host.PORT)
+    data = Path("/var/lib/angos-trio")
+    return Place(layout.configuration, layout.pki, data, port, is_alone=False, tree=layout.root)
+
+
+def _say_next(layout: Layout, name: str) -> None:
+    where = authority_of(name, _place(layout).port)
     pki = layout.pki
     print("\nNext:")
     print(f"  angos-trio doctor -c {layout.configuration}")
     print(
         f"  curl --cacert {pki}/ca.crt --cert {pki}/clients/{ADMINISTRATOR}.crt "
-        f"--key {pki}/private/clients/{ADMINISTRATOR}.key https://{host_of_url(hostname)}/v2/"
+        f"--key {pki}/private/clients/{ADMINISTRATOR}.key {shlex.quote(f'https://{where}/v2/')}"
     )
     print("  angos-trio pki client NAME && angos-trio client-config all --client NAME")
 

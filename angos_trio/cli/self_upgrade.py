@@ -15,6 +15,9 @@ from angos_trio.appliance.releases import (
     about_of,
     check_command,
     installing,
+    is_running,
+    links_of,
+    put_back,
     release_of,
     switch,
 )
@@ -23,6 +26,7 @@ from angos_trio.appliance.sums import check_sums
 from angos_trio.cli.self_install import is_live, layout_of, put
 from angos_trio.errors import OperatorError
 from angos_trio.limits.processes import INSTALL_PROVE_SECS_MAX
+from angos_trio.pki.files import words_of
 
 
 def upgrade(parsed: argparse.Namespace) -> int:
@@ -36,6 +40,7 @@ def upgrade(parsed: argparse.Namespace) -> int:
         release = put(layout, file)
         if release == before:
             print(f"{about_of(release).version} is installed already ({release})")
+            _finish(layout, release)
             return 0
         _switch(layout, release, before)
     print(f"upgraded to {about_of(release).version} ({release})")
@@ -73,36 +78,68 @@ def prune(parsed: argparse.Namespace) -> int:
 
 def _switch(layout: Layout, release: Path, before: Path | None) -> None:
     """Switch, with the units of that release, and start the service anew if it runs."""
-    switch(layout, release)
-    if not (is_live(layout) and host.are_units_installed(layout)):
-        return
+    were, is_service = links_of(layout), is_live(layout) and host.are_units_installed(layout)
+    is_active = is_service and host.is_active()
     try:
-        _write_units(layout)
-        if host.is_active():
-            host.restart_service()
-    except OperatorError as error:
+        switch(layout, release)
+        if is_service:
+            _serve(layout, is_active=is_active)
+    except (OperatorError, OSError) as error:
         if before is None:
             raise
-        switch(layout, before)
-        _write_units(layout)
-        host.restart_service()
+        said = words_of(error) if isinstance(error, OSError) else str(error)
+        version = about_of(before).version
+        put_back(layout, were)
+        if is_service:
+            _serve_again(layout, said, is_active=is_active)
         raise OperatorError(
-            f"{error}: the release before ({about_of(before).version}) serves again"
+            f"{said}: the release before ({version}) "
+            + ("serves again" if is_active else "is the current one again")
         ) from error
+
+
+def _serve(layout: Layout, *, is_active: bool) -> None:
+    """Units and service as the current release has them. Raises OperatorError."""
+    _write_units(layout)
+    if is_active:
+        host.restart_service()
+
+
+def _serve_again(layout: Layout, said: str, *, is_active: bool) -> None:
+    try:
+        _serve(layout, is_active=is_active)
+    except OperatorError as error:
+        raise OperatorError(
+            f"{said}; and the release before, which is the current one again: {error}"
+        ) from error
+
+
+def _finish(layout: Layout, release: Path) -> None:
+    """What an upgrade did not come to that was cut off: the service still runs from another."""
+    if not (is_live(layout) and host.are_units_installed(layout) and host.is_active()):
+        return
+    if not is_running(release, host.main_pid()):
+        _serve(layout, is_active=True)
+        print(f"{host.SERVICE} ran from another release, and runs from this one now")
 
 
 def _write_units(layout: Layout) -> None:
     """Let the release that is current now write its own units."""
     command = [sys.executable, "-I", str(layout.current / FILE_NAME), "self", "units"]
-    ended = subprocess.run(
-        command,
-        env=CLEAN_ENVIRONMENT,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=INSTALL_PROVE_SECS_MAX,
-        check=False,
-    )
+    try:
+        ended = subprocess.run(
+            command,
+            env=CLEAN_ENVIRONMENT,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=INSTALL_PROVE_SECS_MAX,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise OperatorError(
+            f"the units were not written within {INSTALL_PROVE_SECS_MAX:.0f} seconds"
+        ) from None
     if ended.returncode != 0:
         said = ended.stderr.strip() or f"code {ended.returncode}"
         raise OperatorError(f"the units were not written: {said}")

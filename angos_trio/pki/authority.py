@@ -37,6 +37,7 @@ from angos_trio.pki.keeping import (
     Pair,
     PkiDirectory,
     alone_in,
+    cut_torn,
     failing_in_words,
     make_directories,
     put_pair,
@@ -156,6 +157,7 @@ def create_authority(directory: PkiDirectory, founding: Founding, now: int) -> F
         make_directories(directory)
     with alone_in(directory):
         _require_none(directory)
+        cut_torn(directory, read_journal(directory))
         return _found(directory, replace(founding, name=name), now)
 
 
@@ -177,6 +179,11 @@ def _require_none(directory: PkiDirectory) -> None:
         raise OperatorError(
             f"{directory.root}: there is an authority here already: angos-trio pki list shows what "
             "it issued; for another one name an empty directory with --pki"
+        )
+    if directory.ca.exists() and not directory.issuing_key.exists():
+        raise OperatorError(
+            f"{directory.ca} is there and was not made here, and is not written over: name an "
+            "empty directory with --pki, or move it away"
         )
 
 

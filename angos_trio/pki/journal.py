@@ -42,8 +42,10 @@ class Record:
     replaces: str | None = None
 
     def is_due(self, now: int) -> bool:
-        """Whether two thirds of its life are over."""
-        return now >= self.not_after - (self.not_after - self.not_before) // 3
+        """Whether two thirds of its life are over; or it begins later than now, since the clock was
+        ahead when it was made, and nobody takes it yet."""
+        last_third = self.not_after - (self.not_after - self.not_before) // 3
+        return now < self.not_before or now >= last_third
 
 
 @dataclass(frozen=True, slots=True)

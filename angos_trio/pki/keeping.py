@@ -210,13 +210,7 @@ def mend(directory: PkiDirectory) -> list[str]:
     """Carry out or drop what a command that was cut off has left; a sentence for each. Needs the
     lock. Raises OSError and OperatorError."""
     journal = read_journal(directory)
-    told = []
-    if directory.journal.exists() and directory.journal.stat().st_size > journal.whole_bytes:
-        files.cut(directory.journal, journal.whole_bytes)
-        told.append(
-            f"the last line of {directory.journal} was cut off while it was written: it told of "
-            "nothing yet, and is gone"
-        )
+    told = cut_torn(directory, journal)
     told += [_mend_pair(journal, place) for place in _waiting(directory)]
     strays = [directory.ca, directory.crl, directory.clients_ca]
     strays += [
@@ -225,6 +219,18 @@ def mend(directory: PkiDirectory) -> list[str]:
     for path in strays:
         files.remove(next_of(path))
     return told
+
+
+def cut_torn(directory: PkiDirectory, journal: Journal) -> list[str]:
+    """Take a last line away that has no end, before another one is written after it; a sentence if
+    there was one. Needs the lock. Raises OSError."""
+    if not directory.journal.exists() or directory.journal.stat().st_size <= journal.whole_bytes:
+        return []
+    files.cut(directory.journal, journal.whole_bytes)
+    return [
+        f"the last line of {directory.journal} was cut off while it was written: it told of "
+        "nothing yet, and is gone"
+    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,13 +133,18 @@ def _others(path: Path, ours: Sequence[x509.Certificate]) -> list[x509.Certifica
 
 def _settle_list(authority: Authority, now: int) -> None:
     """Make the revocation list anew when it is not there, or lacks what the journal tells of."""
-    listed = listed_serials(authority.directory)
-    wanted = {each.serial for each in _revoked(authority.journal, now)}
-    if listed is None or wanted - listed:
+    if lacks_revoked(authority.directory, authority.journal, now):
         write_list(authority, now, authority.journal.listed.days)
         authority.remarks.append(
             f"{authority.directory.crl} was not what the journal says, and is made anew"
         )
+
+
+def lacks_revoked(directory: PkiDirectory, journal: Journal, now: int) -> bool:
+    """Whether there is no list that can be read, or it lacks what was revoked. Raises OSError."""
+    listed = listed_serials(directory)
+    wanted = {each.serial for each in _revoked(journal, now)}
+    return listed is None or bool(wanted - listed)
 
 
 def listed_serials(directory: PkiDirectory) -> set[int] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from angos_trio.clock import iso
+from angos_trio.clock import DAY_SECS, iso
 from angos_trio.errors import OperatorError
 from angos_trio.limits.certificates import AUTHORITY_ENDS_SECS
 from angos_trio.pki.authority import (
@@ -18,7 +18,7 @@ from angos_trio.pki.authority import (
     record_of,
 )
 from angos_trio.pki.certificates import CertificateError, read_bundle
-from angos_trio.pki.journal import Journal, Record
+from angos_trio.pki.journal import Journal, Listed, Record
 from angos_trio.pki.keeping import (
     Pair,
     PkiDirectory,
@@ -29,7 +29,14 @@ from angos_trio.pki.keeping import (
 )
 from angos_trio.pki.keys import fits, load_key
 from angos_trio.pki.naming import ISSUING, SERVER, client_name
-from angos_trio.pki.opening import Authority, opened, require_clock, settle, write_list
+from angos_trio.pki.opening import (
+    Authority,
+    lacks_revoked,
+    opened,
+    require_clock,
+    settle,
+    write_list,
+)
 from angos_trio.pki.profiles import Signer, life_of, make_issuing, pem_of
 
 
@@ -99,11 +106,18 @@ def _due(directory: PkiDirectory, journal: Journal, now: int) -> Due:
         for name, record in journal.latest().items()
         if record.serial not in journal.revoked and record.is_due(now)
     }
-    listed = journal.listed
-    has_list = now >= listed.next_update - listed.days * 86_400 // 3
+    with failing_in_words(directory):
+        has_list = _is_list_due(journal.listed, now) or lacks_revoked(directory, journal, now)
     server = latest.pop(SERVER, None)
     clients = tuple(each for each in latest.values() if each.not_after >= now)
     return Due(server, has_list, clients, tuple(_ending(directory, now)))
+
+
+def _is_list_due(listed: Listed, now: int) -> bool:
+    """The same for a revocation list, of which the next is due at a time."""
+    days_secs = listed.days * DAY_SECS
+    is_ahead = listed.next_update - days_secs > now
+    return is_ahead or now >= listed.next_update - days_secs // 3
 
 
 def _ending(directory: PkiDirectory, now: int) -> list[str]:

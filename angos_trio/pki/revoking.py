@@ -44,7 +44,14 @@ def revoke(
         for record in chosen:
             tell(directory, revoked_line(Revocation(record.serial, now, REASONS[reason])))
         authority.journal = read_journal(directory)
-        write_list(authority, now, authority.journal.listed.days)
+        try:
+            write_list(authority, now, authority.journal.listed.days)
+        except OSError as error:
+            raise OperatorError(
+                f"{directory.crl} still lets them in: they are revoked in {directory.journal}, and "
+                f"the list cannot be made anew ({error.strerror or error}): see to that, and make "
+                f"it with angos-trio pki crl --pki {directory.root}"
+            ) from error
         others = tuple(each for each in alike if each not in chosen)
         return Ended(tuple(chosen), others, tuple(authority.remarks))
 

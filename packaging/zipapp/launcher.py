@@ -10,6 +10,7 @@ from __future__ import print_function
 
 import json
 import os
+import stat
 import sys
 
 NAME = "angos-trio"
@@ -117,6 +118,14 @@ def check_host(archive, about):
         refuse(problem)
 
 
+def check_directory():
+    """Refuse to start where no relative path can be meant."""
+    try:
+        os.getcwd()
+    except OSError as error:
+        refuse("the current directory cannot be read (%s): go to another one" % error.strerror)
+
+
 # Where are the unpacked files?
 
 
@@ -132,14 +141,23 @@ def find_root(archive):
         return os.path.abspath(os.environ["SHIV_ROOT"])
     cache = os.environ.get("CACHE_DIRECTORY", "").partition(":")[0]  # systemd.exec(5)
     if cache:
-        return os.path.join(cache, "files")
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+        return os.path.abspath(os.path.join(cache, "files"))
+    home = os.environ.get("XDG_CACHE_HOME", "")
+    if not os.path.isabs(home):  # counts for nothing then (XDG Base Directory Specification)
+        home = os.path.join(home_of_user(), ".cache")
     if not os.path.isabs(home):
         refuse(
             "there is no home directory to unpack into: set SHIV_ROOT to a directory that this "
             "user can write, or let root run `%s self install`" % sys.argv[0]
         )
     return os.path.join(home, NAME)
+
+
+def home_of_user():
+    """The home directory of who runs this; a relative path where there is none."""
+    if not os.environ.get("HOME"):
+        os.environ.pop("HOME", None)  # an empty one would mean `/`
+    return os.path.expanduser("~")
 
 
 def is_complete(target, about):
@@ -151,19 +169,68 @@ def is_complete(target, about):
         return False
 
 
+def check_above(root):
+    """Refuse a place where another user could exchange what was unpacked: it would run as us.
+
+    That is who owns a directory on the way there, or may write into one that is not sticky.
+    """
+    path, trusted = root, trusted_owners()
+    while True:
+        try:
+            found = os.stat(path)
+        except (OSError, IOError):
+            found = None  # it is not there yet, and will be made by us
+        if found is not None:
+            is_sticky = found.st_mode & stat.S_ISVTX
+            by_all = found.st_mode & stat.S_IWOTH
+            by_group = found.st_mode & stat.S_IWGRP and found.st_gid != os.getegid()
+            if found.st_uid not in trusted or (by_all and not is_sticky):
+                refuse_foreign(path)
+            if by_group and found.st_uid != 0 and not is_sticky:
+                refuse_foreign(path)
+        if os.path.dirname(path) == path:
+            return
+        path = os.path.dirname(path)
+
+
+def trusted_owners():
+    """Root and we ourselves; in a user namespace also those outside of it, who are told as one."""
+    trusted = [0, os.geteuid()]
+    try:
+        with open("/proc/self/uid_map") as ids, open("/proc/sys/kernel/overflowuid") as outside:
+            if ids.read().split() != ["0", "0", "4294967295"]:
+                trusted.append(int(outside.read()))
+    except (OSError, IOError, ValueError):
+        pass
+    return trusted
+
+
+def refuse_foreign(path):
+    """Another user could change what runs."""
+    refuse(
+        "another user could change what is unpacked below %s, which would run as you: set "
+        "SHIV_ROOT to a directory of your own" % path
+    )
+
+
 def check_ours(target):
-    """Refuse what another user could have put there: it would run as us."""
-    owner = os.stat(target).st_uid
-    if owner not in (0, os.geteuid()):
+    """Refuse what another user has put there."""
+    found = os.lstat(target)
+    if found.st_uid not in (0, os.geteuid()):
         refuse(
             "%s belongs to another user (%d), who could change what runs: remove it, or set "
-            "SHIV_ROOT to a directory of your own" % (target, owner)
+            "SHIV_ROOT to a directory of your own" % (target, found.st_uid)
         )
+    if not stat.S_ISDIR(found.st_mode):
+        refuse("%s is not the directory that was unpacked: remove it" % target)
 
 
 def check_mount(target):
     """Refuse a file system whose libraries may not be loaded."""
-    if os.statvfs(target).f_flag & os.ST_NOEXEC:
+    there = target
+    while not os.path.exists(there):
+        there = os.path.dirname(there)
+    if os.statvfs(there).f_flag & os.ST_NOEXEC:
         refuse(
             "%s is on a file system that is mounted noexec, so compiled modules cannot be loaded: "
             "set SHIV_ROOT to a directory elsewhere, or let root run `self install`, which puts "
@@ -178,7 +245,9 @@ def unpack(archive, target, about):
 
     parent = os.path.dirname(target)
     os.makedirs(parent, exist_ok=True)
-    with open(os.path.join(parent, ".lock"), "w") as lock:
+    # What stands there under this name is not followed, and not emptied.
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(os.path.join(parent, ".lock"), flags, 0o644), "r+") as lock:
         deadline = time.monotonic() + LOCK_SECS_MAX
         while True:
             try:
@@ -201,6 +270,7 @@ def _unpack_locked(archive, target, about):
     made = target + ".tmp"
     for left in (made, target):  # what a crash, or an older way of unpacking, has left
         shutil.rmtree(left, ignore_errors=True)
+    os.mkdir(made)  # and not into one that another user has made meanwhile
     try:
         write_files(archive, made)
         with open(os.path.join(made, COMPLETE), "w") as marker:
@@ -305,6 +375,7 @@ def unpack_or_refuse(archive, target, about):
     """Unpack; what the host does not allow is told in a sentence."""
     import errno
 
+    umask = os.umask(0o022)
     try:
         unpack(archive, target, about)
     except OSError as error:
@@ -317,6 +388,8 @@ def unpack_or_refuse(archive, target, about):
         }
         cure = cures.get(error.errno, "look at that directory and its disk, or set SHIV_ROOT")
         refuse("cannot unpack into %s (%s): %s" % (target, error.strerror or error, cure))
+    finally:
+        os.umask(umask)
 
 
 def main():
@@ -327,12 +400,14 @@ def main():
     if sys.argv[1:] == ["--version"]:
         print("%s %s" % (NAME, about["version"]))
         return
-    root = find_root(archive)
+    check_directory()
+    root = os.path.realpath(find_root(archive))
+    check_above(root)
     target = os.path.join(root, "%s_%s" % (os.path.basename(archive), about["build"]))
+    check_mount(root)
     if not is_complete(target, about):
         unpack_or_refuse(archive, target, about)
     check_ours(target)
-    check_mount(target)
     if sys.argv[1:] == ["self", "verify"]:  # also when the program cannot look any more
         refuse_changed(archive, target)
     try:

@@ -6,6 +6,7 @@ The file is the one that `make zipapp` built; hosts are made unfit for real wher
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -21,6 +22,7 @@ from tests.zipapp.pythons import pythons
 
 OTHER = {"x86_64": "aarch64", "aarch64": "x86_64"}
 NOBODY = 65534
+OTHER_USER = 12_345
 SECS_MAX = 60
 
 
@@ -185,6 +187,125 @@ def test_files_that_another_user_unpacked_are_not_run(file: Path, tmp_path: Path
     os.chown(unpacked, NOBODY, NOBODY)
     said = refusal(start(file, "check", environment=environment))
     assert "belongs to another user" in said
+
+
+def shared(folder: Path, mode: int, owner: int = 0) -> Path:
+    """A directory that others can write into."""
+    if os.geteuid() != 0:
+        leave_out("only root can be another user")
+    folder.mkdir()
+    for each in folder.parents:
+        if each.stat().st_mode & 0o777 == 0o700:  # directories of the tests
+            each.chmod(0o711)
+    folder.chmod(mode)
+    os.chown(folder, owner, owner)
+    return folder
+
+
+@pytest.mark.parametrize(("mode", "owner"), [(0o777, 0), (0o755, OTHER_USER), (0o775, OTHER_USER)])
+def test_a_place_where_others_could_exchange_files_is_refused(
+    file: Path, tmp_path: Path, mode: int, owner: int
+) -> None:
+    folder = shared(tmp_path / "shared", mode, owner)
+    below = folder / "below"
+    below.mkdir()
+    os.chown(below, NOBODY, NOBODY)
+    for root in (folder, below):
+        said = refusal(start(file, "check", environment={"SHIV_ROOT": str(root)}, user=NOBODY))
+        assert f"another user could change what is unpacked below {folder}" in said
+    assert [each.name for each in folder.iterdir()] == ["below"]
+
+
+def test_a_directory_beside_the_file_that_others_can_write_is_refused(
+    file: Path, tmp_path: Path
+) -> None:
+    folder = shared(tmp_path / "shared", 0o1777)
+    shutil.copy(file, folder / "angos-trio")
+    shared(folder / "files", 0o777, OTHER_USER)
+    said = refusal(start(folder / "angos-trio", "check", environment={}, user=NOBODY))
+    assert "another user could change" in said
+
+
+def test_what_others_put_into_a_sticky_directory_is_neither_used_nor_followed(
+    file: Path, tmp_path: Path
+) -> None:
+    environment = {"SHIV_ROOT": str(shared(tmp_path / "sticky", 0o1777))}
+    folder = Path(environment["SHIV_ROOT"])
+    precious = tmp_path / "precious"
+    precious.write_text("precious")
+    os.chown(precious, NOBODY, NOBODY)
+    (folder / ".lock").symlink_to(precious)
+    assert "cannot unpack" in refusal(start(file, "check", environment=environment, user=NOBODY))
+    assert precious.read_text() == "precious"
+    (folder / ".lock").unlink()
+    assert start(file, "check", environment=environment, user=NOBODY).returncode == 0
+    (unpacked,) = [each for each in folder.iterdir() if each.is_dir()]
+    shutil.rmtree(unpacked)
+    made = folder / f"{unpacked.name}.tmp"
+    made.mkdir()
+    os.chown(made, OTHER_USER, OTHER_USER)
+    made.chmod(0o777)
+    assert "File exists" in refusal(start(file, "check", environment=environment, user=NOBODY))
+    assert not any(made.iterdir())
+    made.rmdir()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    shutil.copy(file, elsewhere / "own")
+    unpacked.symlink_to(elsewhere)
+    os.chown(unpacked, OTHER_USER, OTHER_USER, follow_symlinks=False)
+    ended = start(file, "check", environment=environment, user=NOBODY)
+    assert ended.returncode == 1
+    assert "Traceback" not in ended.stderr
+
+
+def test_what_is_unpacked_is_ours_alone_whatever_the_umask(file: Path, tmp_path: Path) -> None:
+    for umask in (0o000, 0o077, 0o777):
+        root = tmp_path / f"{umask:o}"
+        command = f"umask {umask:o} && exec {file} check"
+        ended = subprocess.run(
+            ["sh", "-c", command],
+            env={
+                "PATH": os.environ["PATH"],
+                "SHIV_ROOT": str(root),
+                "PYTHONDONTWRITEBYTECODE": "1",
+            },
+            capture_output=True,
+            timeout=SECS_MAX,
+            check=False,
+        )
+        assert ended.returncode == 0, ended.stderr
+        there = [root, *(each for each in root.rglob("*") if each.name != ".lock")]
+        modes = {each.stat().st_mode & 0o777 for each in there}
+        assert modes == {0o755, 0o644}
+
+
+def test_a_cache_that_is_no_absolute_path_counts_for_nothing(file: Path, tmp_path: Path) -> None:
+    environment = {"HOME": str(tmp_path), "XDG_CACHE_HOME": "relative"}
+    assert start(file, "check", environment=environment).returncode == 0
+    assert (tmp_path / ".cache" / "angos-trio").is_dir()
+
+
+def test_an_empty_home_is_none(file: Path) -> None:
+    if os.geteuid() != 0:
+        leave_out("only root can be another user")
+    said = refusal(start(file, "check", environment={"HOME": ""}, user=54_321))
+    assert "no home directory" in said
+
+
+def test_a_directory_that_was_removed_is_told_of(file: Path, tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    python = next(iter(pythons("3.11", "3.12", "3.13", "3.14").values()))
+    ended = subprocess.run(
+        ["sh", "-c", f'cd {gone} && rmdir {gone} && exec {python} "$@"', "sh", str(file), "check"],
+        env={"PATH": "/usr/bin:/bin", "SHIV_ROOT": str(tmp_path / "root")},
+        capture_output=True,
+        text=True,
+        timeout=SECS_MAX,
+        check=False,
+    )
+    assert "the current directory cannot be read" in ended.stderr
+    assert "Traceback" not in ended.stderr
 
 
 def test_a_kill_while_unpacking_leaves_nothing_that_is_taken_for_whole(
