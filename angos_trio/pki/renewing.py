@@ -7,7 +7,7 @@ from pathlib import Path
 
 from angos_trio.clock import DAY_SECS, iso
 from angos_trio.errors import OperatorError
-from angos_trio.limits.certificates import AUTHORITY_ENDS_SECS
+from angos_trio.limits.certificates import AUTHORITY_ENDS_SECS, BACKDATED_SECS
 from angos_trio.pki.authority import (
     ClientWish,
     Issued,
@@ -116,7 +116,7 @@ def _due(directory: PkiDirectory, journal: Journal, now: int) -> Due:
 def _is_list_due(listed: Listed, now: int) -> bool:
     """The same for a revocation list, of which the next is due at a time."""
     days_secs = listed.days * DAY_SECS
-    is_ahead = listed.next_update - days_secs > now
+    is_ahead = listed.next_update - days_secs - BACKDATED_SECS > now
     return is_ahead or now >= listed.next_update - days_secs // 3
 
 

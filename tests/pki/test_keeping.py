@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import resource
@@ -237,6 +238,50 @@ def test_full_disk_leaves_nothing_half_done(tmp_path: Path, room: int | None) ->
     assert code == 1
     assert "the disk is full: nothing was changed; make room" in told
     assert files_below(directory.root) == before
+
+
+def test_revocation_that_does_not_reach_the_list_says_so_and_is_carried_out_later(
+    tmp_path: Path,
+) -> None:
+    directory = found(tmp_path)
+    admit(directory, "mallory")
+
+    def hook(event: str, arguments: tuple[object, ...]) -> None:
+        if event == "open" and str(arguments[0]) == f"{directory.crl}{NEXT}":
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    def work() -> None:
+        sys.addaudithook(hook)
+        revoke(directory, "mallory", "unspecified", NOW)
+
+    code, told = in_child(work)
+    assert code == 1
+    assert "nothing was changed" not in told
+    assert "clients.crl still lets them in: they are revoked in" in told
+    assert "(No space left on device)" in told
+    assert "angos-trio pki crl" in told
+    renew_all_due(directory, NOW)
+    assert inspect(directory, NOW) == []
+
+
+def test_journal_that_was_torn_before_there_was_an_authority_is_no_hindrance(
+    tmp_path: Path,
+) -> None:
+    directory = found(tmp_path)
+    directory.issuing.unlink()  # the last that is written
+    directory.journal.write_bytes(directory.journal.read_bytes()[:-20])
+    found(tmp_path)
+    admit(directory, "alice")
+    assert inspect(directory, NOW) == []
+
+
+def test_root_that_was_not_made_here_is_not_written_over(tmp_path: Path) -> None:
+    directory = PkiDirectory(tmp_path / "pki")
+    directory.root.mkdir()
+    directory.ca.write_text("of somebody else\n")
+    with pytest.raises(OperatorError, match="was not made here, and is not written over"):
+        found(tmp_path)
+    assert files_below(directory.root) == {"ca.crt": b"of somebody else\n"}
 
 
 @contextmanager

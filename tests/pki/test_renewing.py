@@ -181,3 +181,31 @@ def test_root_that_ended_renews_nothing(tmp_path: Path) -> None:
     directory = found(tmp_path, years=1)
     with pytest.raises(OperatorError, match=r"the root ended at .* pki init in an empty directory"):
         renew_issuing(directory, RootKey(), NOW + 2 * YEAR_SECS)
+
+
+def test_what_a_clock_that_was_ahead_has_made_is_due(tmp_path: Path) -> None:
+    directory = found(tmp_path)
+    serve(directory)
+    assert not due_of(directory, NOW).is_any
+    ahead = NOW + 100 * DAY_SECS
+    renew(directory, "server", ahead)
+    make_list_anew(directory, None, ahead)
+    due = due_of(directory, NOW)
+    assert due.server is not None
+    assert due.has_list
+    renew_all_due(directory, NOW)
+    assert not due_of(directory, NOW).is_any
+    assert certificates(directory.server)[0].not_valid_before_utc.timestamp() < NOW
+
+
+def test_a_list_that_lacks_what_was_revoked_is_due(tmp_path: Path) -> None:
+    directory = found(tmp_path)
+    serve(directory)
+    admit(directory, "mallory")
+    before = directory.crl.read_bytes()
+    revoke(directory, "mallory", "unspecified", NOW)
+    assert not due_of(directory, NOW).is_any
+    directory.crl.write_bytes(before)  # from a backup, or the disk was full
+    assert due_of(directory, NOW).has_list
+    renew_all_due(directory, NOW)
+    assert len(list(crl_of(directory))) == 1

@@ -114,6 +114,29 @@ def test_installing_again_changes_nothing(tree: Path, cache: Path, file: Path) -
     assert sorted(tree.rglob("*")) == before
 
 
+def test_everybody_may_read_what_was_installed_whatever_the_umask(
+    file: Path, cache: Path, tmp_path: Path
+) -> None:
+    before = os.umask(0o077)
+    try:
+        tmp_path.joinpath("tree").mkdir()
+        done(run(cache, file, "install", "--root", tmp_path / "tree"))
+    finally:
+        os.umask(before)
+    library = tmp_path / "tree/usr/lib/angos-trio"
+    closed = [each for each in (library, *library.rglob("*")) if not each.stat().st_mode & 0o004]
+    assert closed == [library / ".lock"]
+
+
+def test_a_service_without_a_name_changes_nothing(file: Path, cache: Path, tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        leave_out("only root sets a service up")
+    for words in ([], ["--hostname", "a b"]):
+        said = refusal(run(cache, file, "install", "--systemd", "--root", tmp_path, *words))
+        assert "--hostname" in said
+        assert list(tmp_path.iterdir()) == []
+
+
 def test_compiled_modules_are_there_and_count(tree: Path) -> None:
     (sources,) = (tree / "usr/lib/angos-trio/current/files").glob("*/site-packages")
     compiled = list((sources / "angos_trio").rglob("*.pyc"))
@@ -187,7 +210,9 @@ def test_a_kill_at_any_moment_leaves_a_release_that_is_whole(
     assert releases(tree) == [first, LATER]
 
 
-def test_a_changed_file_is_found_and_installing_anew_is_the_cure(tree: Path, cache: Path) -> None:
+def test_a_changed_file_is_found_and_installing_anew_is_the_cure(
+    tree: Path, cache: Path, file: Path
+) -> None:
     (sources,) = (tree / "usr/lib/angos-trio/current/files").glob("*/site-packages")
     compiled = next((sources / "trio" / "__pycache__").glob("*.pyc"))
     compiled.write_bytes(compiled.read_bytes()[:-1] + b"x")
@@ -195,6 +220,9 @@ def test_a_changed_file_is_found_and_installing_anew_is_the_cure(tree: Path, cac
     assert ended.returncode == 3
     assert f"{compiled.name} was changed" in ended.stdout
     assert "self install" in ended.stdout
+    done(run(cache, file, "install", "--root", tree))
+    done(run(cache, installed(tree), "verify"))
+    assert len(releases(tree)) == 1
 
 
 def test_sums_and_signature_beside_the_file_are_looked_at(

@@ -1,0 +1,55 @@
+"""Which port it is that systemd listens on, and whether it is free."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from angos_trio.appliance.host import check_port, group_id, ports_of
+from angos_trio.appliance.layout import Layout
+from angos_trio.errors import OperatorError
+
+
+def drop_in(layout: Layout, text: str, name: str = "port.conf") -> None:
+    path = layout.units / "angos-trio.socket.d" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def test_drop_ins_of_the_socket_say_the_port(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    assert ports_of(layout) == (443,)
+    drop_in(layout, "[Socket]\nListenStream = 10.0.0.5:8443\n")
+    assert ports_of(layout) == (443, 8443)
+    drop_in(layout, "# ours\n[Socket]\nListenStream=\nListenStream=[::1]:5000\n", "z.conf")
+    assert ports_of(layout) == (5000,)
+    drop_in(layout, "[Socket]\nListenStream=\nListenStream=/run/registry.sock\n", "z.conf")
+    assert ports_of(layout) == ()
+
+
+def test_a_port_that_is_taken_is_refused_and_the_cure_works(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    with socket.socket() as taken, socket.socket() as free:
+        for each in (taken, free):
+            each.bind(("0.0.0.0", 0))
+        taken.listen()
+        port = free.getsockname()[1]
+        free.close()
+        drop_in(layout, f"[Socket]\nListenStream=\nListenStream={taken.getsockname()[1]}\n")
+        with pytest.raises(OperatorError, match="ListenStream=8443, a line each, into") as refused:
+            check_port(layout)
+        where = Path(str(refused.value).rpartition(" into ")[2])
+        assert where.parent == layout.units / "angos-trio.socket.d"
+        where.write_text(f"[Socket]\nListenStream=\nListenStream={port}\n")
+        check_port(layout)
+
+
+def test_the_group_is_that_of_the_tree(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc" / "group").write_text("root:x:0:\nangos-trio:!:977:\n\nodd\n")
+    assert group_id(Layout(tmp_path)) == 977
+    (tmp_path / "etc" / "group").write_text("root:x:0:\n")
+    with pytest.raises(OperatorError, match="there is no group angos-trio"):
+        group_id(Layout(tmp_path))

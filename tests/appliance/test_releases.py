@@ -1,0 +1,92 @@
+"""Links between releases, whatever happens between two steps; real directories, no real program."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from angos_trio.appliance.archive import RECORD
+from angos_trio.appliance.layout import Layout
+from angos_trio.appliance.releases import (
+    check_command,
+    installing,
+    links_of,
+    prune,
+    put_back,
+    release_of,
+    switch,
+)
+from angos_trio.errors import OperatorError
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    """Three releases that are whole."""
+    made = Layout(tmp_path)
+    for name in ("1", "2", "3"):
+        (made.releases / name).mkdir(parents=True)
+        (made.releases / name / RECORD).touch()
+    return made
+
+
+def leads(layout: Layout) -> tuple[str | None, str | None]:
+    """The names of the current release and of the one before."""
+    current, previous = release_of(layout.current), release_of(layout.previous)
+    return current and current.name, previous and previous.name
+
+
+def test_going_back_twice_is_going_nowhere(layout: Layout) -> None:
+    switch(layout, layout.releases / "1")
+    switch(layout, layout.releases / "2")
+    assert leads(layout) == ("2", "1")
+    switch(layout, layout.releases / "1")
+    assert leads(layout) == ("1", "2")
+    switch(layout, layout.releases / "2")
+    assert leads(layout) == ("2", "1")
+
+
+def test_what_was_switched_can_be_put_back_whole(layout: Layout) -> None:
+    nothing = links_of(layout)
+    switch(layout, layout.releases / "1")
+    one = links_of(layout)
+    switch(layout, layout.releases / "2")
+    two = links_of(layout)
+    switch(layout, layout.releases / "3")
+    for links, wanted in ((two, ("2", "1")), (one, ("1", None)), (nothing, (None, None))):
+        put_back(layout, links)
+        assert leads(layout) == wanted
+
+
+def test_a_damaged_release_is_not_pruned_while_something_leads_there(layout: Layout) -> None:
+    switch(layout, layout.releases / "1")
+    switch(layout, layout.releases / "2")
+    for name in ("1", "2"):
+        (layout.releases / name / RECORD).unlink()
+    (layout.releases / "notes").write_text("mine")
+    assert [each.name for each in prune(layout)] == ["3"]
+    assert sorted(each.name for each in layout.releases.iterdir()) == ["1", "2", "notes"]
+
+
+@pytest.mark.parametrize("target", ["/opt/angos-trio/bin/angos-trio", "angos-trio-mine"])
+def test_a_link_that_leads_elsewhere_is_not_ours(layout: Layout, target: str) -> None:
+    layout.command.parent.mkdir(parents=True)
+    layout.command.symlink_to(target)
+    with pytest.raises(OperatorError, match="was not put there by `self install`"):
+        check_command(layout)
+    layout.command.unlink()
+    switch(layout, layout.releases / "1")
+    check_command(layout)
+
+
+def test_what_is_installed_has_no_umask_of_the_administrator(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        with installing(Layout(tmp_path)):
+            (tmp_path / "made").mkdir()
+        assert os.umask(0o077) == 0o077
+    finally:
+        os.umask(before)
+    assert (tmp_path / "made").stat().st_mode & 0o777 == 0o755
+    assert Layout(tmp_path).library.stat().st_mode & 0o777 == 0o755
