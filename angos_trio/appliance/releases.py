@@ -161,6 +161,16 @@ def switch(layout: Layout, release: Path) -> Path | None:
     return before
 
 
+def switch_back(layout: Layout, current: Path, previous: Path | None) -> None:
+    """Let both links lead to where they led before a switch."""
+    _link(layout.current, Path("releases") / current.name)
+    if previous is None:
+        layout.previous.unlink(missing_ok=True)
+        sync_directory(layout.library)
+    else:
+        _link(layout.previous, Path("releases") / previous.name)
+
+
 def release_of(link: Path) -> Path | None:
     """Where `current` or `previous` leads; None where it leads to nothing that is whole."""
     try:

@@ -18,6 +18,7 @@ from angos_trio.appliance.releases import (
     place,
     release_of,
     switch,
+    switch_back,
 )
 from angos_trio.appliance.releases import prune as prune_releases
 from angos_trio.appliance.sums import check_sums
@@ -74,6 +75,7 @@ def prune(parsed: argparse.Namespace) -> int:
 
 def _switch(layout: Layout, release: Path, before: Path | None) -> None:
     """Switch, with the units of that release, and start the service anew if it runs."""
+    earlier = release_of(layout.previous)
     switch(layout, release)
     if not (is_live(layout) and host.are_units_installed(layout)):
         return
@@ -84,7 +86,7 @@ def _switch(layout: Layout, release: Path, before: Path | None) -> None:
     except OperatorError as error:
         if before is None:
             raise
-        switch(layout, before)
+        switch_back(layout, before, earlier)
         _write_units(layout)
         host.restart_service()
         raise OperatorError(
