@@ -10,8 +10,8 @@ ADMINISTRATOR: Final = "admin"
 """The first user, and the name of the first client certificate."""
 
 _SYSTEMD = """\
-# systemd listens (angos-trio.socket) and hands its socket over: the port is changed there, by
-# `systemctl edit angos-trio.socket`.
+# systemd listens (angos-trio.socket) and hands its socket over: another port is a matter of
+# `angos-trio self install --systemd --port PORT`, and of the name here.
 [server]
 external_url = "{url}"
 """
@@ -55,10 +55,11 @@ password = "{password_hash}"
 
 @dataclass(frozen=True, slots=True)
 class FirstFacts:
-    """What the first configuration is made of. `port` is where the registry listens by itself; None
-    where systemd does it, on 443, and hands certificate and key over as credentials."""
+    """What the first configuration is made of. `url` is how clients call the registry, `port` where
+    it listens by itself; None where systemd does it, and hands certificate and key over as
+    credentials."""
 
-    hostname: str
+    url: str
     port: int | None
     pki: Path
     data: Path
@@ -68,12 +69,12 @@ class FirstFacts:
 def configuration_of(facts: FirstFacts) -> str:
     """The text of the first configuration, TOML."""
     if facts.port is None:
-        head, url = _SYSTEMD, f"https://{facts.hostname}"
+        head = _SYSTEMD
         certificate, key = "$CREDENTIALS_DIRECTORY/server.crt", "$CREDENTIALS_DIRECTORY/server.key"
     else:
-        head, url = _ALONE, f"https://{facts.hostname}:{facts.port}"
+        head = _ALONE
         certificate, key = f"{facts.pki}/server.crt", f"{facts.pki}/private/server.key"
-    return head.format(url=url, port=facts.port) + _REST.format(
+    return head.format(url=facts.url, port=facts.port) + _REST.format(
         certificate=certificate,
         key=key,
         pki=facts.pki,

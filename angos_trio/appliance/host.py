@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import os
-import pwd
-import socket
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from angos_trio.appliance import doctor_units
+from angos_trio.appliance.doctor_units import places_of_socket
 from angos_trio.appliance.layout import NAME, Layout
 from angos_trio.errors import OperatorError
 from angos_trio.limits.processes import SERVICE_START_SECS_MAX
+from angos_trio.net.listeners import in_the_way, listeners_here, who_has
 from angos_trio.pki.files import replace
 
-SERVICE: Final = f"{NAME}.service"
-SOCKET: Final = f"{NAME}.socket"
+SERVICE: Final = doctor_units.SERVICE
+SOCKET: Final = doctor_units.SOCKET
 RENEW_TIMER: Final = f"{NAME}-renew.timer"
 STARTED: Final = (SOCKET, SERVICE, RENEW_TIMER)
 """What `self install --systemd` switches on."""
@@ -51,19 +52,26 @@ def check_host(layout: Layout) -> None:
         )
 
 
-def check_port(port: int = PORT) -> None:
+def port_of(wanted: int | None) -> int:
+    """The port that was asked for, else that of the socket's unit, else 443."""
+    there = [port for _, port in places_of_socket()]
+    return wanted or next(iter(there), PORT)
+
+
+def check_port(port: int) -> None:
     """Refuse where something else listens already. Raises OperatorError."""
-    if says("is-active", SOCKET) == "active":
+    is_ours = port in [each for _, each in places_of_socket()]
+    if is_ours and says("is-active", SOCKET) == "active":
         return
-    with socket.socket(socket.AF_INET6) as tried:
-        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            tried.bind(("::", port))
-        except OSError as error:
-            raise OperatorError(
-                f"port {port}: {error.strerror}: stop what listens there (`ss -ltnp` names it), or "
-                f"give the registry another port with `systemctl edit {SOCKET}`"
-            ) from error
+    here = listeners_here()
+    taken = [each for host in ("::", "0.0.0.0") for each in in_the_way(here, host, port)]
+    if taken:
+        holder = who_has(taken[0])
+        whom = holder.describe() if holder else "another program"
+        raise OperatorError(
+            f"port {port} is taken by {whom}: stop that, or give the registry another port with "
+            "--port"
+        )
 
 
 def write_units(layout: Layout) -> list[Path]:
@@ -83,10 +91,15 @@ def write_units(layout: Layout) -> list[Path]:
     return written
 
 
-def _wanted(layout: Layout) -> list[tuple[Path, Path]]:
+def _shipped() -> Path:
     shipped = next((each for each in _SHIPPED if each.is_dir()), None)
     if shipped is None:
         raise OperatorError("this file has no units in it: build it anew with `make zipapp`")
+    return shipped
+
+
+def _wanted(layout: Layout) -> list[tuple[Path, Path]]:
+    shipped = _shipped()
     units = sorted(
         each for each in shipped.iterdir() if each.suffix in (".service", ".socket", ".timer")
     )
@@ -98,13 +111,27 @@ def _wanted(layout: Layout) -> list[tuple[Path, Path]]:
     ]
 
 
-def outbound_drop_in() -> str:
-    """What lets the service reach other hosts."""
-    for each in _SHIPPED:
-        found = each / f"{SERVICE}.d" / "outbound.conf"
-        if found.exists():
-            return found.read_text(encoding="utf-8")
-    raise OperatorError("this file has no units in it: build it anew with `make zipapp`")
+def write_outbound(layout: Layout) -> list[Path]:
+    """Write the drop-in that lets the service reach other hosts; it stays until it is removed."""
+    source = _shipped() / f"{SERVICE}.d" / "outbound.conf"
+    return _write_drop_in(layout.units / f"{SERVICE}.d" / source.name, source.read_bytes())
+
+
+def write_port(layout: Layout, port: int) -> list[Path]:
+    """Write the drop-in by which systemd listens on another port; for 443 only over an earlier
+    one."""
+    path = layout.units / f"{SOCKET}.d" / "port.conf"
+    if port == PORT and not path.exists():
+        return []
+    return _write_drop_in(path, f"[Socket]\nListenStream=\nListenStream={port}\n".encode())
+
+
+def _write_drop_in(path: Path, content: bytes) -> list[Path]:
+    if path.exists() and path.read_bytes() == content:
+        return []
+    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    replace(path, content, 0o644)
+    return [path]
 
 
 def make_user_and_directories(layout: Layout) -> None:
@@ -114,15 +141,15 @@ def make_user_and_directories(layout: Layout) -> None:
     run(["systemd-tmpfiles", *root, "--create", f"{NAME}.conf"])
 
 
-def owner_ids() -> tuple[int, int]:
-    """The user and group of the service. Raises OperatorError."""
-    try:
-        found = pwd.getpwnam(NAME)
-    except KeyError:
-        raise OperatorError(
-            f"there is no user {NAME}: run `self install --systemd` again"
-        ) from None
-    return found.pw_uid, found.pw_gid
+def group_id(layout: Layout) -> int:
+    """The group of the service, which is another one in another tree. Raises OperatorError."""
+    groups = layout.root / "etc/group"
+    for line in groups.read_text(encoding="utf-8").splitlines():
+        name, _, rest = line.partition(":")
+        number = rest.split(":")[1] if rest.count(":") else ""
+        if name == NAME and number.isdecimal():
+            return int(number)
+    raise OperatorError(f"{groups} has no group {NAME}: run `self install --systemd` again")
 
 
 def are_units_installed(layout: Layout) -> bool:
@@ -130,11 +157,19 @@ def are_units_installed(layout: Layout) -> bool:
     return (layout.units / SERVICE).exists()
 
 
-def start_service() -> None:
-    """Switch the units on, and return when the registry answers. Raises OperatorError."""
+def enable_service(layout: Layout) -> None:
+    """Let the units start with the host. Raises OperatorError."""
+    root = [] if layout.root == Path("/") else [f"--root={layout.root}"]
+    run(["systemctl", *root, "enable", "--quiet", *STARTED])
+
+
+def start_service(*, is_socket_new: bool) -> None:
+    """Start the units, and return when the registry answers; `is_socket_new`: systemd has to listen
+    somewhere else now. Raises OperatorError."""
     run(["systemctl", "daemon-reload"])
-    run(["systemctl", "enable", "--quiet", *STARTED])
     run(["systemctl", "start", SOCKET, RENEW_TIMER])
+    if is_socket_new:
+        run(["systemctl", "restart", SOCKET])
     restart_service()
 
 
@@ -154,11 +189,22 @@ def is_active() -> bool:
     return says("is-active", SERVICE) in ("active", "reloading", "activating")
 
 
+def places() -> str:
+    """Where systemd listens, in words."""
+    found = [
+        f"port {port}" if address == "::" else f"{address} port {port}"
+        for address, port in places_of_socket()
+    ]
+    return ", ".join(found) or "its socket"
+
+
 def last_words() -> str:
-    """The last line of the service's that is no information, from the journal; empty if none."""
-    command = ["journalctl", "--quiet", "--no-pager", f"--unit={SERVICE}", "--output=cat"]
-    ended = _run([*command, "--priority=err", "--lines=1", "--boot"], _SECS_MAX)
-    return ended.stdout.strip() if ended is not None and ended.returncode == 0 else ""
+    """The last line that the service's first process has said, from the journal; empty if none."""
+    pid = says("show", "--property=ExecMainPID", "--value", SERVICE)
+    command = ["journalctl", "--quiet", "--no-pager", "--output=cat", "--lines=1", "--boot"]
+    ended = _run([*command, f"_SYSTEMD_UNIT={SERVICE}", f"_PID={pid}"], _SECS_MAX)
+    said = ended.stdout.strip() if ended is not None and ended.returncode == 0 else ""
+    return said.removeprefix(f"{NAME}: ")
 
 
 def says(*question: str) -> str:

@@ -16,6 +16,10 @@ class Layout:
 
     root: Path = Path("/")
 
+    def named(self, path: Path) -> Path:
+        """How the system of this tree calls one of its paths."""
+        return Path("/") / path.relative_to(self.root)
+
     @property
     def library(self) -> Path:
         """What belongs to the program; only root writes here."""

@@ -7,6 +7,7 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
+from angos_trio.appliance.client_address import RegistryAddress
 from angos_trio.appliance.first_files import ADMINISTRATOR, FirstFacts, configuration_of
 from angos_trio.auth.passwords import hash_password
 from angos_trio.clock import epoch_seconds
@@ -22,15 +23,27 @@ from angos_trio.pki.authority import (
 )
 from angos_trio.pki.files import make_directory, replace, words_of
 
+_PORT_MAX = 65_535
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the first files go. `port` is None where systemd listens."""
+    """Where the first files go. `pki_name` is how the configuration calls `pki`: not the same in
+    the tree of another system."""
 
     configuration: Path
     pki: Path
+    pki_name: Path
     data: Path
-    port: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """How clients call the registry, which is needed where something is to be made, and whether
+    systemd listens for it and hands certificate and key over."""
+
+    address: RegistryAddress | None
+    is_handed_over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,31 +55,31 @@ class Begun:
     password: str | None
 
 
-def begin(place: Place, hostname: str | None, mode: int) -> Begun:
+def begin(place: Place, wish: Wish, mode: int) -> Begun:
     """Make what is not there yet; the configuration comes last, so that a crash in between is
     mended by the same command. Raises OperatorError."""
     directory = PkiDirectory(place.pki)
     missing = [
         each for each in (directory.ca, directory.server, place.configuration) if not each.exists()
     ]
-    if missing and hostname is None:
+    if missing and wish.address is None:
         raise OperatorError(
             f"{missing[0]} is not there yet: say --hostname NAME, by which clients know this host"
         )
     try:
-        return _begin(place, directory, hostname or "", mode)
+        return _begin(place, directory, wish, mode)
     except OSError as error:
         raise OperatorError(words_of(error)) from error
 
 
-def _begin(place: Place, directory: PkiDirectory, hostname: str, mode: int) -> Begun:
-    made, now = [], epoch_seconds()
+def _begin(place: Place, directory: PkiDirectory, wish: Wish, mode: int) -> Begun:
+    made, now, address = [], epoch_seconds(), wish.address or RegistryAddress("")
     make_directory(place.configuration.parent, 0o755)
     if not directory.ca.exists():
-        create_authority(directory, Founding(f"{hostname} registry"), now)
+        create_authority(directory, Founding(f"{address.host} registry"), now)
         made.append(f"an authority: {directory.ca}")
     if not directory.server.exists():
-        issue_server(directory, ServerWish((_typed(hostname),)), now)
+        issue_server(directory, ServerWish((_typed(address.host),)), now)
         made.append(f"the server's certificate: {directory.server}")
     administrator = directory.root / "clients" / f"{ADMINISTRATOR}.crt"
     if not administrator.exists():
@@ -75,7 +88,13 @@ def _begin(place: Place, directory: PkiDirectory, hostname: str, mode: int) -> B
     password = None
     if not place.configuration.exists():
         password = secrets.token_urlsafe(15)
-        facts = FirstFacts(hostname, place.port, place.pki, place.data, hash_password(password))
+        facts = FirstFacts(
+            address.url,
+            None if wish.is_handed_over else address.port,
+            place.pki_name,
+            place.data,
+            hash_password(password),
+        )
         replace(place.configuration, configuration_of(facts).encode(), mode)
         made.append(f"a configuration: {place.configuration}")
     return Begun(tuple(made), password)
@@ -87,6 +106,13 @@ def _typed(hostname: str) -> str:
         return f"IP:{ipaddress.ip_address(hostname)}"
     except ValueError:
         return f"DNS:{hostname}"
+
+
+def check_port(port: int) -> int:
+    """The same. Raises OperatorError when it is none."""
+    if not 1 <= port <= _PORT_MAX:
+        raise OperatorError(f"--port: {port} is no port")
+    return port
 
 
 def tell_password(begun: Begun) -> None:
