@@ -223,8 +223,10 @@ def log_started(
     plan: Plan, sockets: list[socket.socket], workers: int, completed: int | None
 ) -> None:
     """The line that says where requests are taken."""
-    ports = [each.getsockname()[1] for each in sockets if each.family != socket.AF_UNIX]
-    _log.info("started", host=plan.host, ports=ports, workers=workers, completed_uploads=completed)
+    places = [each.getsockname() for each in sockets if each.family != socket.AF_UNIX]
+    host = places[0][0] if places else plan.host  # of sockets that systemd hands over, theirs
+    ports = [place[1] for place in places]
+    _log.info("started", host=host, ports=ports, workers=workers, completed_uploads=completed)
 
 
 def worker_name(number: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ _ASKED: Final = (
     "LoadState,ActiveState,SubState,UnitFileState,DropInPaths,Result,ExecMainStatus,NRestarts,"
     "StatusText,NeedDaemonReload,Listen,User"
 )
+_PLACE: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[0-9.]+):([0-9]{1,5}) \(Stream\)")
 _VERSION_MIN: Final = 247
 """The first with LoadCredential."""
 Unit = Mapping[str, str]
@@ -131,6 +133,20 @@ def look_at_units() -> Iterator[Finding]:
             yield from judge_unit(name, unit(name))
     except NoSystemd as why:
         yield note(str(why))
+
+
+def places_of(found: Unit) -> list[tuple[str, int]]:
+    """Hosts and ports of a socket's unit; without its Unix sockets."""
+    matches = map(_PLACE.fullmatch, found.get("Listen", "").splitlines())
+    return [(match[1].strip("[]"), int(match[2])) for match in matches if match]
+
+
+def places_of_socket() -> list[tuple[str, int]]:
+    """Where systemd listens for the registry; none where it does not, or nobody knows."""
+    try:
+        return places_of(unit(SOCKET))
+    except NoSystemd:
+        return []
 
 
 def listens_for_us() -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import grp
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from angos_trio.appliance.layout import NAME, Layout
 from angos_trio.clock import wall_seconds
 from angos_trio.errors import OperatorError
 from angos_trio.limits.processes import SERVICE_START_SECS_MAX
+from angos_trio.net.listeners import in_the_way, listeners_here, who_has
 from angos_trio.pki.files import make_directory, replace
 
 SERVICE: Final = f"{NAME}.service"
@@ -71,30 +71,44 @@ def ports_of(layout: Layout) -> tuple[int, ...]:
     return tuple(found)
 
 
-def check_port(layout: Layout) -> None:
+def check_ports(layout: Layout, wanted: int | None) -> None:
     """Refuse where something else listens already. Raises OperatorError."""
-    if says("is-active", SOCKET) == "active":
-        return
-    for port in ports_of(layout):
-        try:
-            _try_port(port)
-        except OSError as error:
+    is_active = says("is-active", SOCKET) == "active"
+    for port in ports_of(layout) if wanted is None else (wanted,):
+        if is_active and port in ports_of(layout):
+            continue
+        here = listeners_here()
+        taken = [each for host in ("::", "0.0.0.0") for each in in_the_way(here, host, port)]
+        if taken:
+            holder = who_has(taken[0])
+            whom = holder.describe() if holder else "another program"
             raise OperatorError(
-                f"port {port}: {error.strerror}: stop what listens there (`ss -ltnp` names it), or "
-                f"give the registry another port: write [Socket], ListenStream= and "
-                f"ListenStream=8443, a line each, into {layout.units / SOCKET}.d/port.conf"
-            ) from error
+                f"port {port} is taken by {whom}: stop that, or give the registry another port "
+                "with --port"
+            )
 
 
-def _try_port(port: int) -> None:
-    """Listen there for a moment, on all addresses. Raises OSError."""
-    try:
-        tried, address = socket.socket(socket.AF_INET6), "::"
-    except OSError:  # this kernel has no IPv6
-        tried, address = socket.socket(socket.AF_INET), "0.0.0.0"
-    with tried:
-        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        tried.bind((address, port))
+def write_port(layout: Layout, port: int) -> list[Path]:
+    """Write the drop-in by which systemd listens on another port; for 443 only over an earlier
+    one."""
+    path = layout.units / f"{SOCKET}.d" / "port.conf"
+    if port == PORT and not path.exists():
+        return []
+    return _write_drop_in(path, f"[Socket]\nListenStream=\nListenStream={port}\n".encode())
+
+
+def write_outbound(layout: Layout) -> list[Path]:
+    """Write the drop-in that lets the service open connections."""
+    path = layout.units / f"{SERVICE}.d" / "outbound.conf"
+    return _write_drop_in(path, outbound_drop_in().encode())
+
+
+def _write_drop_in(path: Path, content: bytes) -> list[Path]:
+    if path.exists() and path.read_bytes() == content:
+        return []
+    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    replace(path, content, 0o644)
+    return [path]
 
 
 def write_units(layout: Layout) -> list[Path]:
@@ -170,11 +184,14 @@ def enable_service(layout: Layout) -> None:
     run(["systemctl", *root, "enable", "--quiet", *STARTED])
 
 
-def start_service(layout: Layout) -> None:
-    """Switch the units on, and return when the registry answers. Raises OperatorError."""
+def start_service(layout: Layout, *, is_socket_new: bool) -> None:
+    """Switch the units on, and return when the registry answers; `is_socket_new`: systemd has to
+    listen somewhere else now. Raises OperatorError."""
     run(["systemctl", "daemon-reload"])
     enable_service(layout)
     run(["systemctl", "start", SOCKET, RENEW_TIMER])
+    if is_socket_new:
+        run(["systemctl", "restart", SOCKET])
     restart_service()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -44,6 +44,10 @@ _HANDED: Final = Path("/run/credentials/angos-trio.service")
 _VARIABLE: Final = "CREDENTIALS_DIRECTORY"
 _SERVICE_USER: Final = "angos-trio"
 _LABEL_CHARACTERS: Final = 13
+_MAKE: Final = (
+    "angos-trio self install --systemd --hostname NAME makes it, or angos-trio init DIR "
+    "--hostname NAME"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,8 @@ class Subject:
     ports: tuple[tuple[str, int], ...]
     findings: tuple[Finding, ...]
     """About the configuration itself."""
+    is_before: bool = False
+    """Nothing was named and nothing is installed: there are no names and certificates yet."""
 
     @property
     def names(self) -> list[str]:
@@ -115,13 +121,8 @@ def _checks(subject: Subject) -> Mapping[str, Look]:
             [*subject.files, *_public_files(tls)],
             user,
         ),
-        "names": lambda: doctor_names.look_at_names(subject.names or _shown_names(tls)),
-        "certificates": partial(
-            doctor_certificates.look_at_certificates,
-            tls,
-            subject.names or _own_names(subject),
-            is_local=subject.is_local,
-        ),
+        "names": lambda: _names(subject, tls),
+        "certificates": lambda: _certificates(subject, tls),
         "ports": partial(
             doctor_ports.look_at_ports,
             list(subject.ports),
@@ -151,12 +152,22 @@ def _subject(files: Sequence[str], data_dir: str | None) -> Subject:
     else:
         config = parsed.config
         findings += _described(named, parsed.remarks)
+    ports = _ports(named, config)
+    data = Path(config.blob_store.fs.root_dir).absolute()
+    is_before = not named and data_dir is None
+    return Subject(config, named, data, ports, tuple(findings), is_before)
+
+
+def _ports(named: Sequence[str], config: Config) -> tuple[tuple[str, int], ...]:
+    """Where the registry is to listen; for the installed one systemd does it, wherever its socket
+    says."""
     server = config.server
     ports = [(server.bind_address, server.port)] if named else [("0.0.0.0", 443)]
+    if INSTALLED_CONFIG in named:
+        ports = doctor_units.places_of_socket() or ports
     if server.health is not None:
         ports.append((server.health.bind_address, server.health.port))
-    data = Path(config.blob_store.fs.root_dir).absolute()
-    return Subject(config, named, data, tuple(ports), tuple(findings))
+    return tuple(ports)
 
 
 def _refused(reason: str) -> Finding:
@@ -231,6 +242,19 @@ def _user(data: Path) -> doctor_permissions.Owner | None:
     if of_service is not None or os.geteuid() == 0:
         return of_service
     return doctor_permissions.user_numbered(os.geteuid())
+
+
+def _names(subject: Subject, tls: TlsFiles | None) -> Iterable[Finding]:
+    if subject.is_before:
+        return [note("there is no configuration yet, and so no name by which clients call", _MAKE)]
+    return doctor_names.look_at_names(subject.names or _shown_names(tls))
+
+
+def _certificates(subject: Subject, tls: TlsFiles | None) -> Iterable[Finding]:
+    if subject.is_before:
+        return [note("there are none yet", _MAKE)]
+    wanted = subject.names or _own_names(subject)
+    return doctor_certificates.look_at_certificates(tls, wanted, is_local=subject.is_local)
 
 
 def _shown_names(tls: TlsFiles | None) -> list[str]:

@@ -25,6 +25,7 @@ from angos_trio.pki.files import make_directory, replace, words_of
 from angos_trio.pki.naming import ISSUING, SERVER, server_names
 
 _HTTPS_PORT = 443
+_PORT_MAX = 65_535
 _WORD = " registry"
 """What an authority is called after the name of its first host."""
 
@@ -163,6 +164,12 @@ def authority_of(name: str, port: int) -> str:
     kind, _, host = name.partition(":")
     shown = f"[{host}]" if kind == "IP" and ":" in host else host
     return shown if port == _HTTPS_PORT else f"{shown}:{port}"
+
+
+def check_port(port: int) -> None:
+    """Refuse what is no port. Raises OperatorError."""
+    if not 1 <= port <= _PORT_MAX:
+        raise OperatorError(f"--port: {port} is no port")
 
 
 def tell_password(begun: Begun) -> None:

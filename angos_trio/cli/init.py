@@ -7,18 +7,22 @@ import shlex
 from pathlib import Path
 
 from angos_trio.appliance.first_files import ADMINISTRATOR
-from angos_trio.cli.first_steps import Place, authority_of, begin, check_wish, tell_password
+from angos_trio.cli.first_steps import (
+    Place,
+    authority_of,
+    begin,
+    check_port,
+    check_wish,
+    tell_password,
+)
 from angos_trio.errors import OperatorError
 from angos_trio.pki.files import PRIVATE_MODE
-
-_PORT_MAX = 65_535
 
 
 def init(parsed: argparse.Namespace) -> int:
     """Write everything that a registry needs into a directory, and say how to go on."""
     root = Path(parsed.directory).absolute()
-    if not 1 <= parsed.port <= _PORT_MAX:
-        raise OperatorError(f"--port: {parsed.port} is no port")
+    check_port(parsed.port)
     place = Place(root / "config.toml", root / "pki", root / "data", parsed.port, is_alone=True)
     if place.configuration.exists():
         raise OperatorError(

@@ -23,6 +23,9 @@ def add_self(commands: Commands) -> None:
     install.add_argument(
         "--hostname", metavar="NAME", help="the name by which clients know this host"
     )
+    install.add_argument(
+        "--port", metavar="PORT", type=int, help="where systemd listens, if not on 443"
+    )
     upgrade = add_command(actions, "upgrade", _upgrade, "install a newer file and switch to it")
     _add_root(upgrade)
     upgrade.add_argument("file", metavar="FILE", help="angos-trio-VERSION-MACHINE.pyz")
@@ -35,6 +38,9 @@ def add_self(commands: Commands) -> None:
     _add_root(prune)
     units = add_command(actions, "units", _units, "write the units of this release anew")
     _add_root(units)
+    units.add_argument(
+        "--outbound", action="store_true", help="let the service open connections of its own"
+    )
     add_command(actions, "verify", _verify, "compare what was unpacked with what was built")
 
 

@@ -14,7 +14,14 @@ from angos_trio.appliance.archive import read_about, running_file
 from angos_trio.appliance.first_files import ADMINISTRATOR
 from angos_trio.appliance.layout import Layout
 from angos_trio.appliance.releases import check_command, installing, place, switch
-from angos_trio.cli.first_steps import Place, authority_of, begin, check_wish, tell_password
+from angos_trio.cli.first_steps import (
+    Place,
+    authority_of,
+    begin,
+    check_port,
+    check_wish,
+    tell_password,
+)
 from angos_trio.cli.progress import Stage, beside
 from angos_trio.errors import OperatorError
 
@@ -27,20 +34,29 @@ def install(parsed: argparse.Namespace) -> int:
     layout = layout_of(parsed.root)
     file = running_file()
     about = read_about(file)
-    if parsed.hostname is not None and not parsed.systemd:
-        raise OperatorError("--hostname is for --systemd: without it only the program is installed")
+    _check_options(parsed)
     name = None
     if parsed.systemd:
         host.check_host(layout)
         if is_live(layout):
-            host.check_port(layout)
-        name = check_wish(_place(layout), parsed.hostname)
+            host.check_ports(layout, parsed.port)
+        name = check_wish(_place(layout, parsed.port), parsed.hostname)
     with installing(layout):
         check_command(layout)
         release = put(layout, file)
         switch(layout, release)
     print(f"installed {about.version} in {release}; {layout.command} runs it")
-    return set_up(layout, name) if parsed.systemd else 0
+    return set_up(layout, name, parsed.port) if parsed.systemd else 0
+
+
+def _check_options(parsed: argparse.Namespace) -> None:
+    for option, value in (("--hostname", parsed.hostname), ("--port", parsed.port)):
+        if value is not None and not parsed.systemd:
+            raise OperatorError(
+                f"{option} is for --systemd: without it only the program is installed"
+            )
+    if parsed.port is not None:
+        check_port(parsed.port)
 
 
 def put(layout: Layout, file: Path) -> Path:
@@ -56,36 +72,36 @@ def put(layout: Layout, file: Path) -> Path:
     return trio.run(beside, work, lambda: stages[0])
 
 
-def set_up(layout: Layout, name: str | None) -> int:
+def set_up(layout: Layout, name: str | None, port: int | None) -> int:
     """User, directories, certificates, configuration, units; what is there already stays. `name`
     is from `check_wish`."""
     written = host.write_units(layout)
+    sockets = [] if port is None else host.write_port(layout, port)
     host.make_user_and_directories(layout)
-    begun = begin(_place(layout), name, CONFIGURATION_MODE)
+    begun = begin(_place(layout, port), name, CONFIGURATION_MODE)
     tell_password(begun)  # before anything else can fail: it is written down nowhere
     os.chown(layout.configuration, 0, host.group_id(layout))
-    for each in (*begun.made, *(f"a unit: {path}" for path in written)):
+    for each in (*begun.made, *(f"a unit: {path}" for path in [*written, *sockets])):
         print(f"made {each}")
     if is_live(layout):
-        host.start_service(layout)
+        host.start_service(layout, is_socket_new=bool(sockets))
         ports = " and ".join(map(str, host.ports_of(layout)))
         print(f"{host.SERVICE} answers on port {ports}")
     else:
         host.enable_service(layout)
         print(f"{host.SERVICE} starts with the system of {layout.root}")
     if name is not None:
-        _say_next(layout, name)
+        _say_next(layout, authority_of(name, _place(layout, port).port))
     return 0
 
 
-def _place(layout: Layout) -> Place:
-    port = next(iter(host.ports_of(layout)), host.PORT)
+def _place(layout: Layout, port: int | None) -> Place:
+    there = port or next(iter(host.ports_of(layout)), host.PORT)
     data = Path("/var/lib/angos-trio")
-    return Place(layout.configuration, layout.pki, data, port, is_alone=False, tree=layout.root)
+    return Place(layout.configuration, layout.pki, data, there, is_alone=False, tree=layout.root)
 
 
-def _say_next(layout: Layout, name: str) -> None:
-    where = authority_of(name, _place(layout).port)
+def _say_next(layout: Layout, where: str) -> None:
     pki = layout.pki
     print("\nNext:")
     print(f"  angos-trio doctor -c {layout.configuration}")
@@ -93,13 +109,17 @@ def _say_next(layout: Layout, name: str) -> None:
         f"  curl --cacert {pki}/ca.crt --cert {pki}/clients/{ADMINISTRATOR}.crt "
         f"--key {pki}/private/clients/{ADMINISTRATOR}.key {shlex.quote(f'https://{where}/v2/')}"
     )
-    print("  angos-trio pki client NAME && angos-trio client-config all --client NAME")
+    place = f" --host {shlex.quote(where)}" if ":" in where.rpartition("]")[2] else ""
+    print(f"  angos-trio pki client NAME && angos-trio client-config all --client NAME{place}")
 
 
 def write_units(parsed: argparse.Namespace) -> int:
     """Write the units of this release anew, where there are any."""
     layout = layout_of(parsed.root)
-    for path in host.write_units(layout):
+    written = host.write_units(layout)
+    if parsed.outbound:
+        written += host.write_outbound(layout)
+    for path in written:
         print(f"wrote {path}")
     return 0
 

@@ -35,7 +35,7 @@ from angos_trio.appliance.doctor_program import (
     judge_machine,
     judge_python,
 )
-from angos_trio.appliance.doctor_units import judge_unit, judge_version, parse_unit
+from angos_trio.appliance.doctor_units import judge_unit, judge_version, parse_unit, places_of
 from angos_trio.clock import DAY_SECS, RELEASED_AT
 from angos_trio.net.control import Answer
 from angos_trio.net.listeners import Listener, in_the_way, parse_listeners
@@ -376,6 +376,23 @@ def test_unit_is_judged_by_what_systemctl_shows(more: str, level: str, word: str
     found = worst(judge_unit("angos-trio.service", shown))
     assert found[0] == level
     assert word in found[1]
+
+
+@pytest.mark.parametrize(
+    ("shown", "places"),
+    [
+        ("Listen=[::]:443 (Stream)", [("::", 443)]),
+        ("Listen=0.0.0.0:8443 (Stream)", [("0.0.0.0", 8443)]),
+        (
+            "Listen=10.0.0.5:443 (Stream)\nListen=[fe80::1]:444 (Stream)",
+            [("10.0.0.5", 443), ("fe80::1", 444)],
+        ),
+        ("Listen=/run/registry.sock (Stream)\nListen=[::]:53 (Datagram)", []),
+        ("LoadState=not-found", []),
+    ],
+)
+def test_places_of_a_socket_are_read(shown: str, places: list[tuple[str, int]]) -> None:
+    assert places_of(parse_unit(shown)) == places
 
 
 def test_version_of_systemd_is_read() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from angos_trio.appliance.host import check_port, group_id, ports_of
+from angos_trio.appliance.host import check_ports, group_id, ports_of, write_port
 from angos_trio.appliance.layout import Layout
 from angos_trio.errors import OperatorError
 
@@ -38,12 +38,13 @@ def test_a_port_that_is_taken_is_refused_and_the_cure_works(tmp_path: Path) -> N
         port = free.getsockname()[1]
         free.close()
         drop_in(layout, f"[Socket]\nListenStream=\nListenStream={taken.getsockname()[1]}\n")
-        with pytest.raises(OperatorError, match="ListenStream=8443, a line each, into") as refused:
-            check_port(layout)
-        where = Path(str(refused.value).rpartition(" into ")[2])
-        assert where.parent == layout.units / "angos-trio.socket.d"
-        where.write_text(f"[Socket]\nListenStream=\nListenStream={port}\n")
-        check_port(layout)
+        with pytest.raises(OperatorError, match="is taken by .* another port with --port"):
+            check_ports(layout, None)
+        check_ports(layout, port)
+        assert write_port(layout, port) == [layout.units / "angos-trio.socket.d" / "port.conf"]
+        assert write_port(layout, port) == []
+        assert ports_of(layout) == (port,)
+        check_ports(layout, None)
 
 
 def test_the_group_is_that_of_the_tree(tmp_path: Path) -> None:

@@ -34,7 +34,10 @@ def layout(tmp_path: Path) -> Layout:
 def leads(layout: Layout) -> tuple[str | None, str | None]:
     """The names of the current release and of the one before."""
     current, previous = release_of(layout.current), release_of(layout.previous)
-    return current and current.name, previous and previous.name
+    return (
+        None if current is None else current.name,
+        None if previous is None else previous.name,
+    )
 
 
 def test_going_back_twice_is_going_nowhere(layout: Layout) -> None:

@@ -94,6 +94,27 @@ def examples(text: str, language: str) -> list[str]:
     return [content for name, content in _FENCE.findall(text) if name == language]
 
 
+def section(text: str, heading: str) -> str:
+    """What stands below a heading, up to the next one of any level. LookupError without it."""
+    inside, found, is_code = False, list[str](), False
+    for line in text.splitlines(keepends=True):
+        is_code ^= line.startswith("```")
+        match = None if is_code else _HEADING.fullmatch(line.rstrip("\n"))
+        if match is not None:
+            inside = match[1] == heading
+            found += [""] if inside else []
+        elif inside:
+            found.append(line)
+    if not found:
+        raise LookupError(f"no heading {heading}")
+    return "".join(found)
+
+
+def fences(text: str) -> list[tuple[str, str]]:
+    """The fenced examples with their languages, in order."""
+    return _FENCE.findall(text)
+
+
 def links(text: str) -> list[str]:
     """Targets of links that stay in the repository."""
     targets: list[str] = re.findall(r"\]\(([^)\s]+)\)", _FENCE.sub("", text))

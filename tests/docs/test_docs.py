@@ -30,6 +30,7 @@ from tests.docs.pages import (
     links,
     read_pages,
     rows,
+    section,
     tables,
     targets_of_make,
 )
@@ -388,7 +389,7 @@ def commands(text: str) -> Iterator[str]:
 def test_readme_push_and_pull_work_as_typed(pages: Pages) -> None:
     if shutil.which("skopeo") is None:
         leave_out("skopeo is not installed")
-    typed = "\n".join(commands(pages[README]))
+    typed = "\n".join(commands(section(pages[README], "A push and a pull")))
     assert ADDRESS in typed
 
     with running_registry() as registry:

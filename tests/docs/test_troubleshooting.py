@@ -22,7 +22,9 @@ _OF_THE_SYSTEM = ("Address already in use", "Permission denied; ", "No such file
 
 def _sources() -> str:
     """All that the program can say, without the breaks of its own lines."""
-    texts = [path.read_text(encoding="utf-8") for path in (REPOSITORY / "angos_trio").rglob("*.py")]
+    launcher = REPOSITORY / "packaging" / "zipapp" / "launcher.py"
+    paths = [launcher, *(REPOSITORY / "angos_trio").rglob("*.py")]
+    texts = [path.read_text(encoding="utf-8") for path in paths]
     return re.sub(r'"\s+f?"', "", "\n".join(texts))
 
 

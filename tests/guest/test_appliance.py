@@ -171,9 +171,11 @@ def test_a_release_that_does_not_start_is_left_again(appliance: Guest) -> None:
     before, version = digests(appliance), appliance.run("angos-trio", "--version")
     ended = appliance.try_("angos-trio", "self", "upgrade", "broken.pyz")
     assert ended.code == 1
-    assert "this release is broken" in ended.output
+    assert "does not start: this release is broken" in ended.output
     assert "serves again" in ended.output
-    assert NEXT_VERSION in appliance.run("readlink", "/usr/lib/angos-trio/previous")
+    previous = appliance.run("readlink", "/usr/lib/angos-trio/previous")
+    assert previous.startswith(f"releases/{NEXT_VERSION}-"), "not the broken one"
+    assert f"/{BROKEN_VERSION}-" in appliance.run("angos-trio", "self", "prune")
     assert BROKEN_VERSION not in appliance.run("angos-trio", "--version")
     assert appliance.run("angos-trio", "--version") == version
     assert digests(appliance) == before

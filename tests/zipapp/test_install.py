@@ -146,6 +146,33 @@ def test_compiled_modules_are_there_and_count(tree: Path) -> None:
     assert {each: each.stat().st_mtime_ns for each in compiled} == before
 
 
+def test_units_are_written_and_a_way_out_only_if_it_is_asked_for(tree: Path, cache: Path) -> None:
+    units = tree / "etc/systemd/system"
+    drop_in = units / "angos-trio.service.d" / "outbound.conf"
+    done(run(cache, installed(tree), "units", "--root", tree))
+    assert (units / "angos-trio.service").exists()
+    assert not drop_in.exists()
+    said = done(run(cache, installed(tree), "units", "--root", tree, "--outbound"))
+    assert said == f"wrote {drop_in}\n"
+    assert "PrivateNetwork=no" in drop_in.read_text()
+    assert done(run(cache, installed(tree), "units", "--root", tree, "--outbound")) == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--port", "8443"), "--port is for --systemd"),
+        (("--hostname", "a.test"), "--hostname is for --systemd"),
+        (("--systemd", "--port", "65536"), "65536 is no port"),
+    ],
+)
+def test_options_that_do_not_fit_change_nothing(
+    file: Path, cache: Path, tmp_path: Path, words: tuple[str, ...], sentence: str
+) -> None:
+    assert sentence in refusal(run(cache, file, "install", "--root", tmp_path, *words))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_upgrade_and_rollback_switch_and_keep_both(tree: Path, cache: Path, later: Path) -> None:
     first = version(tree)
     said = done(run(cache, installed(tree), "upgrade", later, "--root", tree))
