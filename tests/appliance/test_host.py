@@ -38,7 +38,7 @@ def test_a_port_that_is_taken_is_refused_and_the_cure_works(tmp_path: Path) -> N
         port = free.getsockname()[1]
         free.close()
         drop_in(layout, f"[Socket]\nListenStream=\nListenStream={taken.getsockname()[1]}\n")
-        with pytest.raises(OperatorError, match="is taken by .* another port with --port"):
+        with pytest.raises(OperatorError, match=r"is taken by .* another port with --port"):
             check_ports(layout, None)
         check_ports(layout, port)
         assert write_port(layout, port) == [layout.units / "angos-trio.socket.d" / "port.conf"]
