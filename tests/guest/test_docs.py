@@ -315,6 +315,7 @@ def test_commands_of_the_page_about_systemd(other: Guest) -> None:
         "systemctl edit angos-trio.socket",  # an editor; a drop-in of a port is tried above
     }
     typist.type("systemctl restart angos-trio.socket")
+    typist.type("systemctl start angos-trio")  # comes back when it serves, which the other does not
     typist.type("angos-trio gc -c /etc/angos-trio/config.toml")
     typist.type("systemctl stop angos-trio")
     assert status(other, f"{URL}/healthz") == "200", "the next connection starts it again"
