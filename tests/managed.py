@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-SECS_MAX = 20.0
+SECS_MAX = 60.0
 ABSTRACT = "@angos-trio-test-"
 
 

@@ -25,7 +25,7 @@ from tests.factories import make_image
 from tests.running import HOST, free_port, program, running_registry
 from tests.secure import PASSWORD, USER, Secure
 
-SECS_MAX = 30.0
+SECS_MAX = 60.0
 
 
 class Following:
