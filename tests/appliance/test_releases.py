@@ -34,7 +34,7 @@ def layout(tmp_path: Path) -> Layout:
 def leads(layout: Layout) -> tuple[str | None, str | None]:
     """The names of the current release and of the one before."""
     current, previous = release_of(layout.current), release_of(layout.previous)
-    return current and current.name, previous and previous.name
+    return current.name if current else None, previous.name if previous else None
 
 
 def test_going_back_twice_is_going_nowhere(layout: Layout) -> None:
