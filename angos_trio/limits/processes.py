@@ -24,6 +24,8 @@ CHILD_ALIVE_SECS: Final = 1.0
 """Between two signs of life of a process."""
 CHILD_SILENT_SECS_MAX: Final = 30.0
 """A process that gave no sign of life for this long is killed and started anew."""
+CHILD_LOOK_SECS_MAX: Final = 5.0
+"""Who looks after processes looks more often; when it did not, it was paused itself."""
 CHILD_BACKOFF_SECS_MIN: Final = 0.1
 """Before a process that ended is started anew; doubled each time, up to"""
 CHILD_BACKOFF_SECS_MAX: Final = 30.0

@@ -25,6 +25,7 @@ from angos_trio.limits.processes import (
     CHILD_BACKOFF_SECS_MAX,
     CHILD_BACKOFF_SECS_MIN,
     CHILD_HEARD_SECS_MAX,
+    CHILD_LOOK_SECS_MAX,
     CHILD_SILENT_SECS_MAX,
     CHILD_STEADY_SECS,
     CHILD_STOP_SECS_MAX,
@@ -108,6 +109,7 @@ class Supervisor:
     _kill_at: float | None = None
     _was_ready: bool = False
     _code: int = 0
+    _looked_at: float = 0.0
 
     def run(self) -> int:
         """Return the exit code once every member has ended."""
@@ -294,6 +296,12 @@ class Supervisor:
             member.end = None
 
     def _kill_the_silent(self, now: float) -> None:
+        """While we did not run ourselves, since the host was paused or had no time for us, nobody
+        could be heard: that is nobody's silence."""
+        missed_secs, self._looked_at = now - (self._looked_at or now), now
+        if missed_secs > CHILD_LOOK_SECS_MAX:
+            for member in self._members:
+                member.heard_at += missed_secs
         for member in self._members:
             if member.pid and now - member.heard_at > CHILD_SILENT_SECS_MAX:
                 _log.error("process.silent", process=member.child.name, pid=member.pid)

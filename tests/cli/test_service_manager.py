@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from angos_trio.limits.processes import CHILD_ALIVE_SECS
+from angos_trio.limits.processes import CHILD_ALIVE_SECS, CHILD_SILENT_SECS_MAX
 from tests.cli.commands import write_config
 from tests.managed import Listening, below, listening
 from tests.processes import family
@@ -154,6 +154,18 @@ def test_one_worker_is_enough_for_the_watchdog_and_none_is_not(tmp_path: Path) -
         assert manager.is_fed(2 * WATCHDOG_SECS)
         assert not _stop_and_see(registry, manager, [steward])
         assert manager.is_fed(2 * WATCHDOG_SECS)
+
+
+def test_a_pause_of_the_whole_host_is_no_silence_of_a_process(tmp_path: Path) -> None:
+    with managed(tmp_path, 2) as (registry, manager):
+        before = family(registry.process.pid)
+        for pid in before:
+            os.kill(pid, signal.SIGSTOP)
+        time.sleep(CHILD_SILENT_SECS_MAX + 2)
+        for pid in reversed(before):
+            os.kill(pid, signal.SIGCONT)
+        manager.hear(5)
+        assert family(registry.process.pid) == before
 
 
 def test_worker_that_is_started_anew_is_counted_again(tmp_path: Path) -> None:

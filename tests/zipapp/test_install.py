@@ -19,6 +19,8 @@ from tests.zipapp.test_launcher import NOBODY, mounted
 
 LATER, BROKEN, LAST = "0.9.1", "0.9.2", "0.9.3"
 SECS_MAX = 120
+SYSTEM_PATH = "/usr/bin:/bin"
+"""Where no Python of a home directory is found, which a service would not see."""
 
 
 @pytest.fixture(scope="module")
@@ -54,12 +56,16 @@ def tree(whole: Path, tmp_path: Path) -> Path:
 
 
 def run(
-    cache: Path, file: Path, *words: str | Path, user: int | None = None
+    cache: Path,
+    file: Path,
+    *words: str | Path,
+    user: int | None = None,
+    path: str = os.environ["PATH"],
 ) -> subprocess.CompletedProcess[str]:
     """A command of `self`."""
     return subprocess.run(
         [str(file), "self", *map(str, words)],
-        env={"PATH": os.environ["PATH"], "SHIV_ROOT": str(cache)},
+        env={"PATH": path, "SHIV_ROOT": str(cache)},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -132,7 +138,9 @@ def test_a_service_without_a_name_changes_nothing(file: Path, cache: Path, tmp_p
     if os.geteuid() != 0:
         leave_out("only root sets a service up")
     for words in ([], ["--hostname", "a b"]):
-        said = refusal(run(cache, file, "install", "--systemd", "--root", tmp_path, *words))
+        said = refusal(
+            run(cache, file, "install", "--systemd", "--root", tmp_path, *words, path=SYSTEM_PATH)
+        )
         assert "--hostname" in said
         assert list(tmp_path.iterdir()) == []
 
