@@ -8,6 +8,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
+import trio.testing
 
 from tests.api.serving import ServedRegistry, serving
 from tests.factories import make_blob
@@ -54,6 +55,8 @@ def test_connection_that_has_not_asked_yet_is_answered_once(secured: Secured | N
     """Its client would take an end without an answer for a failure, and not ask again."""
     with in_process(echo, drain_secs=60, secured=secured) as server, server.wire() as unused:
         server.begin_to_stop()
+        # Or the request might come before the stop.
+        server.call(trio.testing.wait_all_tasks_blocked)
         answer = unused.ask("GET", "/")
         assert answer.status == 200
         assert answer.headers["connection"] == "close"
