@@ -225,14 +225,17 @@ def test_a_disk_that_hardly_answers_is_told_of() -> None:
 
 
 def test_listeners_are_read_as_the_kernel_writes_them() -> None:
-    if sys.byteorder != "little":
-        pytest.skip("the lines are those of a machine of the other byte order")
+    def word(value: int) -> str:
+        """32 bits of an address, as the kernel's byte order writes them."""
+        return f"{int.from_bytes(value.to_bytes(4), sys.byteorder):08X}"
+
+    home = word(0x7F000001)
     lines = (
         "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt  uid\n"
-        "   0: 0100007F:01BB 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 4711 1\n"
-        "   1: 0100007F:01BC 00000000:0000 01 00000000:00000000 00:00000000 00000000 0 0 4712 1\n"
-        "   0: 00000000000000000000000001000000:01BB 0:0 0A 0:0 0:0 0 0 0 4713 1\n"
-        "   0: 00000000000000000000000000000000:1F90 0:0 0A 0:0 0:0 0 0 0 4714 1\n"
+        f"   0: {home}:01BB 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 4711 1\n"
+        f"   1: {home}:01BC 00000000:0000 01 00000000:00000000 00:00000000 00000000 0 0 4712 1\n"
+        f"   0: {'0' * 24}{word(1)}:01BB 0:0 0A 0:0 0:0 0 0 0 4713 1\n"
+        f"   0: {'0' * 32}:1F90 0:0 0A 0:0 0:0 0 0 0 4714 1\n"
     )
     found = parse_listeners(lines)
     assert found == [

@@ -25,6 +25,7 @@ from tests.docs.pages import code, codes, read_pages, rows
 from tests.guest.another import another_release
 from tests.guest.guest import CannotBoot, Guest, booted
 from tests.guest.typist import CONFIGURATION, Typist
+from tests.skips import leave_out
 from tests.zipapp.built import one_file
 
 PAGES = read_pages()
@@ -62,7 +63,7 @@ def fresh() -> Iterator[Guest]:
         with booted(files) as guest:
             yield guest
     except CannotBoot as reason:
-        pytest.skip(f"no guest on this machine: {reason}")
+        leave_out(f"no guest on this machine: {reason}")
 
 
 @pytest.fixture(scope="module")

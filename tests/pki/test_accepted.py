@@ -160,11 +160,11 @@ def test_curl_shows_and_takes_certificates(lab: Lab) -> None:
     assert "certificate required" in bare.stderr
 
 
-@pytest.mark.parametrize("name", ["python3.11", "python3.12", "python3.13", "python3.14"])
+@pytest.mark.parametrize("name", ["python3.11", "python3.12", "python3.13"])
 def test_pythons_take_them_when_they_are_strict(lab: Lab, name: str) -> None:
     python = find_python(name)
     if python is None:
-        pytest.skip(f"{name} is not on this machine")
+        leave_out(f"{name} is not on this machine")
     told = run(python, "-I", "-c", STRICT, lab.pki, lab.port)
     assert told == f"alice (3, {name.partition('.')[2]})\n"
 

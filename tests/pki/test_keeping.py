@@ -28,6 +28,7 @@ from angos_trio.pki.revoking import make_list_anew, revoke
 from angos_trio.pki.server import TlsFiles, load_server_tls
 from tests.pki.authorities import NOW, admit, certificates, files_below, found, serve
 from tests.pki.test_authority import key_of, request_file
+from tests.skips import leave_out
 
 KILLED = 77
 STEPS = ("open", "os.rename", "os.remove", "os.mkdir", "os.truncate")
@@ -372,7 +373,7 @@ def test_place_that_is_no_directory_is_told(tmp_path: Path) -> None:
 
 def test_what_root_makes_in_somebodys_directory_is_theirs(open_folder: Path) -> None:
     if os.geteuid() != 0:
-        pytest.skip("only root makes files for others")
+        leave_out("only root makes files for others")
     os.chown(open_folder, NOBODY, NOBODY)
     directory = found(open_folder)
     serve(directory)
