@@ -114,7 +114,7 @@ def read_record(release: Path) -> dict[str, str]:
             f"{release} was not installed to its end ({RECORD} cannot be read): run `self install` "
             "again"
         ) from error
-    return _lines(content)
+    return sums_of(content)
 
 
 def digest_of(path: Path) -> str:
@@ -131,13 +131,13 @@ def digest_of(path: Path) -> str:
 
 def _listed(archive: zipfile.ZipFile) -> dict[str, str]:
     try:
-        return _lines(archive.read("files.sha256").decode())
+        return sums_of(archive.read("files.sha256").decode())
     except (KeyError, ValueError, zipfile.BadZipFile) as error:
         raise OperatorError(f"{archive.filename} is damaged: copy it anew") from error
 
 
-def _lines(content: str) -> dict[str, str]:
-    """What sha256sum(1) writes."""
+def sums_of(content: str) -> dict[str, str]:
+    """Digests by names, as sha256sum(1) writes them."""
     parts = (line.partition("  ") for line in content.splitlines())
     return {name: digest for digest, _, name in parts}
 

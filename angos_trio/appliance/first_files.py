@@ -11,8 +11,8 @@ ADMINISTRATOR: Final = "admin"
 """The first user, and the name of the first client certificate."""
 
 _SYSTEMD = """\
-# systemd listens (angos-trio.socket) and hands its socket over: the port is changed there, by
-# `systemctl edit angos-trio.socket`.
+# systemd listens (angos-trio.socket) and hands its socket over: another port is a matter of
+# `angos-trio self install --systemd --port PORT`, and of the address here.
 [server]
 external_url = {url}
 """

@@ -8,6 +8,8 @@ from typing import Final
 
 NAME: Final = "angos-trio"
 """Of the program, its user, its group and its units."""
+DATA: Final = Path("/var/lib") / NAME
+"""The data directory of the service, as its own system calls it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +57,6 @@ class Layout:
     def pki(self) -> Path:
         """The authority and what it issued."""
         return self.settings / "pki"
-
-    @property
-    def data(self) -> Path:
-        """The data directory of the service."""
-        return self.root / "var/lib" / NAME
 
     @property
     def units(self) -> Path:

@@ -31,12 +31,11 @@ from angos_trio.errors import OperatorError
 from angos_trio.limits.processes import INSTALL_LOCK_SECS_MAX, INSTALL_PROVE_SECS_MAX
 from angos_trio.pki.files import locked, sync_directory, words_of
 
-CLEAN_ENVIRONMENT: Final = {
+_CLEAN_ENVIRONMENT: Final = {
     "PATH": os.defpath,
     "LANG": "C.UTF-8",
     "PYTHONDONTWRITEBYTECODE": "1",
 }
-"""For another release: nothing of ours is to be in its way."""
 _NEW: Final = ".new-"
 _HERE: Final = -100
 """`AT_FDCWD`"""
@@ -127,15 +126,16 @@ def _copy(file: Path, target: Path) -> None:
     target.chmod(0o755)
 
 
-def _prove(made: Path) -> None:
-    """Let the new file unpack itself where it is, start, and look at itself.
+def run_release(release: Path, *words: str) -> None:
+    """Let a release carry out a command of its own, with nothing of ours in its way.
 
-    Raises OperatorError with what it said.
+    Raises OperatorError with the last that it said.
     """
+    command = [sys.executable, "-I", str(release / FILE_NAME), *words]
     try:
         ended = subprocess.run(
-            [sys.executable, "-I", str(made / FILE_NAME), "self", "verify"],
-            env=CLEAN_ENVIRONMENT,
+            command,
+            env=_CLEAN_ENVIRONMENT,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -143,13 +143,21 @@ def _prove(made: Path) -> None:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise OperatorError(
-            f"the new file did not start within {INSTALL_PROVE_SECS_MAX:.0f} seconds: nothing was "
-            "changed"
-        ) from None
+        raise OperatorError(f"no end within {INSTALL_PROVE_SECS_MAX:.0f} seconds") from None
     if ended.returncode != 0:
         said = (ended.stderr.strip() or ended.stdout.strip() or "no word").splitlines()[-1]
-        raise OperatorError(f"the new file does not run here, nothing was changed: {said}")
+        raise OperatorError(said.removeprefix(f"{FILE_NAME}: "))
+
+
+def _prove(made: Path) -> None:
+    """Let the new file unpack itself where it is, start, and look at itself. Raises OperatorError
+    when it does not."""
+    try:
+        run_release(made, "self", "verify")
+    except OperatorError as error:
+        raise OperatorError(
+            f"the new file does not run here, nothing was changed: {error}"
+        ) from error
 
 
 def _compile(made: Path, release: Path) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
-from angos_trio.appliance.archive import digest_of
+from angos_trio.appliance.archive import digest_of, sums_of
 from angos_trio.errors import OperatorError
 from angos_trio.pki.signatures import check_signature
 
-SUMS = "SHA256SUMS"
+SUMS: Final = "SHA256SUMS"
 
 
 def check_sums(file: Path, public_key: Path | None) -> str:
@@ -26,9 +27,7 @@ def check_sums(file: Path, public_key: Path | None) -> str:
         signature = _content(sums.with_name(f"{SUMS}.sig"), is_needed=True) or b""
         check_signature(key, content, signature)
         words = "its sum is right, and signed"
-    parts = (line.partition("  ") for line in content.decode(errors="replace").splitlines())
-    listed = {name: digest for digest, _, name in parts}
-    wanted = listed.get(file.name)
+    wanted = sums_of(content.decode(errors="replace")).get(file.name)
     if wanted is None:
         raise OperatorError(f"{sums} does not list {file.name}: do not rename the file before this")
     if digest_of(file) != wanted:

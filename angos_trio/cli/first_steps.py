@@ -142,7 +142,7 @@ def _make_certificates(directory: PkiDirectory, name: str) -> list[str]:
     made, now = [], epoch_seconds()
     if not directory.has_authority:
         create_authority(directory, Founding(_authority_name(name)), now)
-        made.append(f"an authority: {directory.ca}")
+        made.append(f"an authority: {directory.ca}; whoever has {directory.root_key} is it")
     if not directory.server.exists():
         issue_server(directory, ServerWish((name,)), now)
         made.append(f"the server's certificate: {directory.server}")

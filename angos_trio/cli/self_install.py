@@ -12,7 +12,7 @@ import trio
 from angos_trio.appliance import host
 from angos_trio.appliance.archive import read_about, running_file
 from angos_trio.appliance.first_files import ADMINISTRATOR
-from angos_trio.appliance.layout import Layout
+from angos_trio.appliance.layout import DATA, Layout
 from angos_trio.appliance.releases import check_command, installing, place, switch
 from angos_trio.cli.first_steps import (
     Place,
@@ -97,8 +97,7 @@ def set_up(layout: Layout, name: str | None, port: int | None) -> int:
 
 def _place(layout: Layout, port: int | None) -> Place:
     there = port or next(iter(host.ports_of(layout)), host.PORT)
-    data = Path("/var/lib/angos-trio")
-    return Place(layout.configuration, layout.pki, data, there, is_alone=False, tree=layout.root)
+    return Place(layout.configuration, layout.pki, DATA, there, is_alone=False, tree=layout.root)
 
 
 def _say_next(layout: Layout, where: str) -> None:

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
 from pathlib import Path
 
 from angos_trio.appliance import host
-from angos_trio.appliance.archive import FILE_NAME
 from angos_trio.appliance.layout import Layout
 from angos_trio.appliance.releases import (
-    CLEAN_ENVIRONMENT,
     about_of,
     check_command,
     installing,
@@ -19,13 +15,13 @@ from angos_trio.appliance.releases import (
     links_of,
     put_back,
     release_of,
+    run_release,
     switch,
 )
 from angos_trio.appliance.releases import prune as prune_releases
 from angos_trio.appliance.sums import check_sums
 from angos_trio.cli.self_install import is_live, layout_of, put
 from angos_trio.errors import OperatorError
-from angos_trio.limits.processes import INSTALL_PROVE_SECS_MAX
 from angos_trio.pki.files import words_of
 
 
@@ -124,22 +120,8 @@ def _finish(layout: Layout, release: Path) -> None:
 
 
 def _write_units(layout: Layout) -> None:
-    """Let the release that is current now write its own units."""
-    command = [sys.executable, "-I", str(layout.current / FILE_NAME), "self", "units"]
+    """Let the release that is current now write its own units. Raises OperatorError."""
     try:
-        ended = subprocess.run(
-            command,
-            env=CLEAN_ENVIRONMENT,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=INSTALL_PROVE_SECS_MAX,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise OperatorError(
-            f"the units were not written within {INSTALL_PROVE_SECS_MAX:.0f} seconds"
-        ) from None
-    if ended.returncode != 0:
-        said = ended.stderr.strip() or f"code {ended.returncode}"
-        raise OperatorError(f"the units were not written: {said}")
+        run_release(layout.current, "self", "units")
+    except OperatorError as error:
+        raise OperatorError(f"the units were not written: {error}") from error

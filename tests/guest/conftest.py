@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.guest.another import another_release
-from tests.guest.guest import HOSTNAME, CannotBoot, Guest, booted
-from tests.skips import leave_out
+from tests.guest.guest import HOSTNAME, Guest, booted_or_left_out
 from tests.zipapp.built import one_file
 
 NEXT_VERSION = "0.9.1"
@@ -33,11 +32,8 @@ def guest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guest]:
         (Path(__file__).with_name("load.py"), "/root/load.py"),
         (Path(__file__).with_name("kept.py"), "/root/kept.py"),
     ]
-    try:
-        with booted(files) as running:
-            yield running
-    except CannotBoot as reason:
-        leave_out(f"no guest on this machine: {reason}")
+    with booted_or_left_out(files) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

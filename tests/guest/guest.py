@@ -11,13 +11,14 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from tests.e2e.machine import REPOSITORY, Failure, command
 from tests.e2e.tools import install_debian
+from tests.skips import leave_out
 
 TREES: Final = REPOSITORY / ".cache" / "appliance"
 RELEASE: Final = "bookworm"
@@ -63,9 +64,8 @@ class Guest:
 
     def try_(self, *words: str, secs: float = COMMAND_SECS_MAX) -> Ended:
         """Run a command to its end, whatever it says. One word is a line for the shell."""
-        line = ["bash", "-c", words[0]] if len(words) == 1 else list(words)
         done = subprocess.run(
-            [*self._enter(), *line],
+            self._command(words),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -86,9 +86,8 @@ class Guest:
 
     def start(self, *words: str) -> subprocess.Popen[str]:
         """Begin a command, which the caller waits for."""
-        line = ["bash", "-c", words[0]] if len(words) == 1 else list(words)
         return subprocess.Popen(
-            [*self._enter(), *line],
+            self._command(words),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -101,7 +100,7 @@ class Guest:
     def asked(self, *words: str) -> Iterator[Callable[[], str]]:
         """A command that answers each line with a line."""
         with subprocess.Popen(
-            [*self._enter(), *words],
+            self._command(words),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -121,9 +120,10 @@ class Guest:
             finally:
                 stdin.close()
 
-    def _enter(self) -> list[str]:
+    def _command(self, words: Sequence[str]) -> list[str]:
+        line = ["bash", "-c", words[0]] if len(words) == 1 else list(words)
         spaces = ["--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup"]
-        return ["nsenter", f"--target={self.leader}", *spaces, "--root", "--wdns=/root"]
+        return ["nsenter", f"--target={self.leader}", *spaces, "--root", "--wdns=/root", *line]
 
     def write(self, path: str, content: str) -> None:
         """Write a file in the guest."""
@@ -182,6 +182,17 @@ def booted(files: Sequence[tuple[Path, str]] = ()) -> Iterator[Guest]:
             with _running(root, Path(scratch) / "console") as guest:
                 guest.run("ip", "address", "add", f"{ADDRESS}/32", "dev", "lo")
                 yield guest
+
+
+@contextmanager
+def booted_or_left_out(files: Sequence[tuple[Path, str]]) -> Iterator[Guest]:
+    """The same for tests: where no guest can be, they are left out with the reason."""
+    with ExitStack() as stack:
+        try:
+            guest = stack.enter_context(booted(files))
+        except CannotBoot as reason:
+            leave_out(f"no guest on this machine: {reason}")
+        yield guest
 
 
 @contextmanager

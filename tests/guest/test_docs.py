@@ -23,9 +23,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from angos_trio import __version__
 from tests.docs.pages import code, codes, read_pages, rows
 from tests.guest.another import another_release
-from tests.guest.guest import CannotBoot, Guest, booted
+from tests.guest.guest import Guest, booted_or_left_out
 from tests.guest.typist import CONFIGURATION, Typist
-from tests.skips import leave_out
 from tests.zipapp.built import one_file
 
 PAGES = read_pages()
@@ -59,11 +58,8 @@ def fresh() -> Iterator[Guest]:
         f"angos-trio-{__version__}.cdx.json",
     )
     files = [(file, f"/root/{FILE}"), *((file.with_name(each), f"/root/{each}") for each in beside)]
-    try:
-        with booted(files) as guest:
-            yield guest
-    except CannotBoot as reason:
-        leave_out(f"no guest on this machine: {reason}")
+    with booted_or_left_out(files) as guest:
+        yield guest
 
 
 @pytest.fixture(scope="module")

@@ -15,10 +15,9 @@ import pytest
 from tests.guest.another import another_release
 from tests.skips import leave_out
 from tests.zipapp.built import one_file
-from tests.zipapp.test_launcher import NOBODY, mounted
+from tests.zipapp.starting import NOBODY, SECS_MAX, mounted, start
 
 LATER, BROKEN, LAST = "0.9.1", "0.9.2", "0.9.3"
-SECS_MAX = 120
 SYSTEM_PATH = "/usr/bin:/bin"
 """Where no Python of a home directory is found, which a service would not see."""
 
@@ -63,18 +62,8 @@ def run(
     path: str = os.environ["PATH"],
 ) -> subprocess.CompletedProcess[str]:
     """A command of `self`."""
-    return subprocess.run(
-        [str(file), "self", *map(str, words)],
-        env={"PATH": path, "SHIV_ROOT": str(cache)},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=SECS_MAX,
-        user=user,
-        group=user,
-        extra_groups=[] if user else None,
-        check=False,
-    )
+    environment = {"PATH": path, "SHIV_ROOT": str(cache)}
+    return start(file, "self", *words, environment=environment, user=user)
 
 
 def done(ended: subprocess.CompletedProcess[str]) -> str:
@@ -84,7 +73,7 @@ def done(ended: subprocess.CompletedProcess[str]) -> str:
 
 
 def refusal(ended: subprocess.CompletedProcess[str], code: int = 1) -> str:
-    """The one sentence of one that refused."""
+    """The one sentence of one that refused; what it did before may be told besides."""
     assert ended.returncode == code, ended
     assert ended.stderr.count("\n") == 1, ended.stderr
     return ended.stderr.strip()

@@ -10,8 +10,6 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,36 +17,16 @@ import pytest
 from tests.skips import leave_out
 from tests.zipapp.built import one_file
 from tests.zipapp.pythons import pythons
+from tests.zipapp.starting import NOBODY, SECS_MAX, mounted, start
 
 OTHER = {"x86_64": "aarch64", "aarch64": "x86_64"}
-NOBODY = 65534
 OTHER_USER = 12_345
-SECS_MAX = 60
 
 
 @pytest.fixture(scope="module")
 def file() -> Path:
     """The file for this machine."""
     return one_file()
-
-
-def start(
-    file: Path, *arguments: str, environment: Mapping[str, str], user: int | None = None
-) -> subprocess.CompletedProcess[str]:
-    """Run the file with nothing in its environment but what is given."""
-    return subprocess.run(
-        [str(file), *arguments],
-        env={"PATH": os.environ["PATH"], **environment},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=SECS_MAX,
-        user=user,
-        group=user,
-        extra_groups=[] if user else None,
-        cwd="/",
-        check=False,
-    )
 
 
 def refusal(ended: subprocess.CompletedProcess[str]) -> str:
@@ -58,19 +36,6 @@ def refusal(ended: subprocess.CompletedProcess[str]) -> str:
     assert ended.stderr.count("\n") == 1, ended.stderr
     assert ended.stderr.startswith("angos-trio: ")
     return ended.stderr.strip()
-
-
-@contextmanager
-def mounted(folder: Path, *options: str) -> Iterator[Path]:
-    """A file system in memory."""
-    if os.geteuid() != 0:
-        leave_out("only root can mount a file system")
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", ",".join(options), "tmpfs", folder], check=True)
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", folder], check=True)
 
 
 def test_the_version_is_told_without_unpacking(file: Path, tmp_path: Path) -> None:
