@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
+
+from angos_trio.records import Frozen, field
 
 FILE_EXTENSION: Final = "angos.file"
 """The private ASGI extension that `server` offers and `http` uses: the server sends a file."""
@@ -77,8 +78,7 @@ class Action(StrEnum):
     SET_READ_ONLY = "set-read-only"
 
 
-@dataclass(frozen=True, slots=True)
-class Certificate:
+class Certificate(Frozen):
     """What a client certificate says (RFC 5280); its chain was verified in the handshake.
 
     `subject` and `issuer` are names as of RFC 4514, `serial` is hexadecimal without a sign,
@@ -107,8 +107,7 @@ class Certificate:
     is_readable: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(Frozen):
     """What an API key narrows its owner to. `repositories` are globs; of both, empty is all."""
 
     key: str
@@ -117,8 +116,7 @@ class Grant:
     actions: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(Frozen):
     """A caller: how they were recognised, by which provider, and their stable name there.
 
     `method` is `anonymous`, `basic`, `oidc`, `certificate` or `operator`. A registry token or an
@@ -153,8 +151,7 @@ def anonymous(address: str) -> Identity:
     return Identity("anonymous", "", "", address)
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(Frozen):
     """What an action is done to: a namespace (None: the registry itself), and what else the request
     names, such as a digest or a tag, by the names that policies know."""
 
@@ -162,8 +159,7 @@ class Target:
     named: Mapping[str, str | list[str]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Approach:
+class Approach(Frozen):
     """How a request came: by which method, scheme, host and target, from which address, and with
     which headers. Names of headers are in lower case; a header may be there several times."""
 
@@ -179,8 +175,7 @@ class Approach:
         return next((value for key, value in self.headers if key == name), None)
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Frozen):
     """The answer to "may they": `rule` is what decided, `reason` is for the audit log."""
 
     allowed: bool
@@ -188,8 +183,7 @@ class Decision:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(Frozen):
     """From where a request came, for those who look after the registry: the client's address, and
     the program as it names itself, cut; both are what somebody else says. Empty: nobody asked."""
 
@@ -215,8 +209,7 @@ def _can_anything(action: Action, target: Target) -> bool:
     return True
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(Frozen):
     """Who asks, with the access rules bound to them.
 
     `may(action, target)` decides; `sees(namespace)` says whether a listing shows it. What `sees`

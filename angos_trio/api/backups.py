@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from typing import Any
 
 import trio
@@ -15,6 +14,7 @@ from angos_trio.http.call import Call
 from angos_trio.http.reply import LinesReply, Reply, Say
 from angos_trio.limits.housekeeping import BACKUP_SILENCE_SECS_MAX
 from angos_trio.oci.codes import OciError
+from angos_trio.records import Mutable
 from angos_trio.storage.snapshots import Snapshot
 
 Hold = Callable[[], AbstractAsyncContextManager[Snapshot]]
@@ -38,8 +38,7 @@ class Backups:
         return LinesReply(200, talk=talk)
 
 
-@dataclass(slots=True)
-class _Holding:
+class _Holding(Mutable):
     """One conversation."""
 
     hold: Hold

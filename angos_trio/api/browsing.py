@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
@@ -33,6 +32,7 @@ from angos_trio.oci.conditional import is_not_modified, weak_tag
 from angos_trio.oci.pagination import next_link, parse_number
 from angos_trio.oci.platform import is_platform
 from angos_trio.oci.roles import names_of
+from angos_trio.records import Frozen, replace
 from angos_trio.registry.context import Registry
 from angos_trio.storage.metadata.listings import NamespaceRow, RevisionRow
 
@@ -46,8 +46,7 @@ _KEPT: Final = ("q", "sort", "order", *FACETS)
 """What the `Link` to the next page says again."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Wanted:
+class _Wanted(Frozen):
     """What the query asks for: a page of `size` entries, or all of them."""
 
     size: int | None

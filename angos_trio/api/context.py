@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from angos_trio.auth.browser_sessions import SignIn
 from angos_trio.browse.storage_use import StorageUse
@@ -15,6 +14,7 @@ from angos_trio.maintenance.tasks import Tasks
 from angos_trio.mirror.pull import Memory
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import Reference, RepositoryName
+from angos_trio.records import Frozen, field
 from angos_trio.registry.context import Registry
 from angos_trio.registry.pull import LocalPuller, Puller
 from angos_trio.registry.rested import Rested
@@ -44,8 +44,7 @@ def _give_none(identity: Identity) -> None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class Runtime:
+class Runtime(Frozen):
     """The registry, what is told about it, what the steward is asked to do, what happens, who gives
     registry tokens (None: nobody does), and who is told of a pull."""
 

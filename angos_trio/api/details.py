@@ -4,7 +4,6 @@ delete, and what a tag pointed to before."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any, TypedDict
 
 from angos_trio.api.browsing import manifest_fields, pulled_fields, related_fields
@@ -27,6 +26,7 @@ from angos_trio.limits.lists import DELETE_BODY_BYTES_MAX, DELETE_REFERENCES_MAX
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.names import Reference, Tag, parse_reference_to_read, parse_reference_to_write
 from angos_trio.oci.roles import names_of
+from angos_trio.records import asdict
 
 
 class _Wanted(TypedDict, total=False):

@@ -25,6 +25,7 @@ from angos_trio.limits.lists import (
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.names import RepositoryName
 from angos_trio.oci.pagination import parse_number
+from angos_trio.records import Frozen
 from angos_trio.storage.metadata.events import Stored
 
 VERSION: Final = 1
@@ -34,8 +35,7 @@ _HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 _FLAGS: Final = {"true": True, "false": False}
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(Frozen):
     """Why a feed ends: the code that closes a WebSocket, and the word for it."""
 
     code: int
@@ -52,8 +52,7 @@ TOO_MANY: Final = Ending(4429, "too many listeners")
 _ENDINGS: Final = {401: UNAUTHORIZED, 403: DENIED}
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(Frozen):
     """What a listener asks for. `after` None: what happens from now on."""
 
     after: int | None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
 from typing import Any
 
 import trio
@@ -27,6 +26,7 @@ from angos_trio.limits.requests import PAGE_ENTRIES_MAX
 from angos_trio.maintenance.tasks import describe
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.pagination import next_link, parse_number
+from angos_trio.records import asdict
 from angos_trio.registry.read_only import find_read_only
 from angos_trio.telemetry.health import BEGAN
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any, TypedDict
 
 from angos_trio.api.context import Runtime
@@ -23,6 +22,7 @@ from angos_trio.maintenance.tasks import describe
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import RepositoryName
+from angos_trio.records import asdict
 
 
 class _Wanted(TypedDict, total=False):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from angos_trio.app.access import access_of, front_of
@@ -24,6 +23,7 @@ from angos_trio.errors import OperatorError
 from angos_trio.http.challenge import Challenges
 from angos_trio.http.front import Front
 from angos_trio.http.gate import Gate
+from angos_trio.records import Frozen, Mutable
 from angos_trio.registry.pull_times import PullTimes
 from angos_trio.storage.metadata import api_keys
 from angos_trio.storage.metadata.api_keys import ApiKey
@@ -33,8 +33,7 @@ if TYPE_CHECKING:
     from angos_trio.pki.server import LiveTls
 
 
-@dataclass(frozen=True, slots=True)
-class Authentication:
+class Authentication(Frozen):
     """Who is known, and how the registry is reached: what has been looked at of a configuration."""
 
     access: Access
@@ -102,8 +101,7 @@ def _token_service(auth: Auth) -> TokenService | None:
     return TokenService(secret, service.ttl_secs)
 
 
-@dataclass(slots=True)
-class Doors:
+class Doors(Mutable):
     """What a process has of those who come through the gate, for as long as it runs."""
 
     storage: Storage

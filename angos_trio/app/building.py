@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
 from typing import Final, TypedDict
 
 import trio
@@ -41,6 +40,7 @@ from angos_trio.oci.codes import OciError
 from angos_trio.policy.immutability import TagRules
 from angos_trio.policy.quota import Quotas
 from angos_trio.policy.retention import RetentionRules
+from angos_trio.records import replace
 from angos_trio.registry.context import Limits, Registry
 from angos_trio.storage.metadata import jobs, services, switches
 from angos_trio.storage.metadata.jobs import Count

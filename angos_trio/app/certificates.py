@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ from angos_trio.clock import epoch_seconds
 from angos_trio.config.model import Tls
 from angos_trio.identity import Certificate
 from angos_trio.limits.callers import PKI_LOOK_SECS
+from angos_trio.records import replace
 from angos_trio.server.serve import ServeOptions
 from angos_trio.server.transport import TlsOptions
 from angos_trio.storage.metadata.services import Report

@@ -8,7 +8,6 @@ import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
 from functools import partial
 
 import trio
@@ -52,6 +51,7 @@ from angos_trio.config.reload import decode, encode
 from angos_trio.errors import OperatorError
 from angos_trio.events.handing_on import begin_cursors
 from angos_trio.limits.processes import CHILD_ALIVE_SECS
+from angos_trio.records import Mutable
 from angos_trio.registry.push_blob import complete_interrupted
 from angos_trio.server.child import Child, run_once
 from angos_trio.server.link import Drop, Link, Offer, Take
@@ -67,8 +67,7 @@ from angos_trio.telemetry import log
 from angos_trio.telemetry.metrics import in_flight_file, share, shared_files
 
 
-@dataclass(slots=True)
-class _Family:
+class _Family(Mutable):
     """What all processes are forked with; `plan` is what counts when one is forked."""
 
     plan: Plan

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -19,6 +18,7 @@ from angos_trio.limits.processes import CONTROL_SECS_MAX
 from angos_trio.maintenance.backup import Held, held_snapshot
 from angos_trio.maintenance.collect import Collector
 from angos_trio.net.control import Conversation
+from angos_trio.records import Mutable, field
 from angos_trio.registry.push_blob import complete_interrupted
 from angos_trio.storage.directory import DataDirectory
 from angos_trio.storage.snapshots import Snapshot
@@ -64,8 +64,7 @@ async def _beside(plan: Plan, work: Work[Outcome], address: str) -> Outcome:
         talk.conversation.close()
 
 
-@dataclass(slots=True)
-class _Talk:
+class _Talk(Mutable):
     """The conversation with the registry, one exchange at a time."""
 
     conversation: Conversation

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from functools import partial
 
 from angos_trio.api.context import Runtime
@@ -24,13 +23,13 @@ from angos_trio.maintenance.scrub import Scrubber
 from angos_trio.maintenance.tasks import Work
 from angos_trio.mirror.prefetch import Prefetching
 from angos_trio.oci.names import RepositoryName
+from angos_trio.records import Frozen
 from angos_trio.registry.context import Registry
 from angos_trio.registry.pull import Puller
 from angos_trio.storage.snapshots import Snapshot
 
 
-@dataclass(frozen=True, slots=True)
-class Housekeeping:
+class Housekeeping(Frozen):
     """One for the instance. `current` gives the registry with the limits in force."""
 
     runtime: Runtime

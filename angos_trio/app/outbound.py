@@ -6,7 +6,6 @@ What it needs for that, `httpx` and `jwt` among it, is imported only where one i
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from angos_trio.config.paths import dotted
 from angos_trio.config.sources import read_small_file
 from angos_trio.errors import OperatorError
 from angos_trio.limits.processes import SECRET_FILE_BYTES_MAX
+from angos_trio.records import Frozen
 
 if TYPE_CHECKING:
     from angos_trio.auth.key_sets import KeySets
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from angos_trio.net.client import HttpClient
 
 
-@dataclass(frozen=True, slots=True)
-class Issuer:
+class Issuer(Frozen):
     """A provider that has been looked at; its keys are the process's."""
 
     settings: OidcSettings

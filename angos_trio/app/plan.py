@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -23,6 +22,7 @@ from angos_trio.mirror.settings import Mirrors
 from angos_trio.policy.immutability import TagRule, TagRules
 from angos_trio.policy.quota import Quotas, quotas_of
 from angos_trio.policy.retention import RetentionRules
+from angos_trio.records import Frozen
 from angos_trio.registry.context import Limits
 from angos_trio.server.serve import ServeOptions
 from angos_trio.storage.store import StorageSettings
@@ -31,8 +31,7 @@ if TYPE_CHECKING:
     from angos_trio.pki.server import TlsFiles
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Frozen):
     """What a configuration comes to: everything that can be refused has been looked at."""
 
     config: Config

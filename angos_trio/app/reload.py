@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +23,7 @@ from angos_trio.errors import OperatorError
 from angos_trio.http.gate import Gate
 from angos_trio.limits.processes import RELOAD_REASON_CHARACTERS_MAX
 from angos_trio.mirror.pull import puller_of
+from angos_trio.records import Mutable, replace
 from angos_trio.storage.metadata.services import Report
 from angos_trio.storage.store import Storage
 from angos_trio.telemetry import log
@@ -37,8 +37,7 @@ ReadAgain = Callable[[], ParsedConfig]
 """
 
 
-@dataclass(slots=True)
-class Serving:
+class Serving(Mutable):
     """What a process serves now: an ASGI application that the next request meets."""
 
     plan: Plan

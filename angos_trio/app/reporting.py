@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import trio
 
 from angos_trio.app.building import REFUSED_RELOAD
 from angos_trio.limits.processes import CHILD_ALIVE_SECS, CHILD_STOP_SECS_MAX, REPORT_SECS
+from angos_trio.records import Mutable, field
 from angos_trio.server.reporting import Look, Reporter
 from angos_trio.telemetry.health import Readiness
 
@@ -28,8 +28,7 @@ def problems_of(readiness: Readiness) -> str:
     return "; ".join(problem for problem in found if not problem.startswith(REFUSED_RELOAD))
 
 
-@dataclass(slots=True)
-class Alone:
+class Alone(Mutable):
     """What is reported where one process does everything: that its event loop goes round."""
 
     reporter: Reporter = field(default_factory=Reporter)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import trio
 
 from angos_trio.limits.processes import WATCH_STORAGE_SECS
+from angos_trio.records import Mutable
 from angos_trio.registry.context import Registry
 from angos_trio.registry.read_only import find_read_only
 from angos_trio.storage.metadata.switches import Switched
@@ -16,8 +15,7 @@ from angos_trio.telemetry.log import logger
 _log = logger("steward")
 
 
-@dataclass(slots=True)
-class Watch:
+class Watch(Mutable):
     """Whether new content is taken in. What is so at the first look is said if it is unusual."""
 
     registry: Registry

@@ -12,11 +12,11 @@ import os
 import sys
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from angos_trio.errors import OperatorError
+from angos_trio.records import Frozen
 
 FILE_NAME: Final = "angos-trio"
 """What the file is called where it is installed."""
@@ -25,8 +25,7 @@ RECORD: Final = "installed.sha256"
 _READ_BYTES: Final = 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class About:
+class About(Frozen):
     """What a file says of itself. `build` is the SHA-256 of its content."""
 
     version: str

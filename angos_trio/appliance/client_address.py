@@ -5,10 +5,10 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
-from dataclasses import dataclass
 from typing import Final
 
 from angos_trio.errors import OperatorError
+from angos_trio.records import Frozen
 
 HTTPS_PORT: Final = 443
 CONTAINERD: Final = "/etc/containerd/certs.d"
@@ -21,8 +21,7 @@ _NAME_CHARS_MAX: Final = 253
 _PORT: Final = re.compile(r"[0-9]{1,5}", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class RegistryAddress:
+class RegistryAddress(Frozen):
     """A host, a name or an address without brackets, and its port."""
 
     host: str
@@ -106,8 +105,7 @@ def upstream_url(upstream: str) -> str:
     return _DOCKER_HUB if upstream == "docker.io" else f"https://{upstream}"
 
 
-@dataclass(frozen=True, slots=True)
-class HostsToml:
+class HostsToml(Frozen):
     """A `hosts.toml`: whom containerd asks, and what it is to trust and to show there.
 
     `folder` holds ca.crt, and client.cert and client.key where a certificate is shown. `server` is

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from angos_trio.appliance.client_address import (
@@ -22,6 +21,7 @@ from angos_trio.appliance.client_address import (
     upstream_url,
 )
 from angos_trio.errors import OperatorError
+from angos_trio.records import Frozen
 
 FILE_MODE: Final = 0o644
 KEY_MODE: Final = 0o600
@@ -34,16 +34,14 @@ _IMAGE: Final = "hello"
 """In commands: an image that is there."""
 
 
-@dataclass(frozen=True, slots=True)
-class Mirror:
+class Mirror(Frozen):
     """A registry that is to be asked for here, and the repository that stands for it."""
 
     upstream: str
     repository: str
 
 
-@dataclass(frozen=True, slots=True)
-class Mirrors:
+class Mirrors(Frozen):
     """What is to be pulled from here in the place of other registries.
 
     `is_every`: all that a client can be told of. `is_strict`: the other registry is never asked.
@@ -64,8 +62,7 @@ class Mirrors:
         return tuple(Mirror(name, name) for name in WELL_KNOWN)
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
+class Credentials(Frozen):
     """In PEM: whom to trust, and what the client shows. Without the key, somebody brings it."""
 
     client: str
@@ -74,8 +71,7 @@ class Credentials:
     key: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(Frozen):
     """What the files are to say. `is_user`: they are one user's, below their home."""
 
     address: RegistryAddress
@@ -84,8 +80,7 @@ class Wanted:
     is_user: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ClientFile:
+class ClientFile(Frozen):
     """A file of a client. `content` of None is the private key, which is brought by other ways.
 
     `is_shared`: others may have written something into it already.
@@ -97,8 +92,7 @@ class ClientFile:
     is_shared: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ClientSetup:
+class ClientSetup(Frozen):
     """All of one client: `notes` are what else must be done, `checks` are commands."""
 
     client: str

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -16,6 +15,7 @@ from angos_trio.pki.certificates import CertificateError
 from angos_trio.pki.files import read_file
 from angos_trio.pki.keeping import PkiDirectory
 from angos_trio.pki.summary import Summary, summaries_of
+from angos_trio.records import Frozen
 
 EXPIRES_SOON_SECS: Final = 30 * DAY_SECS
 _SHOWN_MAX: Final = 10
@@ -23,8 +23,7 @@ _SHOWN_MAX: Final = 10
 _OF_DOCKER: Final = frozenset({"docker", "all"})
 
 
-@dataclass(frozen=True, slots=True)
-class Certified:
+class Certified(Frozen):
     """A file of certificates: its text, and what its first one says."""
 
     text: str
@@ -114,8 +113,7 @@ def first_host(directory: PkiDirectory, server: Certified | None) -> str:
     return hosts[0]
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(Frozen):
     """What there is to be looked at before files are handed on; `now` is in epoch seconds."""
 
     program: str

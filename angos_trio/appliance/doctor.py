@@ -5,8 +5,9 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
+
+from angos_trio.records import Frozen
 
 
 class Level(StrEnum):
@@ -18,8 +19,7 @@ class Level(StrEnum):
     BAD = "bad"
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Frozen):
     """What was seen, and what to do about it where there is something to do."""
 
     level: Level

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from angos_trio.appliance.doctor import Finding, bad, note, ok, warn
 from angos_trio.clock import DAY_SECS, RELEASED_AT, iso, wall_seconds
 from angos_trio.limits.appliance import CLOCK_BEHIND_SECS, LOOKED_AT_MAX
+from angos_trio.records import Frozen
 from angos_trio.storage.probing import newest_change
 
 _TIME_ERROR: Final = 5
@@ -22,8 +22,7 @@ SET_IT: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Clock:
+class Clock(Frozen):
     """`now` and `newest` in epoch seconds; None where nobody knows."""
 
     now: int

@@ -6,7 +6,6 @@ import os
 import re
 import statistics
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +19,7 @@ from angos_trio.limits.appliance import (
     SYNC_SECS_MAX,
     SYNC_SLOW_MICROS,
 )
+from angos_trio.records import Frozen
 from angos_trio.storage.probing import Room, measure_syncs, room_of
 
 _OVER_NETWORK: Final = frozenset(
@@ -32,8 +32,7 @@ _LOCAL_DISK: Final = "put the data directory on a local disk with ext4 or xfs"
 _ESCAPED: Final = re.compile(r"\\([0-7]{3})")
 
 
-@dataclass(frozen=True, slots=True)
-class Mount:
+class Mount(Frozen):
     """A file system as it is mounted. `device` is MAJOR:MINOR."""
 
     point: str
@@ -43,8 +42,7 @@ class Mount:
     device: str
 
 
-@dataclass(frozen=True, slots=True)
-class Device:
+class Device(Frozen):
     """What the kernel says of a disk; None where it says nothing."""
 
     name: str

@@ -7,16 +7,15 @@ import os
 import pwd
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from angos_trio.appliance.doctor import Finding, bad, note, ok, warn
+from angos_trio.records import Frozen
 
 _OTHERS = 0o007
 
 
-@dataclass(frozen=True, slots=True)
-class Owner:
+class Owner(Frozen):
     """A user, with all groups."""
 
     name: str

@@ -12,11 +12,11 @@ import struct
 import sys
 import sysconfig
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 
 from angos_trio.appliance.doctor import Finding, bad, note, ok, warn
 from angos_trio.limits.appliance import DESCRIPTORS_MIN
+from angos_trio.records import Frozen
 from angos_trio.storage.probing import sqlite_version
 
 Version = tuple[int, ...]
@@ -29,8 +29,7 @@ MACHINES: Final = ("x86_64", "aarch64")
 _GET_ONE: Final = "install a CPython from 3.11 to 3.14 of your distribution and start with that"
 
 
-@dataclass(frozen=True, slots=True)
-class Interpreter:
+class Interpreter(Frozen):
     """What runs us. `libc` is None where it is not glibc."""
 
     version: Version

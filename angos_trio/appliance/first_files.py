@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from angos_trio.records import Frozen
 
 ADMINISTRATOR: Final = "admin"
 """The first user, and the name of the first client certificate."""
@@ -54,8 +55,7 @@ password = {password_hash}
 """
 
 
-@dataclass(frozen=True, slots=True)
-class FirstFacts:
+class FirstFacts(Frozen):
     """What the first configuration is made of. `port` is where the registry listens by itself; None
     where systemd does it and hands certificate and key over as credentials. `has_list`: there is a
     revocation list."""

@@ -8,7 +8,6 @@ import re
 import socket
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Final
 
@@ -18,6 +17,7 @@ from angos_trio.limits.callers import KNOCK_SECS_MAX
 from angos_trio.net.knock import Door, Knocked, KnockError, Stage, knock
 from angos_trio.pki.certificates import CertificateError
 from angos_trio.pki.summary import Summary, summary_of
+from angos_trio.records import Frozen
 
 CLOCKS_DIFFER_SECS: Final = 300
 _PATH: Final = "/v2/"
@@ -29,8 +29,7 @@ _ISSUERS: Final = frozenset({2, 18, 19, 20, 21})
 """Of the same: the chain does not lead to what is trusted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Visit:
+class Visit(Frozen):
     """Who knocks where. `client` is None when no certificate is shown; `tls` trusts `ca` alone."""
 
     address: RegistryAddress
@@ -53,8 +52,7 @@ class Visit:
         return Door(self.address.host, self.address.port, self.address.authority, self.at)
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Frozen):
     """A sentence; `remarks` are what will be trouble later."""
 
     is_good: bool

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from angos_trio.records import Frozen
 
 NAME: Final = "angos-trio"
 """Of the program, its user, its group and its units."""
@@ -12,8 +13,7 @@ DATA: Final = Path("/var/lib") / NAME
 """The data directory of the service, as its own system calls it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(Frozen):
     """Paths below a root: `/`, or the tree of a system that is being made."""
 
     root: Path = Path("/")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import trio
@@ -18,13 +18,13 @@ from angos_trio.limits.callers import (
 )
 from angos_trio.oci.names import longest_prefix
 from angos_trio.policy.access import AccessPolicy, Facts
+from angos_trio.records import Frozen, replace
 
 _READS = (Action.LIST_TAGS, Action.GET_MANIFEST)
 """Whoever may do one of these to a namespace sees its name in listings."""
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(Frozen):
     """What an authorization webhook is asked: the same facts as the policies see."""
 
     approach: Approach

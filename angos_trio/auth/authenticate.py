@@ -11,7 +11,6 @@ import base64
 import binascii
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final, Protocol
 
@@ -29,6 +28,7 @@ from angos_trio.clock import epoch_seconds
 from angos_trio.identity import Certificate, Grant, Identity, anonymous
 from angos_trio.limits.callers import FAILURE_REFUSAL_SECS, LOGGED_SUBJECT_CHARACTERS_MAX
 from angos_trio.oci.codes import Code, OciError
+from angos_trio.records import Frozen, Mutable, field, replace
 from angos_trio.storage.metadata.api_keys import ApiKey
 
 _EMPTY: Final = "Og=="
@@ -60,8 +60,7 @@ class NotAuthenticatedError(Exception):
         super().__init__(reason)
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
+class Shown(Frozen):
     """What a request shows of its caller: the `Authorization` header, the client's certificate, and
     the secret of a browser's session, which counts where there is no header."""
 
@@ -86,8 +85,7 @@ class OperatorAuthenticator:
         return Identity("operator", "", "operator", shown.address)
 
 
-@dataclass(frozen=True, slots=True)
-class User:
+class User(Frozen):
     """A Basic user: `id` is the name of its table in the configuration, `hash` in PHC form."""
 
     id: str
@@ -129,8 +127,7 @@ def _take_no_note(key: str) -> None:
     return None
 
 
-@dataclass(slots=True)
-class Memory:
+class Memory(Mutable):
     """What a process remembers of those who called, also over a reload of the configuration."""
 
     attempts: Attempts
@@ -138,8 +135,7 @@ class Memory:
     key_sets: KeySets = field(default_factory=KeySets)
 
 
-@dataclass(frozen=True, slots=True)
-class Callers:
+class Callers(Frozen):
     """Everything by which callers are recognised. `certificate_problem` says why a client
     certificate does not count now, or None; `find_key` finds the row of an API key, and `note_key`
     is told that one was used. Without `sessions` no browser is known by one."""

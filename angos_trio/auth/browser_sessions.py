@@ -12,7 +12,6 @@ import hmac
 import json
 import secrets
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Final
 
@@ -24,6 +23,7 @@ from angos_trio.limits.callers import (
     BROWSER_SESSIONS_MAX,
     BROWSER_SESSIONS_OF_OWNER,
 )
+from angos_trio.records import Frozen, asdict
 from angos_trio.storage.metadata import browser_sessions
 from angos_trio.storage.metadata.browser_sessions import Bounds, BrowserSession
 from angos_trio.storage.shared import Shared
@@ -32,24 +32,21 @@ _SECRET_BYTES: Final = 32
 _BOUNDS: Final = Bounds(BROWSER_SESSIONS_OF_OWNER, BROWSER_SESSIONS_MAX)
 
 
-@dataclass(frozen=True, slots=True)
-class Begun:
+class Begun(Frozen):
     """A new session: the secret for the cookie, and for how many seconds it counts."""
 
     secret: str
     secs: int
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Frozen):
     """A session that has not ended: who signed in, and with which client certificate beside."""
 
     bearer: Bearer
     fingerprint: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class SignIn:
+class SignIn(Frozen):
     """What a page needs to let people sign in. `has_passwords`: there are users; `providers` are
     the names of those whose tokens are taken. `end` takes the secret of a session."""
 

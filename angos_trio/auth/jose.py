@@ -10,10 +10,10 @@ import base64
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
 from angos_trio.limits.callers import TOKEN_CHARACTERS_MAX, TOKEN_HEADER_CHARACTERS_MAX
+from angos_trio.records import Frozen
 
 _COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]*)", re.ASCII)
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
@@ -36,8 +36,7 @@ class WrongSignatureError(TokenRefusedError):
         super().__init__("has a wrong signature")
 
 
-@dataclass(frozen=True, slots=True)
-class Compact:
+class Compact(Frozen):
     """The parts of a token. `algorithm` is what it says that it is signed with."""
 
     header: Mapping[str, Any]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextvars
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 import trio
@@ -22,6 +21,7 @@ from angos_trio.limits.callers import (
     KEYS_STALE_SECS_MAX,
 )
 from angos_trio.oci.codes import Code, OciError
+from angos_trio.records import Frozen
 from angos_trio.telemetry.log import logger
 
 _log = logger("auth")
@@ -48,8 +48,7 @@ class KeysUnavailableError(Exception):
         self.reason = reason
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(Frozen):
     """A public key, its name if it has one, and the algorithms that it may be used with."""
 
     kid: str | None
@@ -106,8 +105,7 @@ def _algorithms_of(jwk: Mapping[str, Any]) -> frozenset[str]:
     return found if named is None else frozenset(name for name in found if name == named)
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(Frozen):
     """How the keys of an issuer are fetched, and how often: seconds. `fetch` raises
     KeysUnavailableError; `name` is the provider's, for the log."""
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 import trio
+
+from angos_trio.records import Mutable, field
 
 Value = TypeVar("Value")
 
@@ -40,8 +41,7 @@ class ShortMemory(Generic[Value]):
         self._kept[key] = value, until
 
 
-@dataclass(slots=True, eq=False)
-class _Asked(Generic[Value]):
+class _Asked(Mutable, Generic[Value], eq=False):
     done: trio.Event = field(default_factory=trio.Event)
     answers: list[Value] = field(default_factory=list)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import SplitResult, urlsplit
 
@@ -34,6 +33,7 @@ from angos_trio.auth.key_sets import (
 from angos_trio.auth.remembered import Verified
 from angos_trio.limits.callers import KEY_SET_BYTES_MAX, SUBJECT_CHARACTERS_MAX
 from angos_trio.net.client import HttpClient, NetError
+from angos_trio.records import Frozen
 
 GITHUB_ISSUER: Final = "https://token.actions.githubusercontent.com"
 """Whose tokens jobs of GitHub Actions have: what `provider = "github"` fills in."""
@@ -42,8 +42,7 @@ _BEARER = re.compile(r"[!-~]+", re.ASCII)
 _PORTS: Final = {"http": 80, "https": 443}
 
 
-@dataclass(frozen=True, slots=True)
-class OidcSettings:
+class OidcSettings(Frozen):
     """What the configuration says of a provider. Without `jwks_uri` its discovery document says
     where its keys are; without `required_audience` its tokens for anybody are taken."""
 

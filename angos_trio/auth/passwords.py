@@ -15,7 +15,6 @@ import math
 import re
 import secrets
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final
 
 import trio
@@ -36,6 +35,7 @@ from angos_trio.limits.callers import (
     PASSWORDS_WAITING_MAX,
 )
 from angos_trio.oci.codes import Code, OciError
+from angos_trio.records import Frozen
 
 MEMORY_KIB: Final = 19_456
 PASSES: Final = 2
@@ -54,8 +54,7 @@ _PHC = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Hash:
+class _Hash(Frozen):
     """What a hash in PHC form says of itself."""
 
     kind: str

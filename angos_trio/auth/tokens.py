@@ -12,7 +12,6 @@ import hmac
 import json
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from angos_trio.auth.jose import (
@@ -26,6 +25,7 @@ from angos_trio.auth.jose import (
 from angos_trio.identity import Certificate, Identity
 from angos_trio.limits.callers import TOKEN_CHARACTERS_MAX, TOKEN_SKEW_SECS
 from angos_trio.limits.processes import TOKEN_KEY_BYTES_MIN
+from angos_trio.records import Frozen
 
 TYPE: Final = "angos-registry+jwt"
 ISSUER: Final = "angos-trio"
@@ -38,8 +38,7 @@ _HEAD: Final = encode(json.dumps(_HEADER, separators=(",", ":")).encode())
 _MARK_BYTES: Final = 12
 
 
-@dataclass(frozen=True, slots=True)
-class Bearer:
+class Bearer(Frozen):
     """Who a token says that its bearer is. `password` is the mark of the hash of a Basic user's
     password when it was given; `key` the id of the API key that it was given for. Whoever reads a
     token compares these with what there is now."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -14,6 +13,7 @@ from angos_trio.identity import Caller
 from angos_trio.limits.callers import WEBHOOK_QUESTIONS_SECS_MAX
 from angos_trio.limits.lists import ACTIVITY_ROWS_AT_ONCE
 from angos_trio.limits.requests import EXAMINED_PER_ENTRY_MAX
+from angos_trio.records import Frozen
 from angos_trio.registry.context import Registry
 from angos_trio.storage.metadata import events
 from angos_trio.storage.metadata.events import Stored
@@ -22,8 +22,7 @@ LATEST = 2**63 - 1
 """Before everything."""
 
 
-@dataclass(frozen=True, slots=True)
-class WantedActivity:
+class WantedActivity(Frozen):
     """Which events: so many with a number below `before`, of a namespace or an actor, of kinds that
     begin with a text, not older than `since` in epoch seconds. What is None or empty is any.
 

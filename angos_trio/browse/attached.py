@@ -3,12 +3,12 @@ clients have tagged after its digest."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import RepositoryName, Tag
 from angos_trio.oci.referrers import fallback_tag
+from angos_trio.records import Frozen
 from angos_trio.registry.context import Registry
 from angos_trio.storage.metadata import listings, namespaces, tags
 from angos_trio.storage.metadata.listings import RevisionRow
@@ -18,8 +18,7 @@ _SUFFIXES: Final = ("sig", "att", "sbom")
 """By which cosign tags what is about the digest in the rest of the tag."""
 
 
-@dataclass(frozen=True, slots=True)
-class AttachedPage:
+class AttachedPage(Frozen):
     """Referrers in digest order; `next_after` is the digest behind which the next page begins."""
 
     rows: list[RevisionRow]

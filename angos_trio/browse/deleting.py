@@ -6,7 +6,6 @@ What goes must be what they looked at: whoever calls compares the token of that 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from angos_trio.browse.impact import Impact
@@ -15,6 +14,7 @@ from angos_trio.limits.lists import DELETIONS_LOGGED_MAX, UNTAGGED_EXAMINED_MAX
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import Reference, RepositoryName, Tag
+from angos_trio.records import Frozen
 from angos_trio.registry.context import Registry
 from angos_trio.registry.delete import delete_manifest
 from angos_trio.storage.metadata import facets, listings, namespaces, untagged
@@ -28,8 +28,7 @@ _audit = logger("audit")
 _NOTHING: Final = Decision(False, "no reference")
 
 
-@dataclass(frozen=True, slots=True)
-class Sorted:
+class Sorted(Frozen):
     """What somebody wants to delete: what they may, and what not; `refusal` is the last decision
     against them."""
 
@@ -38,8 +37,7 @@ class Sorted:
     refusal: Decision = _NOTHING
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(Frozen):
     """One that was not deleted, and why."""
 
     reference: str
@@ -47,8 +45,7 @@ class Failure:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Frozen):
     """What became of each that was chosen."""
 
     deleted: tuple[str, ...]
@@ -78,8 +75,7 @@ async def sort_out(caller: Caller, name: RepositoryName, references: Sequence[Re
     return Sorted(tuple(allowed), tuple(denied), refusal)
 
 
-@dataclass(frozen=True, slots=True)
-class Deletion:
+class Deletion(Frozen):
     """A wish to delete what somebody looked at: `impact` goes. `request_id` is for the audit
     log."""
 
@@ -131,8 +127,7 @@ async def rows_of(
     return await registry.storage.read(query)
 
 
-@dataclass(frozen=True, slots=True)
-class Matched:
+class Matched(Frozen):
     """The first that match a filter: tags in the order in which people order names, or manifests
     without a tag, the newest first; and how many match."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 import trio
@@ -20,6 +19,7 @@ from angos_trio.oci.digest import Digest
 from angos_trio.oci.image_config import ImageConfig, Step, parse_image_config
 from angos_trio.oci.names import Reference, RepositoryName, Tag
 from angos_trio.oci.platform import CONFIG_TYPES, name_of_platform
+from angos_trio.records import Frozen, replace
 from angos_trio.registry.context import Registry
 from angos_trio.registry.pull import find_manifest, read_body
 from angos_trio.storage.metadata import blobs, listings, namespaces
@@ -30,8 +30,7 @@ _REFERS_TO = "vnd.docker.reference.digest"
 """The annotation by which BuildKit says which image of an index an attestation is about."""
 
 
-@dataclass(frozen=True, slots=True)
-class Layer:
+class Layer(Frozen):
     """A blob that an image names: `size` as its descriptor says; `sharing` None where the namespace
     does not hold it; `seen` other namespaces that the caller sees and that hold it; `step` the
     entry of the history that made it, where that is known."""
@@ -45,8 +44,7 @@ class Layer:
     seen: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(Frozen):
     """A manifest that an index lists; `row` is None where the namespace does not hold it, and
     `about` is the part that it attests something of."""
 
@@ -58,8 +56,7 @@ class Part:
     row: RevisionRow | None
 
 
-@dataclass(frozen=True, slots=True)
-class Detail:
+class Detail(Frozen):
     """A manifest as a page of its own shows it. Of a config that is not here, or is no image's,
     nothing is known; `is_whole` is False where there are more layers or parts than are told."""
 

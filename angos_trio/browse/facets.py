@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from typing import Final
 
 from angos_trio.browse.cursors import cursor_of, parse_cursor
@@ -13,6 +12,7 @@ from angos_trio.browse.revisions import Related, Revision, related_of
 from angos_trio.browse.tag_list import WantedTags
 from angos_trio.limits.lists import PLATFORM_CHOICES_MAX, UNTAGGED_EXAMINED_MAX
 from angos_trio.oci.roles import Role
+from angos_trio.records import Frozen, replace
 from angos_trio.registry.context import Registry
 from angos_trio.storage.metadata import facets, listings, untagged
 from angos_trio.storage.metadata.facets import Facets, Group
@@ -31,8 +31,7 @@ STATES: Final = (TAGGED, SIGNED, UNSIGNED, UNTAGGED)
 nobody has verified it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Chosen:
+class Chosen(Frozen):
     """What a list is chosen by; what is empty leaves nothing out, and a list is of tags."""
 
     kind: str = ""
@@ -60,16 +59,14 @@ EVERYTHING: Final = Chosen()
 """All tags."""
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(Frozen):
     """A value of a facet, and how many rows there are of it as everything else is chosen."""
 
     value: str
     count: int
 
 
-@dataclass(frozen=True, slots=True)
-class Tallies:
+class Tallies(Frozen):
     """The choices of each facet: kinds in their order, the platforms of most rows first, at most so
     many, and states. `matching` counts what is chosen, `untagged` all manifests without a tag; both
     are at least so many where `is_whole` is False."""
@@ -131,8 +128,7 @@ def _platforms(groups: Sequence[Group], chosen: str) -> list[Choice]:
     return choices
 
 
-@dataclass(frozen=True, slots=True)
-class Counted:
+class Counted(Frozen):
     """How many tags there are without a filter, how many a list leaves out because they are named
     after a digest, and what can be chosen."""
 
@@ -165,8 +161,7 @@ async def count_rows(
     return await registry.storage.read(query)
 
 
-@dataclass(frozen=True, slots=True)
-class UntaggedPage:
+class UntaggedPage(Frozen):
     """Manifests without a tag, and where the next page begins."""
 
     revisions: list[Revision]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
@@ -16,6 +15,7 @@ from angos_trio.limits.lists import FOUND_EXAMINED_MAX, FOUND_MAX
 from angos_trio.oci.codes import OciError
 from angos_trio.oci.digest import ALGORITHMS, Digest
 from angos_trio.oci.names import RepositoryName, Tag
+from angos_trio.records import Frozen, field
 from angos_trio.registry.context import Registry
 from angos_trio.storage.metadata import finding
 
@@ -24,8 +24,7 @@ _HEX: Final = re.compile(r"[0-9a-f]{12,128}")
 _DIGEST: Final = re.compile(rf"(?:{'|'.join(ALGORITHMS)}):[0-9a-f]{{4,128}}")
 
 
-@dataclass(frozen=True, slots=True)
-class Sought:
+class Sought(Frozen):
     """What somebody looks for: a part of a namespace's name, the beginning of a tag, that of a
     digest."""
 
@@ -55,8 +54,7 @@ def _without_host(text: str) -> str:
     return rest if is_host else text
 
 
-@dataclass(frozen=True, slots=True)
-class Pasted:
+class Pasted(Frozen):
     """What an image as a terminal shows it names: a namespace, and a tag or a digest in it."""
 
     name: RepositoryName
@@ -90,8 +88,7 @@ async def find_pasted(registry: Registry, caller: Caller, text: str) -> Pasted |
     return pasted if await registry.storage.read_point(query) else None
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Frozen):
     """What was found, at most so many of each."""
 
     namespaces: list[str] = field(default_factory=list)

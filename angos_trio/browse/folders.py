@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import Final
 
 from angos_trio.browse import repositories
@@ -13,6 +12,7 @@ from angos_trio.browse.selection import Order, Page, Selection, Wanted
 from angos_trio.identity import Caller
 from angos_trio.limits.lists import FOLDED_EXAMINED_MAX, FOLDED_FROM, FOLDED_LESS
 from angos_trio.limits.requests import PAGE_ENTRIES_MAX
+from angos_trio.records import replace
 from angos_trio.registry.context import Registry
 from angos_trio.storage.metadata import below
 from angos_trio.storage.metadata.below import OWN
@@ -22,7 +22,6 @@ ALL: Final = 2**31
 """More namespaces than there are."""
 
 
-@dataclass(frozen=True, slots=True)
 class Folder(Summed):
     """The namespaces whose names go on with a segment, added up; `OWN` is the name itself. `deeper`
     are those that go on behind it."""

@@ -9,20 +9,19 @@ from __future__ import annotations
 import hashlib
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from angos_trio.limits.lists import IMPACT_MANIFESTS_MAX
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import Reference, RepositoryName, Tag
 from angos_trio.policy.immutability import TagRule
+from angos_trio.records import Frozen, Mutable, field
 from angos_trio.registry.context import Registry
 from angos_trio.storage.metadata import impact, listings, manifests, namespaces, tags
 from angos_trio.storage.transactions import Rows
 
 
-@dataclass(frozen=True, slots=True)
-class Impact:
+class Impact(Frozen):
     """What goes and what stays. `unknown` are references that name nothing, `blocked` tags that may
     not go, `tags` those that go, `manifests` what is deleted by its digest; `untagged` are left
     without a tag and stay, `parts` and `referrers` are collected later, `needed_by` are indexes
@@ -71,8 +70,7 @@ async def impact_of(
     return found
 
 
-@dataclass(slots=True)
-class _Look:
+class _Look(Mutable):
     """One look at the rows of a namespace."""
 
     rows: Rows

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 
 from angos_trio.clock import DAY_SECS
 from angos_trio.limits.lists import CHART_DAYS, OUTLOOK_DAYS, OUTLOOK_DAYS_MAX, OUTLOOK_SAMPLES_MIN
+from angos_trio.records import Frozen
 from angos_trio.registry.context import Registry
 from angos_trio.storage.metadata import samples
 from angos_trio.storage.metadata.samples import Sample
 from angos_trio.storage.store import Space
 
 
-@dataclass(frozen=True, slots=True)
-class Outlook:
+class Outlook(Frozen):
     """In how many days only what must stay free is left, by so many samples; None: not within ten
     years, or never."""
 

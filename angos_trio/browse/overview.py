@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import Final
 
 import trio
@@ -16,6 +15,7 @@ from angos_trio.limits.callers import WEBHOOK_QUESTIONS_SECS_MAX
 from angos_trio.limits.lists import RELATED_MAX
 from angos_trio.limits.requests import CATALOG_ROWS_AT_ONCE, PAGE_ENTRIES_MAX
 from angos_trio.oci.codes import Code, OciError
+from angos_trio.records import Frozen, replace
 from angos_trio.registry.context import Registry
 from angos_trio.storage.metadata import below
 from angos_trio.storage.metadata.below import Sums
@@ -38,8 +38,7 @@ NAMESPACE_ORDERS: Final[Mapping[str, Order[Namespace]]] = {
 """The same of namespaces."""
 
 
-@dataclass(frozen=True, slots=True)
-class Below:
+class Below(Frozen):
     """What the caller sees at a name and below it: `sums` of all of it, a page of it, whether the
     name itself is a namespace, and the configured repositories whose names begin with it."""
 

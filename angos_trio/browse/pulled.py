@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from functools import partial
 
 from angos_trio.oci.codes import OciError
+from angos_trio.records import Frozen, field
 from angos_trio.registry.context import Registry
 from angos_trio.storage.metadata import pulls
 from angos_trio.storage.metadata.pulls import Pulls
 from angos_trio.storage.transactions import Rows
 
 
-@dataclass(frozen=True, slots=True)
-class Pulled:
+class Pulled(Frozen):
     """When something was pulled last, in epoch seconds, and how often; None: nobody noted one."""
 
     last_at: int | None = None
     count: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Noted:
+class Noted(Frozen):
     """What is known of some tags and digests; `is_on`: pulls are noted now."""
 
     is_on: bool = False

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from angos_trio.browse.pulled import Noted, Pulled
 from angos_trio.identity import Action, Caller, Target
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import RepositoryName
+from angos_trio.records import Frozen
 from angos_trio.registry.context import Registry
 from angos_trio.storage.metadata import pull_history, pulls
 from angos_trio.storage.metadata.pull_history import Line
 from angos_trio.storage.transactions import Rows
 
 
-@dataclass(frozen=True, slots=True)
-class PullHistory:
+class PullHistory(Frozen):
     """What is known of the pulls of a manifest, by whatever tag.
 
     `since` is the time since which none was missed, in epoch seconds; None: they are not recorded

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import Self
 
@@ -14,22 +13,21 @@ from angos_trio.limits.callers import WEBHOOK_QUESTIONS_SECS_MAX
 from angos_trio.limits.requests import CATALOG_ROWS_AT_ONCE, NAMESPACES_AT_ONCE
 from angos_trio.oci.names import longest_prefix
 from angos_trio.policy.immutability import TagRule
+from angos_trio.records import Frozen, replace
 from angos_trio.registry.context import Registry
 from angos_trio.storage.metadata import below, listings
 from angos_trio.storage.metadata.below import FolderSums, Sums
 from angos_trio.storage.metadata.listings import NamespaceRow
 
 
-@dataclass(frozen=True, slots=True)
-class Namespace:
+class Namespace(Frozen):
     """A namespace that holds a manifest or takes an upload."""
 
     row: NamespaceRow
     uploads: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Summed:
+class Summed(Frozen, kw_only=True):
     """Sums over some namespaces. Sizes in bytes, times in epoch seconds."""
 
     namespaces: int = 0
@@ -70,7 +68,6 @@ class Summed:
         return replace(self, namespaces=self.namespaces + is_new, uploads=self.uploads + count)
 
 
-@dataclass(frozen=True, slots=True)
 class Repository(Summed):
     """A configured repository, or the first segment of names that are in none, with sums over what
     the caller sees of it."""
@@ -90,8 +87,7 @@ def owner_of(registry: Registry, namespace: str) -> str:
     return found or namespace.partition("/")[0]
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(Frozen):
     """Some namespaces in byte order; `next_after` is where the next batch begins."""
 
     namespaces: list[Namespace]
@@ -188,8 +184,7 @@ async def first_below(registry: Registry, caller: Caller, name: str, limit: int)
     return await _visible(registry, caller, _Reading(counts, name, limit=limit))
 
 
-@dataclass(frozen=True, slots=True)
-class _Reading:
+class _Reading(Frozen):
     """Which namespaces: of a name and below it or all, behind a name, of some repositories alone;
     so many at once. `counts` are the uploads of namespaces."""
 

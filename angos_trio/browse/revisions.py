@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 
 from angos_trio.browse.pulled import Pulled, pulled_of
@@ -10,14 +9,14 @@ from angos_trio.browse.selection import Wanted
 from angos_trio.limits.lists import RELATED_MAX
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.names import RepositoryName
+from angos_trio.records import Frozen
 from angos_trio.registry.context import Registry
 from angos_trio.storage.metadata import listings
 from angos_trio.storage.metadata.listings import NamespaceRow, RevisionRow
 from angos_trio.storage.transactions import Rows
 
 
-@dataclass(frozen=True, slots=True)
-class Related:
+class Related(Frozen):
     """What stands around a manifest, at most so many of each: its tags in byte order, the indexes
     that list it, the oldest first, and its referrers in digest order."""
 
@@ -26,8 +25,7 @@ class Related:
     referrers: list[str]
 
 
-@dataclass(frozen=True, slots=True)
-class Revision:
+class Revision(Frozen):
     """A manifest as a list shows it."""
 
     row: RevisionRow
@@ -43,8 +41,7 @@ async def require_namespace(registry: Registry, name: RepositoryName) -> Namespa
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class RevisionPage:
+class RevisionPage(Frozen):
     """A page; `next_after` is where the next one begins."""
 
     revisions: list[Revision]

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from angos_trio.browse.cursors import cursor_of, parse_cursor
+from angos_trio.records import Frozen
 
 Item = TypeVar("Item")
 Order = Callable[[Item], int]
 NAME = "name"
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(Frozen):
     """Which rows, in which order: `after` is the cursor that a page before gave."""
 
     size: int
@@ -24,8 +23,7 @@ class Wanted:
     is_descending: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Page(Generic[Item]):
+class Page(Frozen, Generic[Item]):
     """Rows of a page; `next_after` is where the next one begins, `matching` counts all that have
     the text in them."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from functools import partial
 
 import trio
@@ -13,6 +12,7 @@ from angos_trio.identity import Caller
 from angos_trio.limits.callers import WEBHOOK_QUESTIONS_SECS_MAX
 from angos_trio.limits.housekeeping import TALLIED_MAX
 from angos_trio.limits.lists import IMAGES_WITH_MAX, LARGEST_EXAMINED_MAX, LARGEST_MAX
+from angos_trio.records import Frozen, replace
 from angos_trio.registry.context import Registry
 from angos_trio.registry.rested import Rested
 from angos_trio.storage.metadata import leases, totals
@@ -21,8 +21,7 @@ from angos_trio.storage.metadata.totals import Share, Totals
 from angos_trio.storage.transactions import Rows
 
 
-@dataclass(frozen=True, slots=True)
-class StorageUse:
+class StorageUse(Frozen):
     """A look at the whole registry: sums, what is largest, and what repositories share. `at` in
     epoch seconds; of blobs digest, bytes, and by how many namespaces and images they are held, the
     latter up to a bound; `untagged` are manifests without a tag that nothing else names."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 from angos_trio.browse.revisions import require_namespace
@@ -10,6 +9,7 @@ from angos_trio.identity import Action, Caller, Decision, Target
 from angos_trio.limits.storage import TAG_HISTORY_ENTRIES_MAX
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import RepositoryName, Tag
+from angos_trio.records import Frozen
 from angos_trio.registry.context import Registry
 from angos_trio.registry.pull import find_manifest, read_body
 from angos_trio.registry.push_manifest import ManifestPush, push_manifest
@@ -20,8 +20,7 @@ from angos_trio.storage.transactions import Rows
 _FIRST: Final = 2**63 - 1
 
 
-@dataclass(frozen=True, slots=True)
-class Pointing:
+class Pointing(Frozen):
     """A wish that a tag points to a manifest of its namespace."""
 
     name: RepositoryName

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from angos_trio.browse.cursors import cursor_of, parse_cursor
 from angos_trio.browse.pulled import Pulled, pulled_of
 from angos_trio.limits.lists import SAME_DIGEST_MAX
 from angos_trio.oci.names import RepositoryName, Tag
 from angos_trio.oci.natural import natural_key
+from angos_trio.records import Frozen
 from angos_trio.registry.context import Registry
 from angos_trio.storage.metadata import listings
 from angos_trio.storage.metadata.facets import ALL, Facets, TagFilter
@@ -20,8 +20,7 @@ SORTS = tuple(listings.ORDERS)
 """What tags can be sorted by."""
 
 
-@dataclass(frozen=True, slots=True)
-class ListedTag:
+class ListedTag(Frozen):
     """A tag as a list shows it: `same_digest` are the first other tags of its manifest,
     `is_immutable` whether it may neither be moved nor deleted."""
 
@@ -31,16 +30,14 @@ class ListedTag:
     is_immutable: bool
 
 
-@dataclass(frozen=True, slots=True)
-class TagPage:
+class TagPage(Frozen):
     """A page; `next_after` is where the next one begins."""
 
     tags: list[ListedTag]
     next_after: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class WantedTags:
+class WantedTags(Frozen):
     """Which tags, in which order: `after` is the cursor that a page before gave, or a tag."""
 
     size: int

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 
 from angos_trio.browse.cursors import cursor_of, parse_cursor
 from angos_trio.browse.pulled import Pulled, pulled_of
 from angos_trio.browse.revisions import related_of
 from angos_trio.limits.lists import RELATED_MAX
+from angos_trio.records import Frozen
 from angos_trio.registry.context import Registry
 from angos_trio.storage.metadata import listings
 from angos_trio.storage.metadata.listings import NamespaceRow, RevisionRow
@@ -18,8 +18,7 @@ DEPTH_MAX = 4
 """Levels that are shown; an index that lists itself in a circle ends there."""
 
 
-@dataclass(frozen=True, slots=True)
-class Branch:
+class Branch(Frozen):
     """A manifest in the tree. `parts` are the manifests that it lists, or that refer to it, where
     it is open; `count` is how many there are, so many at most; `absent` counts those that it lists
     and the namespace does not have."""
@@ -33,8 +32,7 @@ class Branch:
     is_open: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Tree:
+class Tree(Frozen):
     """A page of it, and where the next one begins."""
 
     roots: list[Branch]

@@ -7,7 +7,6 @@ everything may have been pulled.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 
 import trio
@@ -21,6 +20,7 @@ from angos_trio.limits.lists import (
     UNPULLED_SECS,
 )
 from angos_trio.oci.codes import OciError
+from angos_trio.records import Frozen
 from angos_trio.registry.context import Registry
 from angos_trio.registry.rested import Rested
 from angos_trio.storage.metadata import pulls, unpulled
@@ -28,8 +28,7 @@ from angos_trio.storage.metadata.unpulled import Root
 from angos_trio.storage.transactions import Rows
 
 
-@dataclass(frozen=True, slots=True)
-class Unpulled:
+class Unpulled(Frozen):
     """A manifest that nobody pulled for long; `last_at` is when somebody did before, in epoch
     seconds, None where nobody noted one; `tag` is its first."""
 
@@ -38,8 +37,7 @@ class Unpulled:
     tag: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class UnpulledLook:
+class UnpulledLook(Frozen):
     """A look at them, the largest first. `noted_since`: since when no pull was missed, in epoch
     seconds; None while pulls are not noted. `is_whole`: no smaller ones were left out."""
 

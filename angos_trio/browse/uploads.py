@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import trio
 
@@ -12,12 +11,12 @@ from angos_trio.limits.callers import WEBHOOK_QUESTIONS_SECS_MAX
 from angos_trio.limits.housekeeping import UPLOAD_ACTIVE_SECS
 from angos_trio.limits.lists import UPLOADS_EXAMINED_MAX
 from angos_trio.oci.names import RepositoryName, SessionId
+from angos_trio.records import Frozen
 from angos_trio.registry.context import Registry
 from angos_trio.storage.session_record import UploadSession
 
 
-@dataclass(frozen=True, slots=True)
-class Upload:
+class Upload(Frozen):
     """A session: bytes that came so far, when it began in epoch seconds, whose it is, and for how
     many seconds nothing has come."""
 
@@ -42,8 +41,7 @@ async def list_uploads(
     return await _measured(registry, found)
 
 
-@dataclass(frozen=True, slots=True)
-class UploadPage:
+class UploadPage(Frozen):
     """A page, the oldest first; `next_after` is the start time and the id behind which the next one
     begins. It may be short, where the caller does not see some, and still have a next one."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import trio
@@ -19,6 +18,7 @@ from angos_trio.config.overrides import load_with_overrides
 from angos_trio.errors import OperatorError
 from angos_trio.limits.housekeeping import TASK_LOOK_SECS
 from angos_trio.net.control import Answer, Request
+from angos_trio.records import Frozen
 from angos_trio.telemetry import log
 
 Outcome = TypeVar("Outcome")
@@ -34,8 +34,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Frozen):
     """Where the registry is: its configuration, and a data directory over the configuration's."""
 
     files: Sequence[str]

@@ -9,7 +9,6 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -43,6 +42,7 @@ from angos_trio.net.tls import Names, context_of
 from angos_trio.oci.codes import OciError
 from angos_trio.oci.names import RepositoryName
 from angos_trio.pki.keeping import PkiDirectory
+from angos_trio.records import Frozen
 
 _LOOK_UP_SECS: Final = 2.0
 """For a remark; a server of names that is dead is not waited for."""
@@ -50,8 +50,7 @@ _PUBLIC_MODE: Final = 0o644
 _PRIVATE_MODE: Final = 0o600
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(Frozen):
     """What the command was told."""
 
     program: str

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -34,6 +33,7 @@ from angos_trio.errors import OperatorError
 from angos_trio.limits.appliance import CHECK_SECS_MAX
 from angos_trio.pki.covering import covered_by
 from angos_trio.pki.server import CERTIFICATE_KEY, TlsFiles
+from angos_trio.records import Frozen, replace
 
 FOUND: Final = 3
 """The exit code when something is bad."""
@@ -50,8 +50,7 @@ _MAKE: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(Frozen):
     """What is examined: a configuration, or what an installation would begin with."""
 
     config: Config

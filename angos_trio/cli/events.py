@@ -9,7 +9,6 @@ import os
 import secrets
 import ssl
 import sys
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlencode, urlsplit
 
@@ -22,6 +21,7 @@ from angos_trio.limits.lists import EVENTS_AGAIN_SECS_MAX, EVENTS_AGAIN_SECS_MIN
 from angos_trio.net.client import NetError
 from angos_trio.net.socket import Closed, Endpoint, RejectedError, listen
 from angos_trio.net.tls import Names, context_of
+from angos_trio.records import Frozen
 
 _PATH: Final = "/v2/_ext/_events"
 _SCHEMES: Final = {"http": "ws", "https": "wss"}
@@ -33,8 +33,7 @@ _FINAL_STATUSES: Final = frozenset({400, 401, 403, 404, 405})
 """Answers that would be the same again. A WebSocket is no redirect, nor a plain answer."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(Frozen):
     """What the command was told."""
 
     url: str

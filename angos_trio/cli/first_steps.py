@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
 from pathlib import Path
 
 from angos_trio.appliance.first_files import ADMINISTRATOR, FirstFacts, configuration_of
@@ -23,6 +22,7 @@ from angos_trio.pki.authority import (
 )
 from angos_trio.pki.files import make_directory, replace, words_of
 from angos_trio.pki.naming import ISSUING, SERVER, server_names
+from angos_trio.records import Frozen
 
 _HTTPS_PORT = 443
 _PORT_MAX = 65_535
@@ -30,8 +30,7 @@ _WORD = " registry"
 """What an authority is called after the name of its first host."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Frozen):
     """Where the first files go. `port` is where clients connect; `is_alone`: the registry listens
     there by itself, and systemd does not. `tree`: what is not yet `/` to the registry, but will
     be."""
@@ -44,8 +43,7 @@ class Place:
     tree: Path = Path("/")
 
 
-@dataclass(frozen=True, slots=True)
-class Begun:
+class Begun(Frozen):
     """What was written. `password` is the administrator's, which nobody else knows; None where the
     configuration was there already."""
 

@@ -8,7 +8,6 @@ import os
 import socket
 import sys
 from collections.abc import Iterable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +49,7 @@ from angos_trio.pki.renewing import (
     renew_issuing,
 )
 from angos_trio.pki.revoking import make_list_anew, revoke
+from angos_trio.records import asdict
 
 FOLLOWS = "a running registry that is given these files takes it within a few seconds"
 _COLUMNS = ("NAME", "KIND", "STATE", "ENDS", "SERIAL", "GROUPS AND NAMES")

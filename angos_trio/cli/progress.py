@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import TypeVar
 
 import trio
@@ -19,12 +18,12 @@ from angos_trio.limits.housekeeping import (
     PROGRESS_MOVE_SECS,
     PROGRESS_TELL_SECS,
 )
+from angos_trio.records import Frozen
 
 Outcome = TypeVar("Outcome")
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
+class Stage(Frozen):
     """In words, and as a number of a whole that is known; `total` is 0 where it is not."""
 
     text: str

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 from urllib.parse import quote, urlencode
@@ -16,6 +15,7 @@ from angos_trio.cli.times import parse_length
 from angos_trio.clock import epoch_seconds
 from angos_trio.errors import OperatorError
 from angos_trio.net.control import Request
+from angos_trio.records import Frozen
 
 Key = dict[str, Any]
 """A key as the registry tells of it; see `GET /v2/_ext/_keys` in docs/api.md."""
@@ -34,8 +34,7 @@ _COLUMNS: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(Frozen):
     """What `token create` was told."""
 
     owner: str

@@ -15,6 +15,7 @@ from angos_trio.config.parse import Table, merge, refuse_unknown, take_known
 from angos_trio.config.paths import KeyRefused, Keys, dotted, quoted
 from angos_trio.config.tables import key_at
 from angos_trio.errors import OperatorError
+from angos_trio.records import Frozen
 
 PREFIX = "ANGOS_TRIO__"
 _ALIKE = "ANGOS_TRIO"
@@ -29,8 +30,7 @@ class Variable:
     value: object = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Variables:
+class Variables(Frozen):
     """The variables that set keys, a table before what is in it, and remarks about others that look
     like them."""
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import msgspec
 
@@ -18,6 +17,7 @@ from angos_trio.config.paths import KeyRefused, quoted
 from angos_trio.config.secret_files import expand_paths, resolve_secrets, stand_in_secrets
 from angos_trio.config.sources import load
 from angos_trio.errors import OperatorError
+from angos_trio.records import replace
 
 PORT_MAX = 65_535
 _PORT = re.compile(r"[0-9]{1,5}", re.ASCII)

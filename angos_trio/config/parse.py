@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -17,14 +16,14 @@ from angos_trio.config.paths import KeyRefused, Keys, did_you_mean, dotted
 from angos_trio.config.tables import Key, Struct, keys_of
 from angos_trio.config.values import decode_secret
 from angos_trio.errors import OperatorError
+from angos_trio.records import Frozen
 
 Table = dict[str, object]
 
 _AT = re.compile(r"(.*?)(?: - at `\$([^`]*)`)?", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
-class SecretFile:
+class SecretFile(Frozen):
     """A file that a secret was read from: by which key, and who else may read it."""
 
     key: str
@@ -32,8 +31,7 @@ class SecretFile:
     mode: int
 
 
-@dataclass(frozen=True, slots=True)
-class ParsedConfig:
+class ParsedConfig(Frozen):
     """A configuration, and remarks about what the operator may want to change in it.
 
     `variables` are those of the environment that set keys: name and path. `secret_files` have been

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -16,6 +15,7 @@ from angos_trio.config.sources import read_small_file
 from angos_trio.config.tables import changed, keys_of, secrets_with_files
 from angos_trio.errors import cause_and_cure
 from angos_trio.limits.processes import SECRET_FILE_BYTES_MAX
+from angos_trio.records import Frozen
 
 CREDENTIALS = "CREDENTIALS_DIRECTORY"
 """The variable in which systemd names the directory of a service's credentials."""
@@ -24,8 +24,7 @@ _BEGINNING = f"${CREDENTIALS}/"
 _FOR_OTHERS = 0o077
 
 
-@dataclass(frozen=True, slots=True)
-class Resolved:
+class Resolved(Frozen):
     """A configuration with the secrets in it, the files that these came from, and remarks."""
 
     config: Config

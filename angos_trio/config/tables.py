@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from types import UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
@@ -12,6 +11,7 @@ import msgspec
 
 from angos_trio.config.model import AtStart, Config, PresenceAtStart, Secret
 from angos_trio.config.paths import Keys
+from angos_trio.records import Frozen
 
 Struct = type[msgspec.Struct]
 T = TypeVar("T", bound=msgspec.Struct)
@@ -19,8 +19,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 _FILE = "_file"
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(Frozen):
     """A key of a table. `attribute` is its name in Python, `kind` its type with bounds and marks.
 
     `table` is the table that it holds, if it holds one; with `is_named` it holds any number of

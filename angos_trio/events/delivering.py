@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -24,6 +23,7 @@ from angos_trio.limits.jobs import (
     WEBHOOK_DELIVERIES_MAX,
     WEBHOOKS_LOOK_SECS,
 )
+from angos_trio.records import Frozen
 from angos_trio.storage.metadata import jobs, switches
 from angos_trio.storage.metadata.jobs import Job
 from angos_trio.storage.store import Storage
@@ -53,8 +53,7 @@ def _is_for_all(sent: Sent) -> bool:
     return sent.status is None or sent.status in _NOT_THERE
 
 
-@dataclass(frozen=True, slots=True)
-class Delivering:
+class Delivering(Frozen):
     """The service of the steward. `current` gives the webhooks in force."""
 
     storage: Storage

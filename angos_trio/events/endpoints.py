@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import ssl
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
 from angos_trio.oci.names import longest_prefix
+from angos_trio.records import Frozen, field
 
 QUEUE: Final = "webhook."
 """What the queues of deliveries begin with; the name of the webhook follows."""
@@ -28,7 +29,7 @@ class Kind(StrEnum):
     TAG_DELETE = "tag.delete"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Endpoint:
     """A webhook. `is_required`: it is asked before something is done, and can refuse it; others are
     told afterwards. `retries_max` of None is the default of its kind. One of `filters`
@@ -37,9 +38,9 @@ class Endpoint:
     name: str
     url: str
     kinds: frozenset[Kind]
-    tls: ssl.SSLContext = field(repr=False, compare=False)
+    tls: ssl.SSLContext = dataclasses.field(repr=False, compare=False)
     is_required: bool = False
-    token: str | None = field(default=None, repr=False)
+    token: str | None = dataclasses.field(default=None, repr=False)
     timeout_secs: float = 5.0
     retries_max: int | None = None
     filters: tuple[re.Pattern[str], ...] | None = None
@@ -56,8 +57,7 @@ class Endpoint:
         return self.filters is None or any(each.search(namespace) for each in self.filters)
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoints:
+class Endpoints(Frozen):
     """Every webhook of the configuration, and which of them a namespace has: those of its
     repository where that says something, else those of the registry."""
 

@@ -9,20 +9,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import trio
 
 from angos_trio.limits.lists import EVENTS_LISTENERS_MAX, EVENTS_PAGE, EVENTS_POLL_SECS
 from angos_trio.oci.codes import Code, OciError
+from angos_trio.records import Frozen
 from angos_trio.storage.metadata import events as outbox
 from angos_trio.storage.metadata.events import Stored
 from angos_trio.storage.store import Storage
 from angos_trio.storage.transactions import Rows
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(Frozen):
     """What comes after a cursor. `newest` is the highest id there is.
 
     `is_broken`: what came right after the cursor is gone, or the cursor is of another database.

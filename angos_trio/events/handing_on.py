@@ -7,7 +7,6 @@ webhook. Deliveries and cursor are one change, so that each event is handed on o
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import trio
 
@@ -16,6 +15,7 @@ from angos_trio.events.feed import Feed
 from angos_trio.events.messages import happening_of, message_of
 from angos_trio.limits.jobs import JOB_LOOK_SECS, WEBHOOK_EVENTS_AT_ONCE, WEBHOOK_WAITING_MAX
 from angos_trio.oci.codes import OciError
+from angos_trio.records import Mutable
 from angos_trio.storage.metadata import jobs, switches, webhook_cursors
 from angos_trio.storage.metadata.events import Stored
 from angos_trio.storage.metadata.jobs import Wanted
@@ -64,8 +64,7 @@ def wanted_of(
     return Wanted(endpoint.queue, event.namespace, message.stored(), event.at)
 
 
-@dataclass(slots=True)
-class HandingOn:
+class HandingOn(Mutable):
     """For all webhooks that are told; there is one in the whole instance. `woken` is called with
     the name of a webhook that has got deliveries."""
 

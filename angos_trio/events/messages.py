@@ -7,13 +7,13 @@ import hmac
 import json
 import uuid
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Final
 
 from angos_trio.clock import iso
 from angos_trio.events.endpoints import Kind
 from angos_trio.events.model import EventKind, payload_of
+from angos_trio.records import Frozen, asdict
 from angos_trio.storage.metadata.events import Stored
 
 REQUESTED: Final = "requested"
@@ -41,8 +41,7 @@ _NAMED: Final = frozenset({"basic", "oidc", "operator"})
 """How those are known whose name is a name."""
 
 
-@dataclass(frozen=True, slots=True)
-class Happening:
+class Happening(Frozen):
     """What a message tells. `id` is the same each time it is sent; `at` is epoch seconds, `actor`
     the owner of an identity, `address` that of the client, empty where there was none."""
 
@@ -59,8 +58,7 @@ class Happening:
     tag: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(Frozen):
     """The exact bytes that are sent, as text, and what their headers say."""
 
     id: str

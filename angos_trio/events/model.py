@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from angos_trio.identity import NOWHERE, Origin
 from angos_trio.oci.names import RepositoryName
+from angos_trio.records import Frozen, field
 from angos_trio.storage.metadata import events as outbox
 from angos_trio.storage.metadata.events import Stored
 from angos_trio.storage.transactions import Rows
@@ -34,8 +34,7 @@ class EventKind(StrEnum):
     SCRUB_ENDED = "scrub.ended"
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Frozen):
     """One thing that happened in a namespace: `at` in epoch seconds, `actor` who did it, `origin`
     from where they asked for it.
 

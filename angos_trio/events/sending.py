@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
@@ -13,6 +12,7 @@ from angos_trio.events.messages import Message, headers_of
 from angos_trio.net.addresses import may_ask
 from angos_trio.net.client import NetError
 from angos_trio.net.exchange import Asked, Waits, exchange
+from angos_trio.records import Frozen
 
 _FOR_ANOTHER_TIME: Final = frozenset({401, 403, 404, 408, 425, 429})
 """What a receiver says that is set up wrongly, or has no time: it may take the same message once
@@ -28,8 +28,7 @@ class Result(Enum):
     UNAVAILABLE = "unavailable"
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
+class Sent(Frozen):
     """What came of it, why, and after how many seconds the receiver wants to be asked again, where
     it says so. `secs` is how long it took."""
 

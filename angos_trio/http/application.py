@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
 
@@ -20,6 +19,7 @@ from angos_trio.http.reply import Reply, error_reply
 from angos_trio.http.routing import Match, Operation, Route, RouteTable, Worder
 from angos_trio.identity import Approach
 from angos_trio.oci.codes import Code, OciError
+from angos_trio.records import Mutable
 from angos_trio.telemetry.log import logger
 from angos_trio.telemetry.metrics import Metrics
 
@@ -163,8 +163,7 @@ class Application(QuartTrio):
         return match
 
 
-@dataclass(slots=True)
-class _Told:
+class _Told(Mutable):
     """What logs and metrics tell of a request."""
 
     request_id: str

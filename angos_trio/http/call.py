@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol, cast
 
@@ -17,6 +16,7 @@ from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.names import RepositoryName
 from angos_trio.oci.pagination import Page, parse_page
 from angos_trio.oci.ranges import parse_content_length
+from angos_trio.records import Mutable
 
 
 def is_socket(scope: Mapping[str, object]) -> bool:
@@ -73,8 +73,7 @@ class Query:
         return parse_page(self.one("n", code), self.one("last", code), default, ceiling)
 
 
-@dataclass
-class Call:
+class Call(Mutable, dict=True):
     """What a handler works with. `values` are those of the route's template, decoded.
 
     `identify` says who somebody is that shows an `Authorization` of its own, as the gate does for

@@ -3,10 +3,10 @@ distribution specification's token flow)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 from angos_trio.identity import Action
+from angos_trio.records import Frozen
 
 BASIC: Final = 'Basic realm="angos-trio", charset="UTF-8"'
 LOGIN: Final = 'Bearer realm="angos-trio"'
@@ -19,8 +19,7 @@ _PULL: Final = frozenset(
 _DELETE: Final = frozenset({Action.DELETE_BLOB, Action.DELETE_MANIFEST})
 
 
-@dataclass(frozen=True, slots=True)
-class Challenges:
+class Challenges(Frozen):
     """`has_tokens`: the token service is there; `realm` is its URL if the operator names one."""
 
     has_tokens: bool = False

@@ -9,11 +9,11 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
 from angos_trio.identity import LOCAL_ADDRESS, Approach
+from angos_trio.records import Frozen
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -28,8 +28,7 @@ _HOP: Final = re.compile(r"\[([0-9A-Fa-f:.]+)\](?::[0-9]{1,5})?|([0-9.]+):[0-9]{
 """An address with a port, as some proxies write it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Front:
+class Front(Frozen):
     """`external_url`: scheme and authority as clients know them, without a slash at the end.
     `trusted_proxies`: networks whose `X-Forwarded-For`, `X-Forwarded-Proto` and `X-Real-IP` are
     believed."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import cast
 
@@ -29,6 +29,7 @@ from angos_trio.identity import (
     anonymous,
 )
 from angos_trio.oci.codes import Code, OciError
+from angos_trio.records import Frozen, Mutable, field
 from angos_trio.telemetry.log import logger
 
 _audit = logger("audit")
@@ -48,8 +49,7 @@ _QUERY_NAMES: Mapping[Action, Mapping[str, Sequence[str]]] = {
 does not look at is no fact: whoever adds it to an address must not satisfy a rule with it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Gate:
+class Gate(Frozen):
     """Rules: who is who, who may do what, and how the registry is reached. `in_force` is the gate
     that counts later on, after a reload; None is this one for ever."""
 
@@ -193,7 +193,7 @@ class Gate:
         self, request: _Asked, identity: Identity, action: Action, decision: Decision
     ) -> OciError:
         """The answer to who may not do this: 403, and 401 for who has not said who they are."""
-        asked = replace(request, action=action)
+        asked = dataclasses.replace(request, action=action)
         asked.log_denied(decision.rule, decision.reason, identity)
         if identity.subject:
             return OciError(Code.DENIED, status=403, detail=asked.action)
@@ -233,7 +233,7 @@ class Gate:
         )
 
 
-@dataclass(slots=True)
+@dataclasses.dataclass(slots=True)
 class _Asked:
     """A request as the gate sees it, for decisions and the audit log."""
 
@@ -242,7 +242,7 @@ class _Asked:
     certificate: Certificate | None
     request_id: str
     namespace: str | None = None
-    session: str | None = field(default=None, repr=False)
+    session: str | None = dataclasses.field(default=None, repr=False)
 
     def log_denied(self, rule: str, reason: str, identity: Identity | None = None) -> None:
         """Somebody may not do this; by what rule, and why."""
@@ -271,8 +271,7 @@ class _Asked:
         )
 
 
-@dataclass(slots=True)
-class _Standing:
+class _Standing(Mutable):
     """A request that `gate` let pass, for later looks. See `call.Standing`."""
 
     gate: Gate

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -15,14 +14,14 @@ from angos_trio.identity import FILE_EXTENSION
 from angos_trio.limits.lists import LINES_BYTES_MAX, LIST_PIECE_BYTES
 from angos_trio.limits.requests import FILE_READ_BYTES
 from angos_trio.oci.codes import OciError
+from angos_trio.records import Frozen, Mutable, field
 from angos_trio.registry.pull import BrokenOffError, Span
 from angos_trio.telemetry.log import logger
 
 _log = logger("http")
 
 
-@dataclass(slots=True)
-class FilePart:
+class FilePart(Mutable):
     """`length` bytes of an open file; whoever holds the part closes the descriptor."""
 
     descriptor: int
@@ -36,8 +35,7 @@ class FilePart:
             self.descriptor = -1
 
 
-@dataclass(slots=True)
-class Reply:
+class Reply(Mutable):
     """An answer. The reply owns the file of its body and closes it however sending ends."""
 
     status: int
@@ -84,7 +82,6 @@ def _nothing_to_close() -> None:
     return
 
 
-@dataclass(slots=True)
 class StreamReply(Reply):
     """An answer whose bytes come from elsewhere while they are sent; `size` is None where nobody
     knows how many. What cannot be had to its end ends the connection."""
@@ -137,8 +134,7 @@ class Say(Protocol):
         """Several, together where that is possible. The next is asked for once there is room."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Lines:
+class _Lines(Frozen):
     """Says JSON as lines of the body."""
 
     send: Any
@@ -160,8 +156,7 @@ class _Lines:
         await self.send({"type": "http.response.body", "body": content, "more_body": True})
 
 
-@dataclass(frozen=True, slots=True)
-class _Frames:
+class _Frames(Frozen):
     """Says JSON as messages of a WebSocket."""
 
     send: Any
@@ -182,7 +177,6 @@ async def _say_no_more(say: Say) -> tuple[int, str]:
     return _CLOSE_NORMAL, ""
 
 
-@dataclass(slots=True)
 class LinesReply(Reply):
     """An answer of lines of JSON, each sent when there is something to say. `talk` may read the
     request's body meanwhile."""
@@ -204,7 +198,6 @@ async def _no_entries() -> AsyncGenerator[object, None]:
     yield
 
 
-@dataclass(slots=True)
 class ListReply(Reply):
     """A JSON object of which the last value is a list that is sent as it is read: `first` are the
     keys before it."""
@@ -236,7 +229,6 @@ class ListReply(Reply):
         yield bytes(piece) + b"]}"
 
 
-@dataclass(slots=True)
 class SocketReply(Reply):
     """Accept a WebSocket. `talk` returns the code and the reason to close it with (RFC 6455 7.4);
     it hears the client meanwhile."""

@@ -5,13 +5,13 @@ is the path itself, with a value for a segment in braces. Pages take what is lef
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
 from angos_trio.identity import Action
 from angos_trio.oci.codes import Code, OciError
+from angos_trio.records import Frozen
 
 if TYPE_CHECKING:
     from quart_trio.wrappers.request import TrioRequest
@@ -35,8 +35,7 @@ class Admission(Enum):
     PUBLIC = "public"
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
+class Operation(Frozen):
     """What a method of a route does: the action that the gate asks about, and the handler."""
 
     action: Action
@@ -44,8 +43,7 @@ class Operation:
     admission: Admission = Admission.POLICY
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(Frozen):
     """A path template such as `/v2/{name}/manifests/{reference}`, and its operations by method.
 
     `word` is how its refusals are worded, where that is not JSON.
@@ -62,16 +60,14 @@ class Route:
         return self.word is not None or self.template.startswith("/v2/_ext/")
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(Frozen):
     """A route with the decoded values of its template."""
 
     route: Route
     values: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Pages:
+class Pages(Frozen):
     """What is for browsers, at paths that begin with names of people's own choice.
 
     `find` says which route a path means, by its decoded segments, or by None where it cannot be
@@ -134,8 +130,7 @@ class RouteTable:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class _Named:
+class _Named(Frozen):
     """A route with a name: what stands before the name, and what after it."""
 
     head: tuple[str, ...]

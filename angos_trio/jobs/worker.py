@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 
 import trio
 
@@ -27,6 +26,7 @@ from angos_trio.limits.jobs import (
     JOB_SWEEP_ROWS,
     JOB_SWEEP_SECS,
 )
+from angos_trio.records import Frozen, Mutable, field
 from angos_trio.storage.metadata import jobs, switches
 from angos_trio.storage.metadata.jobs import Job
 from angos_trio.storage.store import Storage
@@ -57,8 +57,7 @@ Work = Callable[[Job], Awaitable[None]]
 few before it is given up."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
+class Rules(Frozen):
     """How a queue is worked on: so many jobs at once, each claimed for so many seconds; and after
     how many attempts one has failed, None: when it is too old."""
 
@@ -67,8 +66,7 @@ class Rules:
     attempts_max: int | None = None
 
 
-@dataclass(slots=True)
-class Worker:
+class Worker(Mutable):
     """Of one queue; there is one in the whole instance. `now` is epoch seconds."""
 
     storage: Storage

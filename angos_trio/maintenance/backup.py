@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from typing import Final, TypeVar
@@ -22,6 +21,7 @@ from angos_trio.limits.housekeeping import BACKUP_DAMAGE_TOLD_MAX, BACKUP_PREFIX
 from angos_trio.limits.storage import CLEANUP_SECS_MAX
 from angos_trio.maintenance.collect import Collector
 from angos_trio.oci.digest import Digest
+from angos_trio.records import Frozen, Mutable, field
 from angos_trio.storage import backup_databases, backup_files, backup_place
 from angos_trio.storage.backup_files import PREFIXES, Taken, Taker
 from angos_trio.storage.backup_place import BackupPlace, BackupRecord, DatabaseFile
@@ -36,8 +36,7 @@ Outcome = TypeVar("Outcome")
 _SECONDS_OF_NOTHING: Final = 1e-9
 
 
-@dataclass(slots=True)
-class Progress:
+class Progress(Mutable):
     """How far a command is: of so many blobs and bytes."""
 
     blobs: int = 0
@@ -60,8 +59,7 @@ class Progress:
         return int(self.bytes_read / (time.monotonic() - self.begun_at + _SECONDS_OF_NOTHING))
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(Frozen):
     """What a backup is made from: a snapshot, and a registry from which no file goes meanwhile.
 
     `confirm` raises OperatorError when that has not been so all the time.
@@ -72,8 +70,7 @@ class Held:
     confirm: Callable[[], Awaitable[None]]
 
 
-@dataclass(slots=True)
-class Made:
+class Made(Mutable):
     """A backup that was made. `lost` are the first of those that could not be taken."""
 
     record: BackupRecord

@@ -11,7 +11,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from functools import cache, partial
 from typing import ClassVar, Final
 
@@ -31,6 +31,7 @@ from angos_trio.oci.codes import OciError
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import RepositoryName
 from angos_trio.policy.reclaim import Hold, Keeper, Terms, Verdict, judge
+from angos_trio.records import Mutable, asdict, field
 from angos_trio.registry.context import ReadOnlyError, Registry
 from angos_trio.storage.metadata import blobs, leases, manifests, namespaces, reclaims
 from angos_trio.storage.metadata.leases import FIRST, NOTHING_GONE, Due
@@ -43,8 +44,7 @@ ACTOR: Final = "registry::collection"
 """Who did it, in events."""
 
 
-@dataclass(slots=True)
-class Collected:
+class Collected(Mutable):
     """What a run has given back: manifests and holds of namespaces, blobs that nobody holds any
     more, and their bytes."""
 
@@ -71,8 +71,7 @@ def terms_of(registry: Registry, *, early_secs: int = 0) -> Terms:
     return Terms(registry.now(), early_secs, registry.limits.untagged_secs)
 
 
-@dataclass(slots=True)
-class _Looked:
+class _Looked(Mutable):
     """What a step came to: the last that it looked at, None when nothing was due."""
 
     last: Due | None
@@ -80,8 +79,7 @@ class _Looked:
     found: Collected
 
 
-@dataclass(slots=True)
-class Collector:
+class Collector(Mutable):
     """One for the instance. `current` gives the registry with the limits in force; `monotonic` is
     the clock that nobody sets."""
 

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from angos_trio.limits.housekeeping import EXPLAINED_MAX, TALLIED_MAX
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import RepositoryName
 from angos_trio.policy.reclaim import Terms, Verdict, judge
+from angos_trio.records import Frozen
 from angos_trio.storage.metadata import leases, namespaces
 from angos_trio.storage.metadata.leases import NOTHING_GONE, Due, Tally
 from angos_trio.storage.store import Storage
 from angos_trio.storage.transactions import Rows
 
 
-@dataclass(frozen=True, slots=True)
-class Explained:
+class Explained(Frozen):
     """What keeps a blob or a manifest in a namespace."""
 
     namespace: str
@@ -23,8 +21,7 @@ class Explained:
     verdict: Verdict
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
+class Explanation(Frozen):
     """`is_whole`: no other namespace holds it. `size` in bytes; None when nobody does."""
 
     size: int | None
@@ -52,8 +49,7 @@ async def explain_digest(storage: Storage, terms: Terms, digest: Digest) -> Expl
     return await storage.read(query)
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
+class Kept(Frozen):
     """What a namespace, or the whole registry, keeps without a reference."""
 
     leased_blobs: Tally

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 
 import trio
@@ -26,6 +25,7 @@ from angos_trio.policy.retention import (
     Verdict,
     last_pulled_at,
 )
+from angos_trio.records import Frozen, Mutable, field
 from angos_trio.storage.metadata import manifests, pulls, retention
 from angos_trio.storage.metadata.pulls import NEVER, Pulls
 from angos_trio.storage.metadata.retention import Candidate
@@ -36,8 +36,7 @@ from angos_trio.telemetry.log import logger
 _log = logger("maintenance.images")
 
 
-@dataclass(frozen=True, slots=True)
-class Noted:
+class Noted(Frozen):
     """What is known of pulls: since when none was missed, None where that is not known."""
 
     began_at: int | None = None
@@ -53,8 +52,7 @@ class Noted:
         return last_pulled_at(at, candidate.pushed_at, self.began_at), count
 
 
-@dataclass(slots=True)
-class Scene:
+class Scene(Mutable):
     """A namespace in a run of retention at `now`, in epoch seconds."""
 
     storage: Storage

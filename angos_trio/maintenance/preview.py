@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, field, replace
 from functools import partial
 
 from angos_trio.limits.housekeeping import COLLECT_ROWS, PREVIEW_MAX
 from angos_trio.maintenance.collect import Collected
 from angos_trio.oci.digest import Digest
 from angos_trio.policy.reclaim import Hold, Terms, judge
+from angos_trio.records import Mutable, field, replace
 from angos_trio.storage.metadata import blobs, leases, manifests, namespaces
 from angos_trio.storage.metadata.leases import FIRST, Due
 from angos_trio.storage.store import Storage
@@ -18,8 +18,7 @@ from angos_trio.storage.transactions import Rows
 _Item = tuple[int, Digest]
 
 
-@dataclass(slots=True)
-class Preview:
+class Preview(Mutable):
     """What would go. `is_whole`: all was looked at; else it is this much at least."""
 
     collected: Collected = field(default_factory=Collected)
@@ -46,8 +45,7 @@ _Look = Callable[[Rows, Due], None]
 _Page = Callable[..., list[Due]]
 
 
-@dataclass(slots=True)
-class _Looking:
+class _Looking(Mutable):
     storage: Storage
     terms: Terms
     uploading: Collection[str]

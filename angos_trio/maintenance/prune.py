@@ -11,7 +11,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
@@ -31,6 +30,7 @@ from angos_trio.oci.names import RepositoryName, Tag
 from angos_trio.policy.immutability import TagRules
 from angos_trio.policy.reclaim import Keeper, Terms, judge
 from angos_trio.policy.retention import Ground, Verdict
+from angos_trio.records import Frozen, Mutable, field
 from angos_trio.registry.context import ReadOnlyError, Registry
 from angos_trio.registry.delete import Deletion
 from angos_trio.storage.metadata import leases, namespaces, retention
@@ -46,8 +46,7 @@ ACTOR: Final = "registry::retention"
 Entry = dict[str, Any]
 
 
-@dataclass(slots=True)
-class Pruned:
+class Pruned(Mutable):
     """What a run came to: verdicts on tags and on manifests without one, and what was deleted.
 
     `plan` is the name of the list; `immutable` tags are kept though no rule keeps them; `changed`
@@ -80,7 +79,9 @@ class Pruned:
     def document(self) -> Entry:
         """As it is told to whoever asked for the run."""
         counts = {
-            name: getattr(self, name) for name in self.__slots__ if name not in ("problems", "plan")
+            name: getattr(self, name)
+            for name in self.__struct_fields__
+            if name not in ("problems", "plan")
         }
         problems = [
             {"rule": rule, "reason": reason, "count": count}
@@ -89,8 +90,7 @@ class Pruned:
         return {"plan": self.plan, **counts, "problems": problems}
 
 
-@dataclass(slots=True)
-class Pruner:
+class Pruner(Mutable):
     """One for the instance. `current` gives the registry with the rules in force; `monotonic` is
     the clock that nobody sets; `deleted` is told how many of a kind went. Nothing goes by itself
     while `is_time_known` says no: what was pushed last may look older than the rest."""
@@ -184,8 +184,7 @@ class Pruner:
                 self.deleted(kind, done[kind])
 
 
-@dataclass(slots=True)
-class _Planning:
+class _Planning(Mutable):
     """A plan that grows."""
 
     registry: Registry
@@ -297,8 +296,7 @@ def _entry(name: str, candidate: Candidate, verdict: Verdict) -> Entry:
     }
 
 
-@dataclass(frozen=True, slots=True)
-class Deleting:
+class Deleting(Frozen):
     """Entries of a plan whose turn it is at `now`; what loses its last tag is kept until the lease
     ends."""
 

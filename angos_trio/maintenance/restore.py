@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from functools import partial
 
 import trio
@@ -12,6 +11,7 @@ from angos_trio.errors import OperatorError, cause_and_cure
 from angos_trio.limits.housekeeping import BACKUP_DAMAGE_TOLD_MAX
 from angos_trio.maintenance.backup import Progress, count_rows, in_thread, over_prefixes
 from angos_trio.oci.digest import Digest
+from angos_trio.records import Frozen, Mutable, field
 from angos_trio.storage import backup_databases, backup_files, backup_place
 from angos_trio.storage.backup_files import Looked, Restorer
 from angos_trio.storage.backup_place import BackupPlace, BackupRecord
@@ -21,8 +21,7 @@ from angos_trio.storage.snapshots import METADATA
 from angos_trio.storage.transactions import Rows
 
 
-@dataclass(slots=True)
-class Found:
+class Found(Mutable):
     """What was found in a backup. `problems` are those of the databases; `damage` names the first
     of the `damaged` blobs and says what each is."""
 
@@ -68,8 +67,7 @@ async def verify(place: BackupPlace, progress: Progress, files: Files) -> Found:
         raise OperatorError(f"{error.filename or place.root}: {cause_and_cure(error)}") from error
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(Frozen):
     """Where a backup is brought to, and a time, in epoch seconds, before which no lease ends there:
     what was held when the backup was made is not collected as soon as it is back."""
 

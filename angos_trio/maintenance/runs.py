@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 import trio
 
 from angos_trio.errors import only_error
@@ -13,6 +11,7 @@ from angos_trio.maintenance.preview import preview
 from angos_trio.maintenance.prune import Pruner
 from angos_trio.maintenance.scrub import Scrubbed, Scrubber, Wish
 from angos_trio.maintenance.tasks import Document, Tell
+from angos_trio.records import asdict
 from angos_trio.registry.context import Registry
 
 

@@ -11,7 +11,6 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 import trio
@@ -22,6 +21,7 @@ from angos_trio.maintenance.collect import Collector
 from angos_trio.maintenance.resting import read_and_rest
 from angos_trio.maintenance.told import tell_ended
 from angos_trio.policy.integrity import Flaw
+from angos_trio.records import Frozen, Mutable, field
 from angos_trio.registry.context import Registry
 from angos_trio.storage.inspection import Pace
 from angos_trio.storage.transactions import Outcome, Rows, Transaction
@@ -32,8 +32,7 @@ ACTOR: Final = "registry::scrub"
 """Who did it, in events and in histories."""
 
 
-@dataclass(slots=True)
-class Scrubbed:
+class Scrubbed(Mutable):
     """What a run has looked at, found, and could not look at."""
 
     blobs: int = 0
@@ -55,8 +54,7 @@ class Scrubbed:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(Frozen):
     """What is asked for: `after` is the blob to go on behind, and `passed` is told each time that
     all blobs up to one were looked at."""
 
@@ -70,8 +68,7 @@ Repair = Callable[[Transaction], bool]
 """Looks again and repairs; False when nothing is wrong any more."""
 
 
-@dataclass(slots=True)
-class Run:
+class Run(Mutable):
     """One pass, as its parts know it."""
 
     registry: Registry
@@ -119,8 +116,7 @@ Part = Callable[[Run], Awaitable[None]]
 """One part of a pass."""
 
 
-@dataclass(slots=True)
-class Scrubber:
+class Scrubber(Mutable):
     """One for the instance; `noted` counts what was found."""
 
     collector: Collector

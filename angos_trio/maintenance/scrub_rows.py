@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
 from functools import partial
 
 from angos_trio.events.model import Event, EventKind, record
@@ -13,6 +12,7 @@ from angos_trio.oci.codes import OciError
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import RepositoryName, Tag
 from angos_trio.policy.integrity import Flaw, facts_of, is_body_of, judge_manifest, row_by
+from angos_trio.records import Mutable, field
 from angos_trio.storage.metadata import blobs, integrity, manifests, namespaces, tags
 from angos_trio.storage.metadata.integrity import CHECKS, TABLES, Check, Key
 from angos_trio.storage.reclaiming import reclaim_unheld
@@ -104,8 +104,7 @@ def _drop_tag(rows: Rows, key: Key, now: int) -> None:
     record(rows, Event(EventKind.TAG_DELETED, name, now, ACTOR, payload))
 
 
-@dataclass(slots=True)
-class _Bodies:
+class _Bodies(Mutable):
     """Of so many bodies those that are not right, and the last one that was looked at."""
 
     count: int = 0

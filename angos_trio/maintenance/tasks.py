@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -15,6 +14,7 @@ import trio
 
 from angos_trio.limits.housekeeping import TASK_LOOK_SECS
 from angos_trio.oci.codes import Code, OciError
+from angos_trio.records import Mutable, field
 from angos_trio.storage.metadata import tasks
 from angos_trio.storage.metadata.tasks import Task
 from angos_trio.storage.shared import Shared
@@ -28,8 +28,7 @@ Work = Callable[[Document, Tell], Awaitable[Document]]
 """One kind of run: from its options to its outcome."""
 
 
-@dataclass(slots=True)
-class Tasks:
+class Tasks(Mutable):
     """The wishes, as every process knows them. `now` is epoch seconds."""
 
     shared: Shared

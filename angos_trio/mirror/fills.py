@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
@@ -28,6 +27,7 @@ from angos_trio.mirror.failures import NotThere, Unsaved, UpstreamError
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import RepositoryName, SessionId
+from angos_trio.records import Frozen, Mutable, field
 from angos_trio.registry.pull import BrokenOffError, Span
 from angos_trio.storage.metadata import blobs, fills
 from angos_trio.storage.metadata.fills import OngoingFill
@@ -39,8 +39,7 @@ Told = Callable[[SessionId, int | None], Awaitable[None]]
 """Is told in which session the bytes arrive, and how many there will be, if that is known."""
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(Frozen):
     """Who is told how a blob comes: in which session, how far, and that all of it is right."""
 
     told: Told
@@ -53,8 +52,7 @@ Fetch = Callable[[Progress], Awaitable[None]]
 FORESEEN: Final = (NotThere, Unsaved, UpstreamError, BrokenOffError, OciError)
 
 
-@dataclass(slots=True, eq=False)
-class Fill:
+class Fill(Mutable, eq=False):
     """One blob on its way, as this process sees it. `available` are the bytes that have arrived."""
 
     name: RepositoryName
@@ -246,8 +244,7 @@ class Fills:
         return fill.descriptor >= 0
 
 
-@dataclass(slots=True)
-class Reading:
+class Reading(Mutable):
     """One client's way through a fill: a blob that is `Arriving`, by a descriptor of its own."""
 
     fill: Fill

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 from angos_trio.auth.memory import AskedOnce
@@ -18,6 +17,7 @@ from angos_trio.oci.digest import Digest, digest_of
 from angos_trio.oci.manifest import parse_manifest
 from angos_trio.oci.media_types import without_parameters
 from angos_trio.oci.names import Reference, RepositoryName, Tag
+from angos_trio.records import Frozen, replace
 from angos_trio.registry.context import Registry
 from angos_trio.registry.push_manifest import ManifestPush, push_manifest
 from angos_trio.storage.metadata import namespaces, tags
@@ -32,8 +32,7 @@ NOT_KEPT: Final = frozenset({405, 409, 413, 429, 503, 507})
 """What refuses to keep something, or cannot, and says nothing against it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Frozen):
     """What an upstream says of a reference. `size` and `media_type` are None where it does not say,
     the digest where only the bytes would."""
 
@@ -43,8 +42,7 @@ class Found:
     size: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Fetched:
+class Fetched(Frozen):
     """A manifest whose bytes are those of its digest."""
 
     upstream: Upstream

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
@@ -30,6 +29,7 @@ from angos_trio.oci.digest import Digest
 from angos_trio.oci.manifest import parse_manifest
 from angos_trio.oci.names import RepositoryName
 from angos_trio.oci.platform import name_of_platform
+from angos_trio.records import Frozen, replace
 from angos_trio.registry.context import Registry
 from angos_trio.registry.pull import BrokenOffError, Puller, read_body
 from angos_trio.storage.metadata import jobs
@@ -40,8 +40,7 @@ from angos_trio.storage.transactions import Transaction
 _NOT_THERE: Final = frozenset({Code.MANIFEST_UNKNOWN, Code.BLOB_UNKNOWN})
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
+class Parts(Frozen):
     """What a manifest names and somebody may want: manifests of an index, blobs of an image."""
 
     manifests: tuple[Digest, ...] = ()
@@ -77,8 +76,7 @@ def is_wanted(platform: object, platforms: Collection[str]) -> bool:
     return any(name == each or name.startswith(f"{each}/") for each in platforms)
 
 
-@dataclass(frozen=True, slots=True)
-class Prefetching:
+class Prefetching(Frozen):
     """The service of the steward. `puller` gives how a namespace is pulled now."""
 
     storage: Storage

@@ -6,7 +6,6 @@ import json
 import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import Final, TypeVar
 
@@ -27,6 +26,7 @@ from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.digest import Digest, new_hash
 from angos_trio.oci.names import Reference, RepositoryName, SessionId, Tag, longest_prefix
 from angos_trio.oci.referrers import Referrer
+from angos_trio.records import Frozen, Mutable
 from angos_trio.registry.context import Registry
 from angos_trio.registry.mount import mount_blob
 from angos_trio.registry.pull import (
@@ -56,8 +56,7 @@ PREFETCH: Final = "prefetch"
 _OTHER_BYTES: Final = "the upstream sent other bytes than those of the digest"
 
 
-@dataclass(slots=True)
-class Memory:
+class Memory(Mutable):
     """What a process has under way, whatever the configuration."""
 
     fills: Fills
@@ -74,8 +73,7 @@ def puller_of(
     return None if mirrored is None else MirrorPuller(registry, mirrored, memory)
 
 
-@dataclass(frozen=True, slots=True)
-class MirrorPuller:
+class MirrorPuller(Frozen):
     """A `Puller` that asks upstreams for what is not here, and for tags."""
 
     registry: Registry
@@ -326,16 +324,14 @@ def prefetch_job(name: RepositoryName, digest: Digest, now: int) -> Wanted:
     return Wanted(PREFETCH, lane, payload, now, lane)
 
 
-@dataclass(frozen=True, slots=True)
-class _Headed:
+class _Headed(Frozen):
     """What an upstream says of a blob; no size where it says none."""
 
     upstream: Upstream
     size: int | None
 
 
-@dataclass(slots=True)
-class _Parts:
+class _Parts(Mutable):
     """A blob's bytes as they come, as many at once as the store takes. No generator: who reads
     stops waiting for the next part now and then, which would end one."""
 
@@ -353,8 +349,7 @@ class _Parts:
         return part
 
 
-@dataclass(slots=True)
-class _Passing:
+class _Passing(Mutable):
     """A blob that goes through to one client. Its end is held back until all of it is verified."""
 
     upstream: Upstream

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 from angos_trio.mirror.upstream import Upstream
 from angos_trio.oci.names import RepositoryName, longest_prefix
+from angos_trio.records import Frozen, field
 
 
-@dataclass(frozen=True, slots=True)
-class Mirrored:
+class Mirrored(Frozen):
     """A repository that is pulled through. Its upstreams are asked in order.
 
     `tag_check_secs` is how long a tag counts as it was found; 0 asks each time, None never again.
@@ -37,8 +36,7 @@ class Mirrored:
         return namespace.removeprefix(self.repository).lstrip("/")
 
 
-@dataclass(frozen=True, slots=True)
-class Mirrors:
+class Mirrors(Frozen):
     """Every configured repository, with None for those that are not pulled through; and which
     repository stands for a registry that a client names (`?ns=`)."""
 

@@ -6,7 +6,6 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Final
 from urllib.parse import urljoin, urlsplit
@@ -28,6 +27,7 @@ from angos_trio.net.addresses import Address, is_public, may_ask
 from angos_trio.net.client import NetError
 from angos_trio.net.exchange import Asked, Exchange, SilentError, Waits, exchange
 from angos_trio.oci.media_types import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
+from angos_trio.records import Frozen
 from angos_trio.telemetry.log import logger
 
 _log = logger("mirror")
@@ -39,8 +39,7 @@ Headers = Sequence[tuple[str, str]]
 WAITS: Final = Waits(connect_secs=30, silence_secs=300)
 
 
-@dataclass(frozen=True, slots=True)
-class UpstreamSettings:
+class UpstreamSettings(Frozen):
     """What the configuration says of an upstream. `url` may have a path, which comes before the
     names of its repositories; `bytes_per_sec` is for all of its answers together."""
 

@@ -13,7 +13,6 @@ import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast
 
@@ -21,12 +20,12 @@ from angos_trio.errors import OperatorError
 from angos_trio.limits.housekeeping import BACKUP_LINE_BYTES_MAX
 from angos_trio.limits.processes import CONTROL_ANSWER_BYTES_MAX
 from angos_trio.limits.requests import RECEIVE_BYTES
+from angos_trio.records import Frozen
 
 _UNIX_PATH_MAX: Final = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Frozen):
     """What the operator asks: `target` is a path with its query, `body` is JSON."""
 
     method: str
@@ -40,8 +39,7 @@ class Request:
         return {"Host": "localhost", "Content-Length": str(len(self.body)), **typed}
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Frozen):
     """What the registry says; names of headers are in lower case."""
 
     status: int

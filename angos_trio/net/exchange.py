@@ -12,7 +12,6 @@ import math
 import socket
 import ssl
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
@@ -29,6 +28,7 @@ from angos_trio.net.addresses import Address
 from angos_trio.net.client import NetError, reason_of
 from angos_trio.net.names import use_own_threads
 from angos_trio.net.wire import Wire
+from angos_trio.records import Frozen
 
 Allows = Callable[[Address], bool]
 _BROKEN: Final = "the answer is no HTTP, or breaks off"
@@ -48,16 +48,14 @@ class SilentError(NetError):
     """Nothing came for too long, or nobody answered."""
 
 
-@dataclass(frozen=True, slots=True)
-class Waits:
+class Waits(Frozen):
     """Seconds: for a connection with TLS, and for the next byte of an answer."""
 
     connect_secs: float
     silence_secs: float
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(Frozen):
     """A request; without a body where that is None. Values of headers are sent as latin-1."""
 
     method: str

@@ -11,7 +11,6 @@ import errno
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Final, TypeVar
 
@@ -22,6 +21,7 @@ from angos_trio.limits.callers import KNOCK_BODY_BYTES_MAX, KNOCK_SECS_MAX
 from angos_trio.limits.mirror import CONNECT_ADDRESSES_MAX, EXCHANGE_HEAD_BYTES_MAX
 from angos_trio.net.names import use_own_threads
 from angos_trio.net.wire import Wire
+from angos_trio.records import Frozen
 
 Result = TypeVar("Result")
 _RECEIVE_BYTES: Final = 16 * 1024
@@ -46,8 +46,7 @@ class KnockError(Exception):
         self.address = address
 
 
-@dataclass(frozen=True, slots=True)
-class Door:
+class Door(Frozen):
     """Where to knock: the name that is meant, and the address where it is looked for."""
 
     host: str
@@ -57,8 +56,7 @@ class Door:
     address: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Knocked:
+class Knocked(Frozen):
     """What came back: names of headers are in lower case, the body is cut where it is long.
 
     `certificate` is that of the other side in DER; None without TLS.

@@ -6,17 +6,16 @@ import ipaddress
 import socket
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from angos_trio.records import Frozen
 from angos_trio.telemetry.processes import Holder, holder_of
 
 _LISTENING: Final = "0A"
 
 
-@dataclass(frozen=True, slots=True)
-class Listener:
+class Listener(Frozen):
     """A listening socket: its address, and the number by which the kernel knows it."""
 
     address: str

@@ -27,6 +27,7 @@ from angos_trio.limits.lists import (
 )
 from angos_trio.net.client import NetError, reason_of
 from angos_trio.net.names import use_own_threads
+from angos_trio.records import Frozen
 
 _PORTS: Final = {"ws": 80, "wss": 443}
 _ABNORMAL: Final = 1006
@@ -51,8 +52,7 @@ class Endpoint:
     headers: Sequence[tuple[str, str]] = field(default=(), repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Closed:
+class Closed(Frozen):
     """How the other side closed."""
 
     code: int

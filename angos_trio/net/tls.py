@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import ssl
-from dataclasses import dataclass
 
 from angos_trio.errors import OperatorError
+from angos_trio.records import Frozen
 
 
-@dataclass(frozen=True, slots=True)
-class Names:
+class Names(Frozen):
     """What the operator calls the files; `where` is both of the last two, if not by their names."""
 
     bundle: str

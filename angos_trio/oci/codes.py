@@ -7,9 +7,10 @@ contract. A code may only be sent with a status that stands in its row.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
+
+from angos_trio.records import Frozen
 
 
 class Code(StrEnum):
@@ -36,8 +37,7 @@ class Code(StrEnum):
     UNKNOWN = "UNKNOWN"
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Frozen):
     """What the table says of a code: its message and the statuses it may be sent with."""
 
     message: str

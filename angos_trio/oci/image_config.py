@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final
+
+from angos_trio.records import Frozen, field
 
 HISTORY_MAX: Final = 1000
 """Entries of a history, or of a list in a config, that are looked at."""
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Frozen):
     """An entry of a config's history: the command as it was recorded, and when, as text."""
 
     command: str
@@ -25,8 +25,7 @@ class Step:
     makes_layer: bool
 
 
-@dataclass(frozen=True, slots=True)
-class ImageConfig:
+class ImageConfig(Frozen):
     """What a config says; lists keep their order."""
 
     os: str | None = None

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final, Literal, TypeGuard
 
 from angos_trio.oci.codes import Code, OciError
@@ -22,6 +21,7 @@ from angos_trio.oci.media_types import (
 )
 from angos_trio.oci.platform import stated_platforms
 from angos_trio.oci.roles import PREDICATE_KEYS, Carried, Role, judge_image
+from angos_trio.records import Frozen
 
 ManifestKind = Literal["image", "index"]
 ReferenceKind = Literal["config", "layer", "manifest"]
@@ -29,8 +29,7 @@ SIZE_MAX: Final = 2**62
 """Bytes; what claims more is taken to be this large."""
 
 
-@dataclass(frozen=True, slots=True)
-class ManifestReference:
+class ManifestReference(Frozen):
     """A descriptor in a body: `size` in bytes; the kind is for display only."""
 
     digest: Digest
@@ -41,8 +40,7 @@ class ManifestReference:
     """The descriptor has `urls` (a foreign layer) or carries its content in `data`."""
 
 
-@dataclass(frozen=True, slots=True)
-class ManifestFacts:
+class ManifestFacts(Frozen):
     """What is recorded beside a body.
 
     `artifact_type` is the effective one: the body's, else the config's media type (distribution

@@ -6,18 +6,17 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
 from angos_trio.oci.codes import Code, OciError
+from angos_trio.records import Frozen
 
 _NUMBER_MAX = 2**63 - 1
 # 20 digits hold every number that a client's integer can.
 _NUMBER = re.compile(r"[0-9]{1,20}", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(Frozen):
     """`size` entries, strictly after `last`."""
 
     size: int

@@ -7,9 +7,9 @@ distribution specification writes as `<start>-<end>`, both ends included, withou
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from angos_trio.oci.codes import Code, OciError
+from angos_trio.records import Frozen
 
 # RFC 9110 14.1.1: int-range = first-pos "-" [ last-pos ]; suffix-range = "-" suffix-length.
 # The unit is case-insensitive (14.1); 20 digits hold every number that a client's integer can.
@@ -21,8 +21,7 @@ _UPLOAD = re.compile(r"(?:bytes[ =])?([0-9]{1,19})-([0-9]{1,19})(?:/(?:\*|[0-9]{
 _LENGTH = re.compile(r"[0-9]{1,19}", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class ByteRange:
+class ByteRange(Frozen):
     """`length` bytes from `offset` on."""
 
     offset: int

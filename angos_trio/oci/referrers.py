@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.manifest import is_size, load_object
 from angos_trio.oci.media_types import OCI_INDEX, is_media_type
 from angos_trio.oci.names import Tag
+from angos_trio.records import Frozen
 
 
-@dataclass(frozen=True, slots=True)
-class Referrer:
+class Referrer(Frozen):
     """A manifest that names a subject; `size` in bytes."""
 
     digest: Digest

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cryptography import x509
@@ -72,6 +71,7 @@ from angos_trio.pki.profiles import (
     pem_of,
     pkcs12_of,
 )
+from angos_trio.records import Frozen, replace
 
 _YEAR_DAYS = 365
 
@@ -89,8 +89,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Founding:
+class Founding(Frozen):
     """What `init` was told. The root's key is encrypted with the password, if there is one;
     `offline_root` is where it goes in the place of the directory, to be taken away."""
 
@@ -100,8 +99,7 @@ class Founding:
     offline_root: Path | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Founded:
+class Founded(Frozen):
     """A new authority: where the root's key is, and when root and issuing authority end."""
 
     root_key: Path
@@ -110,8 +108,7 @@ class Founded:
     issuing_ends: int
 
 
-@dataclass(frozen=True, slots=True)
-class ServerWish:
+class ServerWish(Frozen):
     """A certificate for hosts and addresses; `request` has the key in the place of a new one."""
 
     names: tuple[str, ...]
@@ -119,8 +116,7 @@ class ServerWish:
     request: Path | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ClientWish:
+class ClientWish(Frozen):
     """A certificate for a client. With `p12_password` there is a PKCS#12 file besides."""
 
     name: str
@@ -130,8 +126,7 @@ class ClientWish:
     p12_password: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Issued:
+class Issued(Frozen):
     """A new certificate, where it and its parts are, and what the operator should know of it.
 
     `certificate` is None for one that is not kept here; `pem` is what it would hold.
@@ -347,8 +342,7 @@ def _words(groups: Sequence[str]) -> str:
     return ", ".join(groups) or "none"
 
 
-@dataclass(frozen=True, slots=True)
-class _Made:
+class _Made(Frozen):
     certificate: x509.Certificate
     pem: bytes
     key: PrivateKey | None

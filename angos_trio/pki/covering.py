@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
 
 from cryptography import x509
 
 from angos_trio.errors import OperatorError
 from angos_trio.pki.certificates import CertificateError, read_bundle
 from angos_trio.pki.files import read_file
+from angos_trio.records import Frozen
 
 
-@dataclass(frozen=True, slots=True)
-class Covered:
+class Covered(Frozen):
     """The names and addresses of a certificate, and its term in epoch seconds."""
 
     names: tuple[str, ...]

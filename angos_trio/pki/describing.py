@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -33,10 +32,10 @@ from angos_trio.pki.explain import (
 from angos_trio.pki.files import read_file
 from angos_trio.pki.keys import fits, load_key, requested_key
 from angos_trio.pki.profiles import PrivateKey
+from angos_trio.records import Mutable, field
 
 
-@dataclass(slots=True)
-class Described:
+class Described(Mutable):
     """A file: `what` it is, a line each, and what was found. `has_key` is that it is one, also
     if nobody can read it without its password."""
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final, Literal, TypeVar
 
@@ -21,6 +20,7 @@ from angos_trio.clock import DAY_SECS, iso
 from angos_trio.limits.certificates import BROWSER_DAYS_MAX
 from angos_trio.pki.certificates import is_authority
 from angos_trio.pki.keys import weakness_of
+from angos_trio.records import Frozen
 
 EVERYBODY: Final = "everybody"
 STRICT: Final = "Python 3.13 and newer, and openssl verify -x509_strict,"
@@ -35,8 +35,7 @@ _Extension = TypeVar("_Extension", bound=x509.ExtensionType)
 _OLD_HASHES: Final = (hashes.MD5, hashes.SHA1)
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Frozen):
     """What is wrong: who refuses it, why, and the cure. `who` is None for a remark only."""
 
     who: str | None

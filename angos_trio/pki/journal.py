@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal, get_args
 
 from angos_trio.limits.certificates import LIST_DAYS
 from angos_trio.pki.naming import SERVER
+from angos_trio.records import Frozen, asdict, field
 
 Kind = Literal["root", "issuing", "server", "client"]
 _KINDS: Final = get_args(Kind)
@@ -22,8 +22,7 @@ class JournalError(Exception):
     """A line that cannot be read; says which and why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(Frozen):
     """A certificate that was issued. `serial` is hexadecimal, times are epoch seconds.
 
     `days` is what was asked for. `has_key`: its key was made here, and not elsewhere for a request.
@@ -48,8 +47,7 @@ class Record:
         return now < self.not_before or now >= last_third
 
 
-@dataclass(frozen=True, slots=True)
-class Revocation:
+class Revocation(Frozen):
     """That a certificate was revoked; `reason` as RFC 5280 spells it, None for none."""
 
     serial: str
@@ -57,8 +55,7 @@ class Revocation:
     reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
+class Listed(Frozen):
     """A revocation list that was made."""
 
     number: int = 0
@@ -66,8 +63,7 @@ class Listed:
     days: int = LIST_DAYS
 
 
-@dataclass(frozen=True, slots=True)
-class Journal:
+class Journal(Frozen):
     """All of it. `whole_bytes` is how far the file is good: what follows was cut off while it was
     written, and tells of nothing that exists."""
 

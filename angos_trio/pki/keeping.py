@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -21,13 +20,13 @@ from angos_trio.pki.certificates import CertificateError, read_bundle, serial_te
 from angos_trio.pki.files import NEXT, PRIVATE_MODE, PUBLIC_MODE, next_of, words_of
 from angos_trio.pki.journal import Journal, JournalError, Record, issued_line, parse_journal
 from angos_trio.pki.naming import ISSUING, SERVER
+from angos_trio.records import Frozen
 
 PRIVATE_DIRECTORY_MODE: Final = 0o700
 PUBLIC_DIRECTORY_MODE: Final = 0o755
 
 
-@dataclass(frozen=True, slots=True)
-class PkiDirectory:
+class PkiDirectory(Frozen):
     """The names of its files."""
 
     root: Path
@@ -107,8 +106,7 @@ class PkiDirectory:
         return True
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
+class Pair(Frozen):
     """A certificate with what follows it, and its key if it was made here, on their way to their
     places. `record` is what the journal is to say of it."""
 
@@ -233,8 +231,7 @@ def cut_torn(directory: PkiDirectory, journal: Journal) -> list[str]:
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
+class _Place(Frozen):
     """Where the newest certificate of a name belongs, and its key."""
 
     name: str

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -27,13 +26,13 @@ from angos_trio.pki.keeping import (
 )
 from angos_trio.pki.keys import fits, load_key
 from angos_trio.pki.profiles import Revoked, Signer, life_of, make_list, pem_of
+from angos_trio.records import Mutable, field
 
 MENDED: Final = "the next pki command, such as angos-trio pki crl, puts it right"
 """What is to be said of a file that `opened` sees to."""
 
 
-@dataclass(slots=True)
-class Authority:
+class Authority(Mutable):
     """What is needed to issue. `remarks` are for the operator, a sentence each."""
 
     directory: PkiDirectory

@@ -7,7 +7,6 @@ identifiers of the keys and the length of the path are said everywhere (RFC 5280
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
@@ -29,14 +28,14 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from angos_trio.clock import DAY_SECS
 from angos_trio.limits.certificates import BACKDATED_SECS, NAME_CHARACTERS_MAX
 from angos_trio.pki.naming import general_names
+from angos_trio.records import Frozen
 
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
 _P12_ROUNDS: Final = 20_000
 
 
-@dataclass(frozen=True, slots=True)
-class Signer:
+class Signer(Frozen):
     """An authority that signs: its certificate and its key."""
 
     certificate: x509.Certificate
@@ -48,8 +47,7 @@ class Signer:
         return int(self.certificate.not_valid_after_utc.timestamp())
 
 
-@dataclass(frozen=True, slots=True)
-class Life:
+class Life(Frozen):
     """From when until when, in epoch seconds. `is_shortened`: its issuer ends before."""
 
     not_before: int
@@ -57,8 +55,7 @@ class Life:
     is_shortened: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Leaf:
+class Leaf(Frozen):
     """What a server's or a client's certificate says. `names` are `DNS:…`, `IP:…` and `URI:…`."""
 
     common_name: str
@@ -67,8 +64,7 @@ class Leaf:
     is_server: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Revoked:
+class Revoked(Frozen):
     """An entry of a revocation list; `reason` as RFC 5280 5.3.1 spells it, None for none."""
 
     serial: int

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 from angos_trio.clock import DAY_SECS, iso
@@ -38,10 +37,10 @@ from angos_trio.pki.opening import (
     write_list,
 )
 from angos_trio.pki.profiles import Signer, life_of, make_issuing, pem_of
+from angos_trio.records import Frozen, replace
 
 
-@dataclass(frozen=True, slots=True)
-class Due:
+class Due(Frozen):
     """What wants to be renewed. `clients` are named only: somebody must bring them their new keys.
     `warnings` are about authorities that end, a sentence each."""
 
@@ -147,8 +146,7 @@ def _latest(journal: Journal, name: str) -> Record:
     return record
 
 
-@dataclass(frozen=True, slots=True)
-class Renewed:
+class Renewed(Frozen):
     """What `--all-due` did and found."""
 
     due: Due
@@ -171,8 +169,7 @@ def renew_all_due(directory: PkiDirectory, now: int) -> Renewed:
         return Renewed(due, server, next_update, remarks)
 
 
-@dataclass(frozen=True, slots=True)
-class RootKey:
+class RootKey(Frozen):
     """Where the root's key is, if it was taken away, and its password, if it has one."""
 
     path: Path | None = None

@@ -6,9 +6,9 @@ of date shuts everybody out.
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
 
@@ -17,12 +17,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from angos_trio.identity import Certificate
 from angos_trio.pki.certificates import CertificateError, key_mark, reading
+from angos_trio.records import Frozen, field
 
 _BEGIN: Final = b"-----BEGIN X509 CRL-----"
 _PEM: Final = re.compile(rb"-----BEGIN X509 CRL-----.*?-----END X509 CRL-----", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class RevocationList:
     """What one authority has revoked: serial numbers without their sign.
 
@@ -31,15 +32,14 @@ class RevocationList:
 
     issuer: str
     next_update: int | None
-    serials: frozenset[int] = field(repr=False)
+    serials: frozenset[int] = dataclasses.field(repr=False)
 
     def is_stale(self, now: int) -> bool:
         """Whether the next one is overdue."""
         return self.next_update is not None and self.next_update < now
 
 
-@dataclass(frozen=True, slots=True)
-class Revocations:
+class Revocations(Frozen):
     """The lists that count, by their issuer. `denies_stale`: one that is out of date refuses all
     certificates of its issuer; else it goes on to count. `authorities` are marks of the keys that
     count now, since a connection may outlive one; None does not look at them."""
@@ -92,14 +92,14 @@ def comparable_name(name: str) -> str:
     return " ".join(name.casefold().split())
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class SignedList:
     """A list whose signature is good: what it says, when it was made, and by which key for which
     part of its certificates."""
 
     content: RevocationList
     updated: int
-    signer: tuple[bytes, bytes] = field(repr=False)
+    signer: tuple[bytes, bytes] = dataclasses.field(repr=False)
 
 
 def read_lists(content: bytes, authorities: Sequence[x509.Certificate]) -> list[SignedList]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from angos_trio.clock import iso
@@ -12,6 +11,7 @@ from angos_trio.errors import OperatorError
 from angos_trio.pki.journal import Journal, Record, Revocation, revoked_line
 from angos_trio.pki.keeping import PkiDirectory, read_journal, tell
 from angos_trio.pki.opening import Authority, opened, write_list
+from angos_trio.records import Frozen
 
 REASONS: Final = {
     "unspecified": None,
@@ -25,8 +25,7 @@ REASONS: Final = {
 _SERIAL: Final = re.compile(r"[0-9a-fA-F]{2}(:?[0-9a-fA-F]{2}){3,19}|[0-9a-fA-F]{8,40}")
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(Frozen):
     """What `revoke` did. `others` of that name are still good."""
 
     revoked: tuple[Record, ...]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ssl
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Literal
 
@@ -18,6 +17,7 @@ from angos_trio.errors import OperatorError
 from angos_trio.pki.certificates import CertificateError, is_authority, read_bundle
 from angos_trio.pki.files import FileState, read_file, states_of
 from angos_trio.pki.revocation import Revocations, SignedList, read_lists, revocations_of
+from angos_trio.records import Frozen
 
 CERTIFICATE_KEY: Final = "server.tls.server_certificate_bundle"
 PRIVATE_KEY_KEY: Final = "server.tls.server_private_key"
@@ -30,8 +30,7 @@ PROTOCOLS: Final = ("http/1.1",)
 _MISMATCHES: Final = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED")
 
 
-@dataclass(frozen=True, slots=True)
-class TlsFiles:
+class TlsFiles(Frozen):
     """`[server.tls]`: names of files, and what is made of them."""
 
     certificate: str
@@ -61,8 +60,7 @@ def check_tls(files: TlsFiles) -> None:
         raise OperatorError(f"{CRL_KEY}: needs {CLIENT_CA_KEY}, whose certificates it revokes")
 
 
-@dataclass(frozen=True, slots=True)
-class ServerTls:
+class ServerTls(Frozen):
     """What the files came to. `not_after` is when the server's certificate ends, in epoch seconds.
 
     `revocations` are to be asked about each client certificate, at each request; None when clients

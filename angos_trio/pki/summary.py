@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
 from typing import TypeVar
 
 from cryptography import x509
@@ -12,12 +11,12 @@ from cryptography.hazmat.primitives.asymmetric import ed448, ed25519
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from angos_trio.pki.certificates import read_bundle, reading
+from angos_trio.records import Frozen
 
 Kind = TypeVar("Kind", bound=x509.ExtensionType)
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
+class Summary(Frozen):
     """Names are as of RFC 4514, and hosts in small letters; times are epoch seconds.
 
     `is_edwards`: its key is Ed25519 or Ed448, which not all clients take. `is_for_clients`: as

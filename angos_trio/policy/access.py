@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from angos_trio.policy.rules import Rule, RuleError, Words, compile_rules
+from angos_trio.records import Frozen
 
 if TYPE_CHECKING:
     import cel
@@ -23,8 +23,7 @@ _OTHER_FACTS: Final = re.compile(r"\brequest\b(?!\s*\.\s*(?:action|repository)\b
 WORDS: Final = Words(variables=("identity", "request"), functions=(HAS_REPOSITORY_POLICY,))
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Frozen):
     """What a policy says: `rule` is the number of the rule that decided, from 0; None is the
     default."""
 
@@ -64,8 +63,7 @@ class Facts:
         return self._context
 
 
-@dataclass(frozen=True, slots=True)
-class AccessPolicy:
+class AccessPolicy(Frozen):
     """A default and the rules that are exceptions from it."""
 
     allows: bool

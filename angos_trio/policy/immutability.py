@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import RepositoryName, Tag, longest_prefix
+from angos_trio.records import Frozen
 
 
-@dataclass(frozen=True, slots=True)
-class TagRule:
+class TagRule(Frozen):
     """Whether tags are immutable, which are exempt, and whether they may be deleted all the same.
 
     An exclusion is a regular expression that matches the whole tag.
@@ -33,8 +32,7 @@ class TagRule:
         return self.is_deletable or not self.protects(tag)
 
 
-@dataclass(frozen=True, slots=True)
-class TagRules:
+class TagRules(Frozen):
     """The rule of each configured repository, and the one for all others."""
 
     default: TagRule

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from enum import StrEnum
 
 from angos_trio.oci.codes import OciError
 from angos_trio.oci.digest import Digest, digest_of
 from angos_trio.oci.manifest import ManifestFacts, parse_manifest
+from angos_trio.records import Frozen
 
 
 class Flaw(StrEnum):
@@ -47,8 +47,7 @@ class Flaw(StrEnum):
     DIRECTORY_MISSING = "directory_missing"
 
 
-@dataclass(frozen=True, slots=True)
-class BlobRow:
+class BlobRow(Frozen):
     """What the rows say of a blob: size in bytes, None where it has no row of its own."""
 
     size: int | None
@@ -56,8 +55,7 @@ class BlobRow:
     is_held: bool
 
 
-@dataclass(frozen=True, slots=True)
-class BlobBytes:
+class BlobBytes(Frozen):
     """What stands under a blob's name; `is_right`: a regular file whose bytes hash to the name."""
 
     size: int
@@ -79,8 +77,7 @@ def judge_blob(row: BlobRow, found: BlobBytes | None) -> Flaw | None:
     return Flaw.BLOB_SIZE_WRONG if found.size != row.size else None
 
 
-@dataclass(frozen=True, slots=True)
-class ManifestRow:
+class ManifestRow(Frozen):
     """What is recorded of a manifest in a namespace beside its body; `annotations` is JSON."""
 
     namespace: int

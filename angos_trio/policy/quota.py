@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.names import RepositoryName, longest_prefix
+from angos_trio.records import Frozen, field
 
 
-@dataclass(frozen=True, slots=True)
-class Quota:
+class Quota(Frozen):
     """The bound of one repository, in bytes.
 
     `inner` are the configured repositories right below it, whose namespaces are not its own.
@@ -31,8 +30,7 @@ class Quota:
             )
 
 
-@dataclass(frozen=True, slots=True)
-class Quotas:
+class Quotas(Frozen):
     """The quota of each configured repository, if it has one."""
 
     by_repository: Mapping[str, Quota | None] = field(default_factory=dict)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import Tag
+from angos_trio.records import Frozen
 
 
 class Keeper(StrEnum):
@@ -26,8 +26,7 @@ class Keeper(StrEnum):
     NOBODY = "nobody"
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
+class Hold(Frozen):
     """What a namespace holds, and all that may keep it; times are epoch seconds."""
 
     is_manifest: bool
@@ -42,8 +41,7 @@ class Hold:
     has_upload: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
+class Terms(Frozen):
     """The rules of a collection: `now` in epoch seconds. Leases count as over so many seconds
     early; untagged manifests are kept for so many seconds, None for ever."""
 
@@ -57,8 +55,7 @@ class Terms:
         return self.now + self.early_secs
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Frozen):
     """`by` names the tag or the manifest; `until` is when it ends, None where no time says."""
 
     keeper: Keeper

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from angos_trio.limits.housekeeping import RETENTION_TOP_MAX
 from angos_trio.oci.names import longest_prefix
 from angos_trio.policy.rules import Rule, RuleError, Words, compile_rules
+from angos_trio.records import Frozen, field
 
 if TYPE_CHECKING:
     import cel
@@ -40,8 +40,7 @@ _HAS = re.compile(r"\bhas\s*\(\s*image\b")
 _TOP = re.compile(rf"\b({TOP_PUSHED}|{TOP_PULLED})\s*\((?:\s*([0-9]{{1,9}})\s*\))?")
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
+class Image(Frozen):
     """What rules see of a tag, or of a manifest without one; None is what is not known, but for
     `tag`. Sizes in bytes; times in epoch seconds, `last_pulled_at` 0: never."""
 
@@ -62,8 +61,7 @@ class Image:
         return {name: value for name, value in known.items() if value is not None or name == "tag"}
 
 
-@dataclass(frozen=True, slots=True)
-class Ranks:
+class Ranks(Frozen):
     """For each n that a rule asks for, the time that the n-th newest tag of the namespace carries;
     0 where fewer carry one. Tags of the same time rank alike."""
 
@@ -84,8 +82,7 @@ class Ground(StrEnum):
     """It goes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Frozen):
     """`rule` is the key's path of the rule that decided; `reason` is what is wrong with it."""
 
     ground: Ground
@@ -98,8 +95,7 @@ class Verdict:
         return self.ground is not Ground.NOTHING
 
 
-@dataclass(frozen=True, slots=True)
-class KeepRule:
+class KeepRule(Frozen):
     """A rule with the path of its key, and what it names."""
 
     path: str
@@ -116,8 +112,7 @@ class KeepRule:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class RetentionPolicy:
+class RetentionPolicy(Frozen):
     """The rules of a namespace."""
 
     rules: tuple[KeepRule, ...] = ()
@@ -137,8 +132,7 @@ class RetentionPolicy:
         return any(rule.needs_pulls for rule in self.rules)
 
 
-@dataclass(frozen=True, slots=True)
-class RetentionRules:
+class RetentionRules(Frozen):
     """The rules for all, and those of each configured repository."""
 
     common: tuple[KeepRule, ...] = ()

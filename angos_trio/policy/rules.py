@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
 from angos_trio.limits.callers import POLICY_RULE_CHARACTERS_MAX
+from angos_trio.records import Frozen
 
 if TYPE_CHECKING:
     import cel
@@ -34,8 +34,7 @@ class RuleError(ValueError):
     """A rule that cannot be used; says why in one line."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Frozen):
     """A rule: its text, and the program that it was compiled to."""
 
     text: str
@@ -50,8 +49,7 @@ class Rule:
         return result if isinstance(result, bool) else "the rule says neither true nor false"
 
 
-@dataclass(frozen=True, slots=True)
-class Words:
+class Words(Frozen):
     """The variables and functions that rules of a kind may name."""
 
     variables: Sequence[str]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 
 from angos_trio.auth.api_keys import (
     check_actions,
@@ -19,14 +18,14 @@ from angos_trio.events.model import Event, EventKind, record
 from angos_trio.identity import Caller
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.pagination import Page
+from angos_trio.records import Frozen
 from angos_trio.registry.context import Registry
 from angos_trio.storage.metadata import api_keys
 from angos_trio.storage.metadata.api_keys import ApiKey
 from angos_trio.storage.transactions import Rows, Transaction
 
 
-@dataclass(frozen=True, slots=True)
-class WantedKey:
+class WantedKey(Frozen):
     """What a key is to be: `owner` is a Basic user; None for the seconds: it never expires."""
 
     name: str

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from angos_trio.events.asking import ask
 from angos_trio.events.endpoints import Kind
 from angos_trio.events.messages import DONE, REQUESTED, Happening, is_ours, new_id
 from angos_trio.identity import Caller
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import Reference, RepositoryName, Tag
+from angos_trio.records import Frozen
 from angos_trio.registry.context import Registry
 
 
-@dataclass(frozen=True, slots=True)
-class About:
+class About(Frozen):
     """Something that is to be done in a namespace, or was: `reference` is what a manifest was named
     by."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from angos_trio.events.endpoints import NO_ENDPOINTS, Endpoints
@@ -12,6 +11,7 @@ from angos_trio.oci.names import RepositoryName, longest_prefix
 from angos_trio.policy.immutability import TagRules
 from angos_trio.policy.quota import Quotas
 from angos_trio.policy.retention import RetentionRules
+from angos_trio.records import Frozen
 from angos_trio.storage.metadata import switches
 from angos_trio.storage.store import Storage
 from angos_trio.storage.transactions import Outcome, Rows, Step, Transaction
@@ -24,8 +24,7 @@ NO_RETENTION: Final = RetentionRules()
 """Nothing goes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Frozen):
     """Bounds that the operator may set: sizes in bytes, times in seconds."""
 
     manifest_bytes_max: int
@@ -61,8 +60,7 @@ def require_changeable(rows: Rows) -> None:
         raise ReadOnlyError(found.since)
 
 
-@dataclass(frozen=True, slots=True)
-class Registry:
+class Registry(Frozen):
     """The collaborators of the use-cases."""
 
     storage: Storage

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from angos_trio.events.endpoints import Kind
 from angos_trio.events.model import Event, EventKind, record
 from angos_trio.identity import NOWHERE, Caller, Origin
@@ -11,6 +9,7 @@ from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import Reference, RepositoryName, Tag
 from angos_trio.policy.immutability import TagRule
+from angos_trio.records import Frozen
 from angos_trio.registry.asking import About, require_allowed
 from angos_trio.registry.context import Registry
 from angos_trio.storage.metadata import blobs, leases, manifests, namespaces, reclaims, tags
@@ -51,8 +50,7 @@ async def delete_blob(
     await registry.change(step, makes_room=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Deletion:
+class Deletion(Frozen):
     """Who deletes in a namespace, from where, under which rule for tags; times in epoch seconds.
     What loses its last tag or its manifest is kept until the lease ends."""
 

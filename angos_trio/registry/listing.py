@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 
 import trio
@@ -27,13 +26,13 @@ from angos_trio.oci.referrers import (
     merge,
     parse_fallback_index,
 )
+from angos_trio.records import Frozen
 from angos_trio.registry.context import Registry
 from angos_trio.storage.metadata import manifests, namespaces, tags
 from angos_trio.storage.transactions import Rows
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
+class Listing(Frozen):
     """A page of names; `next_after` is where the next one begins, None when there is none.
 
     `next_behind` is the number of a namespace that the next page begins behind as well, where its
@@ -108,8 +107,7 @@ async def _cut(registry: Registry, page: Page, seen: list[str], after: str) -> L
     return Listing(seen, last, number)
 
 
-@dataclass(frozen=True, slots=True)
-class ReferrersPage:
+class ReferrersPage(Frozen):
     """Referrers in digest order; `has_more` when another page follows the last of them."""
 
     referrers: list[Referrer]

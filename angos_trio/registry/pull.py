@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Protocol
 
 from angos_trio.limits.housekeeping import HURRIED_LEASE_SECS
@@ -11,6 +10,7 @@ from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.digest import Digest, digest_of
 from angos_trio.oci.names import Reference, RepositoryName
 from angos_trio.oci.referrers import Referrer
+from angos_trio.records import Frozen, field
 from angos_trio.registry.context import Registry
 from angos_trio.storage.metadata import blobs, leases, manifests, namespaces
 from angos_trio.storage.metadata.blobs import HeldBlob
@@ -22,8 +22,7 @@ from angos_trio.telemetry.log import logger
 _log = logger("registry.pull")
 
 
-@dataclass(frozen=True, slots=True)
-class Pulled:
+class Pulled(Frozen):
     """A manifest for who asks, headers that say more of it, and its bytes where they are not kept
     here."""
 
@@ -37,8 +36,7 @@ class BrokenOffError(Exception):
     has their connection ended."""
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(Frozen):
     """Bytes that stand in an open file already."""
 
     descriptor: int
@@ -60,8 +58,7 @@ class Arriving(Protocol):
         """Let go of what was opened for it; twice is fine."""
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(Frozen):
     """A registry that content comes from. `problem`: why it is left alone at this moment, as far as
     this process knows."""
 
@@ -91,8 +88,7 @@ class Puller(Protocol):
         """What refers to a manifest and is not known here."""
 
 
-@dataclass(frozen=True, slots=True)
-class LocalPuller:
+class LocalPuller(Frozen):
     """From what is here."""
 
     registry: Registry

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 from angos_trio.events.endpoints import Kind
@@ -13,6 +12,7 @@ from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.digest import Digest, new_hash
 from angos_trio.oci.names import RepositoryName, SessionId
 from angos_trio.oci.ranges import ByteRange, upload_range
+from angos_trio.records import Frozen
 from angos_trio.registry.asking import About, require_allowed
 from angos_trio.registry.context import Registry
 from angos_trio.registry.pull import promise_blob
@@ -29,8 +29,7 @@ _log = logger("registry.push_blob")
 _WORTHLESS_STATUSES = frozenset({400, 404, 413})
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
+class Content(Frozen):
     """A request's body: `length` and `window` as the headers announce them, in bytes."""
 
     source: AsyncIterator[bytes]

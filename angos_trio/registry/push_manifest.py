@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import trio
 
 from angos_trio.events.endpoints import Kind
@@ -15,6 +13,7 @@ from angos_trio.oci.digest import Digest, digest_of
 from angos_trio.oci.manifest import ManifestFacts, parse_manifest
 from angos_trio.oci.names import Reference, RepositoryName, Tag
 from angos_trio.policy.immutability import TagRule
+from angos_trio.records import Frozen
 from angos_trio.registry.asking import About, require_allowed
 from angos_trio.registry.context import Registry
 from angos_trio.registry.platforms import platforms_of_image
@@ -24,8 +23,7 @@ from angos_trio.storage.metadata.manifests import PushedManifest
 from angos_trio.storage.transactions import Rows, Transaction
 
 
-@dataclass(frozen=True, slots=True)
-class ManifestPush:
+class ManifestPush(Frozen):
     """A push as the request puts it: `tags` are those of the query, beside a digest reference."""
 
     name: RepositoryName
@@ -35,8 +33,7 @@ class ManifestPush:
     tags: tuple[Tag, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class PushOutcome:
+class PushOutcome(Frozen):
     """What the answer tells: the digest, the subject and the tags of the query that were set."""
 
     digest: Digest
@@ -44,8 +41,7 @@ class PushOutcome:
     tags: tuple[Tag, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
+class _Place(Frozen):
     """To where a push goes, and from where it comes."""
 
     name: RepositoryName

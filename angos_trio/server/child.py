@@ -9,11 +9,11 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 from angos_trio.errors import OperatorError
 from angos_trio.limits.processes import CHILD_ALIVE_SECS
+from angos_trio.records import Frozen
 from angos_trio.server.link import Link
 from angos_trio.telemetry.log import logger
 
@@ -23,8 +23,7 @@ CRASHED_CODE: Final = 70
 ORPHANED_CODE: Final = 71
 
 
-@dataclass(frozen=True, slots=True)
-class Child:
+class Child(Frozen):
     """A member of the family. `main` runs in the forked process.
 
     Those of an earlier `rank` are stopped first.

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -32,6 +31,7 @@ from angos_trio.limits.requests import (
     LINGER_BYTES_MAX,
     LINGER_SECS_MAX,
 )
+from angos_trio.records import Frozen
 from angos_trio.server.transport import StalledError, Transport
 from angos_trio.server.websocket import WebSocket, asks_for_socket
 from angos_trio.telemetry.log import logger
@@ -45,8 +45,7 @@ _REASONS: Final = {status.value: status.phrase.encode() for status in HTTPStatus
 AsgiApp = Callable[..., Awaitable[None]]
 
 
-@dataclass(frozen=True, slots=True)
-class ServerSettings:
+class ServerSettings(Frozen):
     """What every connection of a listener shares."""
 
     app: AsgiApp

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-from dataclasses import dataclass
 from typing import Final
+
+from angos_trio.records import Frozen
 
 READY, ALIVE, ACCEPTS, REFUSES = b"r", b"a", b"y", b"n"
 NOTE = b"s"
@@ -15,21 +16,18 @@ WORD_BYTES_MAX: Final = 64 * 1024
 REASON_BYTES_MAX: Final = WORD_BYTES_MAX // 2
 
 
-@dataclass(frozen=True, slots=True)
-class Offer:
+class Offer(Frozen):
     """A configuration to look at; nothing changes yet. The generation is to be answered with."""
 
     generation: int
     content: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Take:
+class Take(Frozen):
     """Everybody accepted the last offer: it counts from now on."""
 
 
-@dataclass(frozen=True, slots=True)
-class Drop:
+class Drop(Frozen):
     """The last offer is off, and this is why."""
 
     reason: str

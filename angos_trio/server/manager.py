@@ -10,10 +10,10 @@ import os
 import socket
 import time
 from collections.abc import MutableMapping
-from dataclasses import dataclass, field
 from typing import Final
 
 from angos_trio.limits.processes import STATUS_CHARACTERS_MAX
+from angos_trio.records import Mutable, field
 
 _READY: Final = "READY=1"
 _WATCHDOG: Final = "WATCHDOG=1"
@@ -21,8 +21,7 @@ _USEC: Final = 1_000_000
 _UNSAID_MAX: Final = 8
 
 
-@dataclass(slots=True)
-class Manager:
+class Manager(Mutable):
     """Who started this process and wants to hear of it; nobody without an address.
 
     `watchdog_secs`: it ends the service when it was not fed for so long; None when it does not.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from angos_trio.clock import epoch_seconds, iso
 from angos_trio.limits.processes import (
@@ -13,6 +12,7 @@ from angos_trio.limits.processes import (
     STATUS_SECS,
     WATCHDOG_FEEDS,
 )
+from angos_trio.records import Frozen, Mutable, field
 from angos_trio.server.manager import Manager
 
 
@@ -24,8 +24,7 @@ class Phase(enum.Enum):
     STOPPING = "stopping"
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(Frozen):
     """How the registry is doing at one moment.
 
     `workers` answer requests of `wanted` that should; 0 of 0 where one process does everything.
@@ -60,8 +59,7 @@ def _connections(count: int) -> str:
     return "1 connection" if count == 1 else f"{count} connections"
 
 
-@dataclass(slots=True)
-class Reporter:
+class Reporter(Mutable):
     """Tells the manager what changed, as often as somebody goes round. Times are monotonic."""
 
     manager: Manager = field(default_factory=Manager)

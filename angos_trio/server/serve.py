@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 import trio
 
 from angos_trio.limits.requests import WATCH_SECS
+from angos_trio.records import Frozen
 from angos_trio.server.connection import AsgiApp, Connection, ServerSettings, hypercorn_config
 from angos_trio.server.transport import PlainTransport, TlsOptions, Transport
 
 
-@dataclass(frozen=True, slots=True)
-class ServeOptions:
+class ServeOptions(Frozen):
     """Times in seconds: how long a peer may stall, and how long requests may go on at the end.
 
     With `tls` all listeners speak TLS, without it none does.

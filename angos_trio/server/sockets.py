@@ -12,7 +12,6 @@ import mmap
 import os
 import socket
 import stat
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +22,7 @@ from angos_trio.limits.processes import WORKERS_MAX
 from angos_trio.limits.requests import ACCEPT_DELAY_SECS, ACCEPT_DELAY_SECS_MAX, BACKLOG
 from angos_trio.net.control import unix_address
 from angos_trio.net.listeners import who_is_at
+from angos_trio.records import Frozen
 
 _FIRST_HANDED: Final = 3
 _FAMILIES: Final = (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX)
@@ -78,8 +78,7 @@ def _why_not(error: OSError | UnicodeError, host: str, port: int) -> str:
     return cause_and_cure(error)
 
 
-@dataclass(frozen=True, slots=True)
-class HandedOver:
+class HandedOver(Frozen):
     """Listening sockets from systemd: for requests, and for `[server.health]`."""
 
     requests: tuple[socket.socket, ...] = ()

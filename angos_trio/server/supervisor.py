@@ -16,7 +16,6 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from types import FrameType
 from typing import Final
 
@@ -31,6 +30,7 @@ from angos_trio.limits.processes import (
     CHILD_STOP_SECS_MAX,
     RELOAD_SECS_MAX,
 )
+from angos_trio.records import Mutable, field
 from angos_trio.server.child import REFUSED_CODE, Child, become
 from angos_trio.server.link import (
     ACCEPTS,
@@ -54,8 +54,7 @@ HURRY_SIGNAL: Final = signal.SIGUSR1
 """Tells a child that is stopping to end its requests at once."""
 
 
-@dataclass(slots=True)
-class _Reload:
+class _Reload(Mutable):
     """An offer that not all members have answered yet."""
 
     offer: Offer
@@ -63,8 +62,7 @@ class _Reload:
     deadline: float
 
 
-@dataclass(slots=True)
-class _Member:
+class _Member(Mutable):
     child: Child
     pid: int = 0
     end: socket.socket | None = None
@@ -88,8 +86,7 @@ def _is_heard(member: _Member, now: float) -> bool:
     return bool(member.pid and member.is_ready and now - member.heard_at <= CHILD_HEARD_SECS_MAX)
 
 
-@dataclass
-class Supervisor:
+class Supervisor(Mutable, dict=True):
     """Runs until it is told to stop, or a member that was never ready gives up."""
 
     children: Sequence[Child]

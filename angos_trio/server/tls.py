@@ -13,7 +13,6 @@ import os
 import socket
 import ssl
 import sys
-from dataclasses import dataclass, field
 from typing import Final
 
 import trio
@@ -29,6 +28,7 @@ from angos_trio.limits.requests import (
 )
 from angos_trio.net.wire import when_ready
 from angos_trio.pki.certificates import CertificateError, read_certificate, unreadable_certificate
+from angos_trio.records import Frozen, field
 from angos_trio.server.transport import StalledError, TlsOptions, Transport, warm
 from angos_trio.telemetry.log import logger
 
@@ -47,8 +47,7 @@ def _buffer(size: int) -> memoryview:
     return memoryview(bytearray(size))
 
 
-@dataclass(frozen=True, slots=True)
-class TlsDoor:
+class TlsDoor(Frozen):
     """What the connections of a listener share: their options, two buffers, and which failures
     were told of lately.
 

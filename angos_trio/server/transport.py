@@ -18,7 +18,6 @@ import struct
 import termios
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
 import trio
@@ -31,14 +30,14 @@ from angos_trio.limits.requests import (
     RECEIVE_BYTES,
     SEND_BYTES_MAX,
 )
+from angos_trio.records import Frozen
 
 
 class StalledError(Exception):
     """The peer made no progress within the deadline."""
 
 
-@dataclass(frozen=True, slots=True)
-class TlsOptions:
+class TlsOptions(Frozen):
     """`context` is asked at each handshake, which must end within `handshake_secs`."""
 
     context: Callable[[], ssl.SSLContext]

@@ -8,9 +8,9 @@ small message could then become a large one here.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any, Final
 
 import h11
@@ -91,7 +91,7 @@ class WebSocket:
         Raises StalledError, or OSError when the client is gone.
         """
         headers = [each for each in request.headers if each[0] != b"sec-websocket-extensions"]
-        await self._stream.handle(replace(request, headers=headers))
+        await self._stream.handle(dataclasses.replace(request, headers=headers))
         if self._scope is None:
             return  # the handshake was malformed, and has its answer
         self._scope["extensions"].update(extensions)

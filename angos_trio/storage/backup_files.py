@@ -12,13 +12,13 @@ import stat
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from angos_trio.limits.housekeeping import BACKUP_BYTES, BACKUP_ROWS
 from angos_trio.oci.codes import OciError
 from angos_trio.oci.digest import ALGORITHMS, Digest, new_hash
+from angos_trio.records import Frozen, Mutable, field
 from angos_trio.storage.backup_place import BackupPlace
 from angos_trio.storage.directory import DataDirectory
 from angos_trio.storage.files import Files
@@ -37,8 +37,7 @@ Passed = Callable[[int], None]
 """Told of so many bytes that went by."""
 
 
-@dataclass(slots=True)
-class Taken:
+class Taken(Mutable):
     """What became of the blobs of a prefix. `lost`: the registry has them no more, or wrong, and an
     earlier backup has not either."""
 
@@ -49,8 +48,7 @@ class Taken:
     lost: list[Digest] = field(default_factory=list)
 
 
-@dataclass(slots=True)
-class Looked:
+class Looked(Mutable):
     """What was found of the blobs of a prefix: the good ones with their bytes, and why the others
     are not. `found` and `lost` are those of which the database says something else."""
 
@@ -72,8 +70,7 @@ def _blobs(rows: Rows, prefix: str) -> Iterator[Wanted]:
         after = page[-1].digest
 
 
-@dataclass(frozen=True, slots=True)
-class Taker:
+class Taker(Frozen):
     """Takes blobs from a data directory into a backup."""
 
     source: DataDirectory
@@ -179,8 +176,7 @@ def verify_blobs(
     return looked
 
 
-@dataclass(frozen=True, slots=True)
-class Restorer:
+class Restorer(Frozen):
     """Brings blobs of a backup into a data directory, each with bytes of its own."""
 
     place: BackupPlace

@@ -12,13 +12,13 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
 from angos_trio.errors import OperatorError, cause_and_cure
 from angos_trio.limits.housekeeping import BACKUP_RECORD_BYTES_MAX
 from angos_trio.oci.digest import Digest
+from angos_trio.records import Frozen, asdict
 from angos_trio.storage.files import Files
 from angos_trio.storage.snapshots import METADATA
 
@@ -27,8 +27,7 @@ _OURS: Final = frozenset({"backup.lock", "backup.json.tmp", "blobs", "staging"})
 _NAME = re.compile(r"(metadata|stats)-[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}\.db(\.tmp)?", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class DatabaseFile:
+class DatabaseFile(Frozen):
     """A copy of a database: its name beside the record, its size and the SHA-256 of its bytes."""
 
     name: str
@@ -36,8 +35,7 @@ class DatabaseFile:
     sha256: str
 
 
-@dataclass(frozen=True, slots=True)
-class BackupRecord:
+class BackupRecord(Frozen):
     """`backup.json`. Times are epoch seconds; `bytes` are those of the blobs; `damaged` counts the
     blobs that could not be taken, since the registry had lost them."""
 
@@ -54,8 +52,7 @@ class BackupRecord:
     damaged: int
 
 
-@dataclass(frozen=True, slots=True)
-class BackupPlace:
+class BackupPlace(Frozen):
     """Where things are."""
 
     root: Path
@@ -112,14 +109,12 @@ def encode_record(record: BackupRecord) -> bytes:
 
 
 def _struct(kind: type[Any], found: Mapping[str, Any]) -> Any:
-    """A value of a dataclass. Raises ValueError, LookupError, TypeError."""
-    for each in fields(kind):
-        value = found[each.name]
+    """A record. Raises ValueError, LookupError, TypeError."""
+    for name, wanted in kind.__annotations__.items():
+        value = found[name]
         is_count = type(value) is int and value >= 0
-        if (each.type == "int" and not is_count) or (
-            each.type == "str" and not isinstance(value, str)
-        ):
-            raise ValueError(f"{each.name} is {value!a}")
+        if (wanted == "int" and not is_count) or (wanted == "str" and not isinstance(value, str)):
+            raise ValueError(f"{name} is {value!a}")
     return kind(**found)
 
 

@@ -12,7 +12,6 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +19,7 @@ from angos_trio.errors import OperatorError, cause_and_cure
 from angos_trio.limits.processes import INSTANCE_WAIT_SECS_MAX
 from angos_trio.oci.digest import ALGORITHMS, Digest
 from angos_trio.oci.names import SessionId
+from angos_trio.records import Frozen
 from angos_trio.storage.files import Files
 from angos_trio.telemetry.processes import holder_of
 
@@ -29,8 +29,7 @@ PLAN_KINDS: Final = ("asked", "scheduled")
 """Plans of retention: what somebody asked for, and what goes by itself."""
 
 
-@dataclass(frozen=True, slots=True)
-class DataDirectory:
+class DataDirectory(Frozen):
     """Where things are. Nothing outside `storage` sees these paths."""
 
     root: Path

@@ -10,9 +10,10 @@ import contextlib
 import errno
 import os
 import stat
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from angos_trio.records import Frozen
 
 _DIRECTORY_MODE: Final = 0o750
 _PRIVATE_MODE: Final = 0o600
@@ -25,8 +26,7 @@ def is_disk_full(error: OSError) -> bool:
     return error.errno in _FULL
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(Frozen):
     """What stands under a name: size in bytes, time in epoch seconds. `mark` differs once another
     has taken its place, or it was written to."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
@@ -15,6 +14,7 @@ from angos_trio.limits.housekeeping import SCRUB_SLICE_BYTES
 from angos_trio.oci.codes import OciError
 from angos_trio.oci.digest import ALGORITHMS, Digest, new_hash
 from angos_trio.oci.names import SessionId
+from angos_trio.records import Frozen
 from angos_trio.storage.directory import DataDirectory, is_trashed
 from angos_trio.storage.files import Files, Standing
 from angos_trio.storage.session_record import decode_session, session_of_file
@@ -49,8 +49,7 @@ class Meaning(Enum):
     FOREIGN = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Frozen):
     """A name in one of our directories, with the blob or the session that it is of."""
 
     path: str
@@ -69,8 +68,7 @@ def shelves() -> Iterator[tuple[str, ...]]:
             yield "blobs", algorithm, f"{number:02x}"
 
 
-@dataclass(frozen=True, slots=True)
-class Inspector:
+class Inspector(Frozen):
     """Looks at the files of a data directory. Verbs block, but for the hash."""
 
     directory: DataDirectory

@@ -6,12 +6,12 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
 import trio
 
 from angos_trio.limits.housekeeping import PLAN_PAGE_BYTES, PLAN_PAGE_LINES_MAX
+from angos_trio.records import Frozen, field
 from angos_trio.storage.connections import unavailable
 from angos_trio.storage.directory import PLAN_KINDS, DataDirectory
 from angos_trio.storage.files import Files
@@ -20,16 +20,14 @@ _NAME_BYTES: Final = 33
 """Of the first line."""
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(Frozen):
     """Lines of a plan; `next` is where the following ones begin, None at its end."""
 
     lines: tuple[bytes, ...]
     next: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Frozen):
     """A plan that is being written: one of a kind, whose earlier one is gone."""
 
     directory: DataDirectory
@@ -61,8 +59,7 @@ class Plan:
         self.files.append(self.directory.plan(self.kind), b"\n".join((*lines, b"")))
 
 
-@dataclass(frozen=True, slots=True)
-class Plans:
+class Plans(Frozen):
     """The plans of an instance."""
 
     directory: DataDirectory

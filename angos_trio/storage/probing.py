@@ -7,12 +7,12 @@ import os
 import sqlite3
 import time
 import uuid
-from dataclasses import dataclass
 from pathlib import Path
 
+from angos_trio.records import Frozen
 
-@dataclass(frozen=True, slots=True)
-class Room:
+
+class Room(Frozen):
     """Of a file system: bytes that an ordinary process may still write, all bytes, and names that
     it may still make; None where these are not counted."""
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
+from angos_trio.records import Frozen, replace
 from angos_trio.storage.directory import DataDirectory
 from angos_trio.storage.files import Files
 from angos_trio.storage.session_record import UploadSession, decode_session, session_of_file
 
 
-@dataclass(frozen=True, slots=True)
-class FoundSessions:
+class FoundSessions(Frozen):
     """Sessions to go on with, and those whose bytes are published but whose rows may be missing."""
 
     resumable: tuple[UploadSession, ...]

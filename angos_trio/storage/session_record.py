@@ -7,15 +7,14 @@ line of its own. Each begins with the end of the line before, so that a torn one
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 
 from angos_trio.oci.codes import OciError
 from angos_trio.oci.digest import ALGORITHMS, Digest
 from angos_trio.oci.names import RepositoryName, SessionId
+from angos_trio.records import Frozen
 
 
-@dataclass(frozen=True, slots=True)
-class UploadSession:
+class UploadSession(Frozen):
     """Whose a session is. `finishing` is set just before its bytes take their final name."""
 
     id: SessionId

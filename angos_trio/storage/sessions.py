@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -30,6 +29,7 @@ from angos_trio.limits.storage import (
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import RepositoryName, SessionId
+from angos_trio.records import Mutable, replace
 from angos_trio.storage.connections import unavailable
 from angos_trio.storage.directory import DataDirectory
 from angos_trio.storage.files import Files
@@ -43,8 +43,7 @@ if TYPE_CHECKING:
     from hashlib import _Hash
 
 
-@dataclass(slots=True, eq=False)
-class _Writing:
+class _Writing(Mutable, eq=False):
     """The request that writes to a session now; times are of the monotonic clock."""
 
     scope: trio.CancelScope
@@ -52,8 +51,7 @@ class _Writing:
     ended: trio.Event
 
 
-@dataclass(slots=True)
-class RunningHash:
+class RunningHash(Mutable):
     """A hash of a session's first `size` bytes."""
 
     hasher: _Hash

@@ -11,12 +11,12 @@ import re
 import sqlite3
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from angos_trio.limits.storage import READER_BUSY_SECS_MAX
+from angos_trio.records import Frozen, replace
 from angos_trio.storage.connections import disk_full, is_lost, open_reader
 from angos_trio.storage.directory import DataDirectory, instance_of
 from angos_trio.storage.files import Files
@@ -29,8 +29,7 @@ _TIME: Final = "%Y%m%dT%H%M%SZ"
 _KEPT = re.compile(r"metadata-([0-9]{8}T[0-9]{6}Z)\.db", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(Frozen):
     """Copies of the databases in the data directory, for one backup; times are epoch seconds."""
 
     id: str

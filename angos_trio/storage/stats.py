@@ -13,12 +13,12 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import TypeVar
 
 import trio
 
 from angos_trio.limits.storage import STATS_POLL_SECS, STATS_WAIT_SECS_MAX
+from angos_trio.records import Frozen
 from angos_trio.storage.connections import is_lost, unavailable
 from angos_trio.storage.directory import DataDirectory
 from angos_trio.storage.files import Files
@@ -30,8 +30,7 @@ _log = logger("storage.stats")
 Outcome = TypeVar("Outcome")
 
 
-@dataclass(frozen=True, slots=True)
-class Stats:
+class Stats(Frozen):
     """The way to the rows of `storage.metadata.pulls` and `pull_history`."""
 
     directory: DataDirectory

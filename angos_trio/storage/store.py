@@ -8,7 +8,6 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from angos_trio.limits.storage import (
 )
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import SessionId
+from angos_trio.records import Frozen, field, replace
 from angos_trio.storage import recovery, snapshots
 from angos_trio.storage.ballast import Ballast
 from angos_trio.storage.bodies import BodyCache
@@ -43,8 +43,7 @@ from angos_trio.storage.uploads import Receiver
 from angos_trio.storage.writer import Settled, Writer
 
 
-@dataclass(frozen=True, slots=True)
-class StorageSettings:
+class StorageSettings(Frozen):
     """Where the data directory is and how much space is kept free, in bytes."""
 
     root: Path
@@ -52,8 +51,7 @@ class StorageSettings:
     ballast_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class OpenBlob:
+class OpenBlob(Frozen):
     """A descriptor that its owner closes, and the size of what it reads, in bytes."""
 
     descriptor: int
@@ -64,8 +62,7 @@ class OpenBlob:
         os.close(self.descriptor)
 
 
-@dataclass(frozen=True, slots=True)
-class Space:
+class Space(Frozen):
     """Free bytes now, and what must stay free for new content to be taken in."""
 
     free_bytes: int
@@ -81,8 +78,7 @@ class Space:
         return self.free_bytes - size >= self.reserve_bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Storage:
+class Storage(Frozen):
     """Bytes and rows behind a few verbs. Made by `open_storage` only."""
 
     settings: StorageSettings

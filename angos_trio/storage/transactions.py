@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TypeVar
 
 from angos_trio.oci.digest import Digest
+from angos_trio.records import Mutable, field
 from angos_trio.storage.directory import DataDirectory
 from angos_trio.storage.files import Files, Standing
 
@@ -18,8 +18,7 @@ Rows = sqlite3.Connection
 """Where the verbs of `storage.metadata` read; opaque to the floors above."""
 
 
-@dataclass(slots=True)
-class StagedBlob:
+class StagedBlob(Mutable):
     """Verified and synced bytes that wait for their final name.
 
     `path` is theirs until `is_published`; `leftovers` are removed once the rows are committed.
@@ -32,8 +31,7 @@ class StagedBlob:
     is_published: bool = False
 
 
-@dataclass(slots=True)
-class Transaction:
+class Transaction(Mutable):
     """One step's view of the open transaction. Steps run in the writer thread, under the lock."""
 
     rows: Rows

@@ -10,7 +10,6 @@ import contextlib
 import fcntl
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import Final, ParamSpec, TypeVar
 
 import trio
@@ -29,6 +28,7 @@ from angos_trio.limits.storage import (
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.digest import Digest, new_hash
 from angos_trio.oci.names import SessionId
+from angos_trio.records import Frozen, Mutable, field
 from angos_trio.storage.connections import disk_full, unavailable
 from angos_trio.storage.directory import DataDirectory
 from angos_trio.storage.files import Files
@@ -44,8 +44,7 @@ async def _tell_nobody(_: object) -> None:
     """Who pushes need not hear how far it has come."""
 
 
-@dataclass(frozen=True, slots=True)
-class Following:
+class Following(Frozen):
     """Who reads along in an upload: `begins` is called with the session that the bytes arrive in,
     `arrived` with how many are in its file by now, and `verified` once all of them are found right,
     before they are synced. Of what is small, the last two are not."""
@@ -58,8 +57,7 @@ class Following:
 NOBODY_FOLLOWS: Final = Following()
 
 
-@dataclass(slots=True)
-class Receiver:
+class Receiver(Mutable):
     """What all uploads share: the threads that write and hash, and the byte budget."""
 
     directory: DataDirectory

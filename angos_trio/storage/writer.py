@@ -14,7 +14,6 @@ import queue
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import trio
@@ -30,6 +29,7 @@ from angos_trio.limits.storage import (
 )
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.digest import Digest
+from angos_trio.records import Mutable, field
 from angos_trio.storage.ballast import Ballast
 from angos_trio.storage.connections import (
     ends_batch,
@@ -49,8 +49,7 @@ from angos_trio.storage.transactions import Mark, Outcome, Step, Transaction
 Settled = Callable[[BaseException | None], None]
 
 
-@dataclass(slots=True, eq=False)
-class _Waiting:
+class _Waiting(Mutable, eq=False):
     """A step and the place where its caller waits for what came of it."""
 
     step: Step[Any]

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import Final
+
+from angos_trio.records import Frozen
 
 BEGAN: Final = time.monotonic()
 """When the first process of the instance was started; the others are forked from it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Readiness:
+class Readiness(Frozen):
     """What keeps the registry from its work, and what only keeps it from its housework.
 
     Both are empty when all is well; each entry is a sentence for the operator.

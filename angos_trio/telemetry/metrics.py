@@ -22,13 +22,14 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 from prometheus_client.values import MultiProcessValue
 
+from angos_trio.records import Frozen
+
 EXPOSITION_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 _BUCKETS_MS: Final = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000)
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})
 
 
-@dataclass(frozen=True, slots=True)
-class StorageGauges:
+class StorageGauges(Frozen):
     """What storage is asked for at each scrape: bytes and counts, NaN where it cannot tell."""
 
     free_bytes: Callable[[], float]

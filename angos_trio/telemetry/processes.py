@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
+from angos_trio.records import Frozen
 
-@dataclass(frozen=True, slots=True)
-class Holder:
+
+class Holder(Frozen):
     """A process; `unit` is systemd's name for what it belongs to."""
 
     pid: int

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -18,6 +17,7 @@ from angos_trio.limits.lists import (
     EXPORT_ENTRIES_MAX,
     FILTER_CHARACTERS_MAX,
 )
+from angos_trio.records import Frozen
 from angos_trio.registry.context import Registry
 from angos_trio.storage.metadata.events import Stored
 from angos_trio.web import headers
@@ -57,8 +57,7 @@ _WORDS: Final = {
 _KEPT: Final = ("namespace", "actor", "kind", "since")
 
 
-@dataclass(frozen=True, slots=True)
-class Happened:
+class Happened(Frozen):
     """An event as a row: its verb, what it is about and where that has a page, what came of it, and
     who did it. `tone` is a kind of badge. `origin` is empty for those who may not know it."""
 
@@ -138,8 +137,7 @@ def _is_digest(text: str) -> bool:
     return len(digits) == 12 and all(each in "0123456789abcdef" for each in digits)
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(Frozen):
     """What the address asks for: the filter as it was written, and as it is looked for."""
 
     link: Link

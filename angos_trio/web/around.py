@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -14,6 +13,7 @@ from angos_trio.http.reply import Reply
 from angos_trio.identity import Action, Target
 from angos_trio.limits.lists import RENDER_SECS_MAX
 from angos_trio.oci.codes import Code, OciError
+from angos_trio.records import replace
 from angos_trio.web.frame import Frame, NavLink, Site, frame_of, show
 
 ACTIVITY: Final = "/_ui/activity"

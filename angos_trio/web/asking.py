@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import quote, urlencode
 
@@ -12,6 +11,7 @@ from angos_trio.limits.lists import FILTER_CHARACTERS_MAX
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.platform import is_platform
+from angos_trio.records import Frozen, field
 from angos_trio.web.words import visible
 
 SIZES: Final = (25, 50, 100, 250)
@@ -21,8 +21,7 @@ OPEN_MAX: Final = 10
 """Manifests of a tree that are open at once."""
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(Frozen):
     """The address of a page, as it would be with something changed."""
 
     path: str
@@ -49,8 +48,7 @@ class Link:
         return f"{self.path}?{query}" if query else self.path
 
 
-@dataclass(frozen=True, slots=True)
-class Choices:
+class Choices(Frozen):
     """What a page offers: orders, the first of them where none is asked for, and views."""
 
     sorts: Sequence[str]
@@ -63,8 +61,7 @@ class Choices:
     """What rows can be chosen by, with the values that there are; any platform where none are."""
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(Frozen):
     """What is asked for. `after` is a cursor that nobody has looked at; `view` may be empty."""
 
     link: Link

@@ -9,9 +9,10 @@ import functools
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib import resources
 from typing import Final
+
+from angos_trio.records import Frozen
 
 FOLDER: Final = "/_ui/static"
 _TYPES: Final = {
@@ -24,16 +25,14 @@ _IMPORT: Final = re.compile(rb'(?<= from "\./)[a-z]+\.js(?=";\n)')
 """What a script takes from another one, by the name of its file."""
 
 
-@dataclass(frozen=True, slots=True)
-class Asset:
+class Asset(Frozen):
     """A file as it is sent."""
 
     content: bytes
     media_type: str
 
 
-@dataclass(frozen=True, slots=True)
-class Assets:
+class Assets(Frozen):
     """All of them by the name in their address, and these names by those of the files."""
 
     by_name: Mapping[str, Asset]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from typing import Final
 
 from angos_trio.browse.deleting import (
@@ -29,6 +28,7 @@ from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import Reference, RepositoryName, Tag, parse_reference_to_write
 from angos_trio.oci.platform import is_platform
+from angos_trio.records import Frozen, replace
 from angos_trio.registry.context import Registry
 from angos_trio.storage.metadata.facets import TagFilter
 from angos_trio.storage.metadata.listings import RevisionRow
@@ -51,8 +51,7 @@ RESTORED_MAX: Final = 20
 """Deleted tags that can be made again where the page tells what became of them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(Frozen):
     """What somebody wants to delete in a namespace: references, or with `is_filter` all that a list
     shows which is filtered by `contains` and by what was `chosen`. `seen` is how many these were
     where they were chosen. `is_from_page`: it was chosen on the page of the tag itself. `matching`
@@ -294,8 +293,7 @@ class Deletes:
         ]
 
 
-@dataclass(frozen=True, slots=True)
-class _Look:
+class _Look(Frozen):
     """What was found for what is wanted; `problem` is why nothing was done."""
 
     wanted: Wanted

@@ -4,10 +4,10 @@ tag."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from angos_trio.browse.facets import KINDS, STATES, TAGGED, UNTAGGED, Choice, Chosen, Tallies
+from angos_trio.records import Frozen
 from angos_trio.web.words import number, visible
 
 FACETS: Final[Mapping[str, Sequence[str]]] = {"kind": KINDS, "platform": (), "state": STATES}
@@ -16,8 +16,7 @@ PLATFORM_CHARACTERS: Final = 40
 """Of a platform that is offered."""
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(Frozen):
     """A choice of a field; `value` is empty for what leaves nothing out."""
 
     value: str
@@ -25,8 +24,7 @@ class Option:
     is_chosen: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(Frozen):
     """A field with its choices."""
 
     name: str

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 
 from angos_trio.browse.finding import Found, Sought, find, find_pasted, parse_sought
 from angos_trio.http.call import Call
 from angos_trio.http.reply import Reply
 from angos_trio.limits.lists import FILTER_CHARACTERS_MAX, FOUND_MAX
+from angos_trio.records import Frozen
 from angos_trio.registry.context import Registry
 from angos_trio.web import headers
 from angos_trio.web.around import show_page
@@ -21,8 +21,7 @@ _DIGITS: Final = 20
 """Of a digest that is suggested: enough to mean one, and short enough to be read."""
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
+class Hit(Frozen):
     """Something that was found: its namespace, what it is called there, where its page is, the
     words beside it, and the text that finds it again."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
@@ -15,14 +14,14 @@ from angos_trio.http.routing import Admission, Handler, Operation
 from angos_trio.identity import Action, Decision
 from angos_trio.limits.lists import FORM_BYTES_MAX, FORM_FIELDS_MAX
 from angos_trio.oci.codes import Code, OciError
+from angos_trio.records import Frozen, field
 from angos_trio.web.form_tokens import FIELD, binding_of, is_token
 from angos_trio.web.frame import Site, show
 
 _KIND: Final = "application/x-www-form-urlencoded"
 
 
-@dataclass(frozen=True, slots=True)
-class Form:
+class Form(Frozen):
     """The fields of a form, each with all its values."""
 
     values: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -41,8 +40,7 @@ Refuse = Callable[[Call, Form], Reply]
 """Answers a form that has no token of ours."""
 
 
-@dataclass(frozen=True, slots=True)
-class Posted:
+class Posted(Frozen):
     """A form that can be sent: the action that the gate asks about, and the handler.
 
     `refuse` answers what our pages did not send; without it a page that offers to send the same

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -17,6 +16,7 @@ from angos_trio.http.front import SAFE_METHODS
 from angos_trio.http.reply import Reply
 from angos_trio.identity import Identity
 from angos_trio.oci.names import RepositoryName
+from angos_trio.records import Frozen, field
 from angos_trio.registry.pull import Source
 from angos_trio.web import freshness, rendering, words
 from angos_trio.web.form_tokens import Stamp
@@ -35,8 +35,7 @@ def _none_but_pushes(name: RepositoryName) -> Sequence[Source]:
     return ()
 
 
-@dataclass(frozen=True, slots=True)
-class Site:
+class Site(Frozen):
     """What pages know of the registry as a whole.
 
     `url_of` is its scheme and authority for whoever sends a request. `needs_login`: callers say
@@ -74,8 +73,7 @@ class Site:
         return None if url is None else Address.of(url)
 
 
-@dataclass(frozen=True, slots=True)
-class NavLink:
+class NavLink(Frozen):
     """A place of the header; `key` goes there, behind a `g`."""
 
     text: str
@@ -83,8 +81,7 @@ class NavLink:
     key: str
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(Frozen):
     """As the templates see it. `next` is where the page itself is, `back` where the browser came
     from; `who` is empty for strangers, `theme` where the system decides. `links` are the places of
     the header, `finds` whether there is a box that finds; times are exact if they are absolute, and

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import trio
@@ -14,6 +13,7 @@ from angos_trio.http.reply import Reply
 from angos_trio.identity import Action
 from angos_trio.maintenance.explain import Kept, explain_all
 from angos_trio.oci.codes import OciError
+from angos_trio.records import Frozen
 from angos_trio.registry.context import Registry
 from angos_trio.registry.read_only import find_read_only
 from angos_trio.storage.metadata import integrity
@@ -34,8 +34,7 @@ DEGRADED: Final = ("warn", "Requests are served; something else needs a look")
 FAILS: Final = ("danger", "Not every request can be served")
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(Frozen):
     """Something that was looked at: how it is in a word, with the tone of its badge, and more."""
 
     name: str
@@ -44,8 +43,7 @@ class Check:
     more: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(Frozen):
     """A kind of run on the page. `may_start`: the caller may ask for one; `last_pass` is when the
     last one that nobody asked for ended."""
 

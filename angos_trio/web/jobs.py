@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from angos_trio.events.endpoints import QUEUE
@@ -20,6 +19,7 @@ from angos_trio.jobs.listing import (
     seen_of,
 )
 from angos_trio.limits.lists import JOBS_SHOWN_MAX
+from angos_trio.records import Frozen
 from angos_trio.registry.context import Registry
 from angos_trio.storage.metadata.jobs import Count, Job
 from angos_trio.storage.store import Storage
@@ -32,8 +32,7 @@ RETRY: Final = f"{HEALTH}/jobs/retry"
 DELETE: Final = f"{HEALTH}/jobs/delete"
 
 
-@dataclass(frozen=True, slots=True)
-class Queue:
+class Queue(Frozen):
     """A queue: what it does, how it is in a word with the tone of its badge, and since when the
     first of it waits."""
 
@@ -43,8 +42,7 @@ class Queue:
     oldest_at: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Frozen):
     """A job that has not been done though it was tried."""
 
     number: int
@@ -55,8 +53,7 @@ class Row:
     failed_at: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class JobsPart:
+class JobsPart(Frozen):
     """A part of the page. `is_whole`: there are no more rows than these."""
 
     queues: Sequence[Queue]

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from angos_trio.records import Frozen
 from angos_trio.web.asking import Asked
 from angos_trio.web.words import counted, number
 
 _STATES = {False: "ascending", True: "descending"}
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(Frozen):
     """A column; `href` sorts by it, `state` says how it is sorted."""
 
     key: str
@@ -21,8 +20,7 @@ class Column:
     state: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ListView:
+class ListView(Frozen):
     """What the templates need of a list. `total` is without the filter, `kept` is what the form of
     the filter sends on. `is_plain`: the first page in the order that nobody asked for, where what
     is new may appear by itself."""
@@ -41,8 +39,7 @@ class ListView:
     """Whether it is chosen by something besides its names."""
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
+class Counts(Frozen):
     """How many there are, and how many of these are left by what the list is filtered by."""
 
     total: int

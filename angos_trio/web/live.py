@@ -7,13 +7,13 @@ drawn comes over the feed: once too often at worst, never not at all.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Final
 
 from angos_trio.browse.activity import newest_event
 from angos_trio.http.call import Call
 from angos_trio.http.reply import Reply
 from angos_trio.identity import Action, Target
+from angos_trio.records import Frozen
 from angos_trio.registry.context import Registry
 
 Handler = Callable[[Call], Awaitable[Reply]]
@@ -21,8 +21,7 @@ CURSOR: Final = "cursor"
 """Among the values of a call: the id of the newest event before the page was made."""
 
 
-@dataclass(frozen=True, slots=True)
-class Live:
+class Live(Frozen):
     """What the script of a page needs to follow the feed.
 
     `cursor` is empty for those who may not listen. `name` is the namespace that the page is about,

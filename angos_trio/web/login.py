@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import Final
 
 from angos_trio.http.call import Call, Request
@@ -15,6 +14,7 @@ from angos_trio.http.reply import Reply
 from angos_trio.limits.callers import TOKEN_CHARACTERS_MAX
 from angos_trio.limits.requests import LOGIN_CHARACTERS_MAX
 from angos_trio.oci.codes import TABLE, Code, OciError
+from angos_trio.records import Frozen, replace
 from angos_trio.telemetry.log import logger
 from angos_trio.web.form_tokens import Stamp
 from angos_trio.web.forms import Form
@@ -40,8 +40,7 @@ _HINTS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(Frozen):
     """Why nobody is signed in, with what was typed that need not be typed again."""
 
     sentence: str

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from angos_trio.browse import repositories
@@ -20,6 +19,7 @@ from angos_trio.oci.codes import OciError
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.image_config import ImageConfig
 from angos_trio.oci.names import Reference, Tag, parse_reference_to_read
+from angos_trio.records import Frozen
 from angos_trio.registry.context import Registry
 from angos_trio.registry.pull import find_manifest, read_body
 from angos_trio.storage.metadata.listings import RevisionRow
@@ -43,8 +43,7 @@ _SECRET: Final = re.compile(r"TOKEN|PASSWORD|PASSWD|SECRET|(?:^|_)KEY(?:$|_)", r
 _SHELL: Final = re.compile(r"/bin/sh -c (?:#\(nop\) +)?")
 
 
-@dataclass(frozen=True, slots=True)
-class Stroke:
+class Stroke(Frozen):
     """A layer in the bar, in units; `is_own` if nothing else has it."""
 
     x: int
@@ -52,8 +51,7 @@ class Stroke:
     is_own: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Fact:
+class Fact(Frozen):
     """A value of a config, and whether its name says that it should not be there: whoever pulls the
     image can read it."""
 
@@ -62,8 +60,7 @@ class Fact:
     is_secret: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Checked:
+class Checked(Frozen):
     """When a tag was last looked at upstream, in epoch seconds, and why it cannot be now."""
 
     at: int | None

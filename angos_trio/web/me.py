@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import trio
@@ -18,6 +17,7 @@ from angos_trio.http.call import Call
 from angos_trio.http.reply import Reply
 from angos_trio.identity import Action, Caller, Certificate, Identity, Target
 from angos_trio.limits.callers import WEBHOOK_QUESTIONS_SECS_MAX
+from angos_trio.records import Frozen
 from angos_trio.registry.context import Registry
 from angos_trio.web.around import show_page
 from angos_trio.web.frame import Site, method_of
@@ -31,8 +31,7 @@ CLAIMS_MAX: Final = 60
 _OWN: Final = "v2/_ext/_me"
 
 
-@dataclass(frozen=True, slots=True)
-class Fact:
+class Fact(Frozen):
     """A line about somebody. `copied`: it is something to copy."""
 
     name: str

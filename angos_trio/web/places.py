@@ -8,13 +8,13 @@ there are, and everything that is no view of a repository lives below `/_ui/`.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
 from angos_trio.oci.codes import OciError
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import Reference, RepositoryName, Tag, longest_prefix
+from angos_trio.records import Frozen
 
 BROWSE: Final = "/_ui/browse"
 """Below this every name can be reached, those too whose paths have a meaning of their own."""
@@ -41,8 +41,7 @@ class View(Enum):
     """Nothing can ever be there."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Frozen):
     """A view and what it is of. `pinned` is the tag of `name:tag@digest`, where the digest says
     what is meant; `location` is a path, of `MOVED` alone."""
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from angos_trio.browse.pulls import PullHistory
 from angos_trio.clock import DAY_SECS, date_of
 from angos_trio.limits.storage import PULL_DAYS, PULL_LINE_SECS_MAX, PULL_LINES_PER_MANIFEST_MAX
+from angos_trio.records import Frozen
 from angos_trio.web.words import counted, number, span
 
 STEP_UNITS: Final = 20
@@ -24,8 +24,7 @@ RETENTION: Final = (
 """What is kept, in words."""
 
 
-@dataclass(frozen=True, slots=True)
-class Bar:
+class Bar(Frozen):
     """A day in the chart, in units from its upper left; `said` is the same in words."""
 
     day: str
@@ -40,8 +39,7 @@ class Bar:
         return f"{self.day}: {counted(self.count, 'pull')}"
 
 
-@dataclass(frozen=True, slots=True)
-class PullsView:
+class PullsView(Frozen):
     """What the tab shows. `partial_since` is since when the days are whole, in epoch seconds, where
     that is within them."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from angos_trio.appliance.client_address import (
@@ -15,10 +14,10 @@ from angos_trio.appliance.client_address import (
     docker_directory,
 )
 from angos_trio.http.front import is_loopback_host
+from angos_trio.records import Frozen
 
 
-@dataclass(frozen=True, slots=True)
-class Recipe:
+class Recipe(Frozen):
     """What to type for one client; `note` is what must be known before."""
 
     client: str
@@ -26,8 +25,7 @@ class Recipe:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(Frozen):
     """A registry as clients name it; None of `Front.url` is no address."""
 
     host: str

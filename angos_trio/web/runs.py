@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from angos_trio.identity import Action
 from angos_trio.limits.housekeeping import COLLECT_SECS
 from angos_trio.maintenance.tasks import Document
+from angos_trio.records import Frozen
 from angos_trio.registry.context import Registry
 from angos_trio.storage.metadata.tasks import Task
 from angos_trio.web.words import counted, number, size, span, visible
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(Frozen):
     """A kind of run: its name, the heading of its part, and the rights to see and to begin one.
     `does` says what it is for."""
 
@@ -52,8 +51,7 @@ RUNS: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(Frozen):
     """The last run of a kind that somebody asked for. `state` is waiting, running, done or failed;
     `lines` say what came of it, or how far it has come; `plan` is the name of its list."""
 

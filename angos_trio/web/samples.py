@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from angos_trio.browse.over_time import Outlook
 from angos_trio.clock import date_of
 from angos_trio.limits.lists import CHART_DAYS, OUTLOOK_DAYS, OUTLOOK_DAYS_MAX
+from angos_trio.records import Frozen
 from angos_trio.storage.metadata.samples import Sample
 from angos_trio.web.words import counted, number, size
 
@@ -22,8 +22,7 @@ SOON_DAYS: Final = 7
 """A disk that is full by then is a reason to look."""
 
 
-@dataclass(frozen=True, slots=True)
-class Chart:
+class Chart(Frozen):
     """An area for each row of days with a sample, as SVG's paths, `width` units wide; what stands
     beside it; and the samples, the latest first, with their dates."""
 
@@ -91,8 +90,7 @@ def _height(count: int, highest: int) -> int:
     return HEIGHT - units
 
 
-@dataclass(frozen=True, slots=True)
-class Foretold:
+class Foretold(Frozen):
     """An outlook in words: the figure of a tile, what it rests on, and whether it is soon."""
 
     figure: str

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -22,6 +21,7 @@ from angos_trio.identity import Action
 from angos_trio.limits.lists import IMAGES_WITH_MAX, UNPULLED_EXAMINED_MAX, UNPULLED_SECS
 from angos_trio.maintenance.collect import terms_of
 from angos_trio.maintenance.preview import Preview, preview
+from angos_trio.records import Frozen
 from angos_trio.registry.context import Registry
 from angos_trio.storage.metadata.totals import Share
 from angos_trio.storage.store import Space
@@ -37,8 +37,7 @@ SHARES_MAX: Final = 24
 """Repositories whose share is drawn."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tile:
+class Tile(Frozen):
     """A figure: what it is, the figure itself, and what stands below it."""
 
     name: str
@@ -48,8 +47,7 @@ class Tile:
     tone: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Bar:
+class Bar(Frozen):
     """A repository's share, drawn: its own part and the shared one, in units of the widest."""
 
     share: Share

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import trio
@@ -12,6 +11,7 @@ from angos_trio.browse.activity import WantedActivity, list_activity
 from angos_trio.browse.storage_use import look_at_storage
 from angos_trio.http.call import Call
 from angos_trio.identity import Action
+from angos_trio.records import Frozen
 from angos_trio.registry.context import Registry
 from angos_trio.web.activity import Happened, happened
 from angos_trio.web.around import may
@@ -22,8 +22,7 @@ LATEST_EVENTS: Final = 5
 """What happened last."""
 
 
-@dataclass(frozen=True, slots=True)
-class Strip:
+class Strip(Frozen):
     """Figures with their names, and events; either is empty for those who may not know."""
 
     figures: Sequence[tuple[str, str]] = ()

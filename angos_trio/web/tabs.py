@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
 from angos_trio.browse.detail import Part
 from angos_trio.http.reply import Reply
 from angos_trio.oci.roles import Role
+from angos_trio.records import Frozen
 from angos_trio.storage.metadata.listings import RevisionRow
 from angos_trio.web.words import number, short, spelled_lines
 
@@ -61,8 +61,7 @@ _HEADERS: Final = {
 """Of bytes of others: they can be kept, and never run here."""
 
 
-@dataclass(frozen=True, slots=True)
-class Annotation:
+class Annotation(Frozen):
     """A key as people say it and as it is; `url` is empty where the value leads nowhere."""
 
     name: str
@@ -96,8 +95,7 @@ def link_of(text: str) -> str:
     return text if is_web and "@" not in parts.netloc else ""
 
 
-@dataclass(frozen=True, slots=True)
-class AttachedRow:
+class AttachedRow(Frozen):
     """Something attached; `about` is the platform that it speaks of, empty for the whole."""
 
     row: RevisionRow
@@ -132,8 +130,7 @@ def attached_count(referrers: Sequence[object], parts: Iterable[Part], most: int
     return f"{number(count)}{more}" if count else ""
 
 
-@dataclass(frozen=True, slots=True)
-class JsonView:
+class JsonView(Frozen):
     """A manifest laid out to be read; `is_whole` is False where the rest is left out."""
 
     text: str

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 from angos_trio.browse.tag_history import Pointing, current_of, history_of, may_point, point
@@ -12,6 +11,7 @@ from angos_trio.identity import Action, Target
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import RepositoryName, Tag
+from angos_trio.records import Frozen
 from angos_trio.registry.context import Registry
 from angos_trio.storage.metadata.tags import Change
 from angos_trio.web import headers
@@ -26,8 +26,7 @@ SHOWN_MAX: Final = 20
 """Changes that the page of a tag shows."""
 
 
-@dataclass(frozen=True, slots=True)
-class History:
+class History(Frozen):
     """The part of a tag's page: `may_point` says whether the caller may move it back, `is_fixed`
     that it is immutable."""
 

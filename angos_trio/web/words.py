@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import colorsys
 import unicodedata
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
+
+from angos_trio.records import Frozen
 
 TEXT_CHARACTERS_MAX: Final = 200
 """Of what others wrote; the rest is left out, with a mark."""
@@ -47,8 +48,7 @@ def counted(count: int, one: str, many: str = "") -> str:
     return f"{number(count)} {one if count == 1 else many or f'{one}s'}"
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(Frozen):
     """A time for a program, for who wants to know it exactly, and for who reads."""
 
     machine: str

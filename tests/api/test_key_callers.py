@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 import httpx
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from angos_trio.auth.api_keys import make_key
 from angos_trio.auth.passwords import hash_password
 from angos_trio.clock import epoch_seconds
+from angos_trio.records import replace
 from angos_trio.registry.api_keys import WantedKey, create_key, revoke_key
 from tests.api.client import Client, expect_error
 from tests.api.serving import ServedRegistry, serving

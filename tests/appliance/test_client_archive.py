@@ -6,7 +6,6 @@ import io
 import os
 import subprocess
 import tarfile
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,6 +22,7 @@ from angos_trio.appliance.client_files import (
     files_of,
     setups_for,
 )
+from angos_trio.records import replace
 
 KEY_FILE = "private/clients/build-01.key"
 SHOWN = Credentials("build-01", "the authority\n", "the certificate\n", "the key\n")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from angos_trio.appliance.client_address import RegistryAddress
 from angos_trio.appliance.client_pki import Seen, cautions
 from angos_trio.clock import DAY_SECS
 from angos_trio.pki.summary import Summary
+from angos_trio.records import replace
 
 NOW = 1_800_000_000
 CA = Summary("CN=root", "CN=root", (), (), NOW - DAY_SECS, NOW + 900 * DAY_SECS)

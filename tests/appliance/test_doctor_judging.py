@@ -7,7 +7,6 @@ import stat
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -40,6 +39,7 @@ from angos_trio.clock import DAY_SECS, RELEASED_AT
 from angos_trio.net.control import Answer
 from angos_trio.net.listeners import Listener, in_the_way, parse_listeners
 from angos_trio.pki.covering import Covered
+from angos_trio.records import replace
 from angos_trio.storage.probing import Room
 from angos_trio.telemetry.processes import Holder
 

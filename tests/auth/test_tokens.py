@@ -6,7 +6,6 @@ import hashlib
 import hmac
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import jwt
@@ -26,6 +25,7 @@ from angos_trio.auth.tokens import (
 )
 from angos_trio.identity import Grant, Identity, anonymous
 from angos_trio.limits.callers import TOKEN_SKEW_SECS
+from angos_trio.records import replace
 from tests.factories import make_certificate
 from tests.oci.strategies import QUICK
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import Any, TypeVar
 
 import pytest
@@ -27,6 +26,7 @@ from angos_trio.auth.webhook import (
 from angos_trio.identity import Action, Approach, Decision, Identity, Target, anonymous
 from angos_trio.limits.callers import WEBHOOK_ANSWERS_MAX
 from angos_trio.net.client import HttpClient
+from angos_trio.records import replace
 from tests.auth.issuer import PLAIN
 from tests.factories import make_certificate
 from tests.net.web import Reply, Request, Web, web

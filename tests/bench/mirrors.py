@@ -11,9 +11,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
+from angos_trio.records import replace
 from tests.bench.rows import MIB, PAUSE_SECS, Figures, Measured, Row, Run, load
 from tests.bench.sides import CACHE, OURS, THEIRS, Serving, Side, start
 from tests.running import HOST

@@ -10,9 +10,10 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from angos_trio.records import replace
 from tests.bench.sides import CACHE, BenchError, Memory, Side, both
 
 Pair = Callable[[Path], AbstractContextManager[tuple[Side, Side]]]

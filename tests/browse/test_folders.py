@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from angos_trio.browse.folders import Folder
 from angos_trio.browse.selection import Page, Wanted
 from angos_trio.identity import Caller
 from angos_trio.limits.lists import FOLDED_FROM
+from angos_trio.records import replace
 from angos_trio.storage.metadata.below import OWN
 from tests.api.client import Client
 from tests.api.serving import ServedRegistry, serving

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ from angos_trio.browse.repositories import Repository
 from angos_trio.browse.selection import Page, Wanted
 from angos_trio.identity import Caller
 from angos_trio.oci.codes import Code, OciError
+from angos_trio.records import replace
 from tests.api.client import Client
 from tests.api.serving import ServedRegistry, serving
 from tests.factories import make_image

@@ -147,6 +147,7 @@ def _stop_and_see(registry: RunningRegistry, manager: Listening, pids: list[int]
 
 def test_one_worker_is_enough_for_the_watchdog_and_none_is_not(tmp_path: Path) -> None:
     with managed(tmp_path, 2, WATCHDOG_SECS) as (registry, manager):
+        manager.wait_for(READY="1")  # one worker answers before all are ready
         first, second, steward = family(registry.process.pid)[1:]
         assert _stop_and_see(registry, manager, [first])
         assert any("with 1 of 2 workers" in each.get("STATUS", "") for each in manager.heard)
@@ -159,6 +160,7 @@ def test_one_worker_is_enough_for_the_watchdog_and_none_is_not(tmp_path: Path) -
 
 def test_a_pause_of_the_whole_host_is_no_silence_of_a_process(tmp_path: Path) -> None:
     with managed(tmp_path, 2) as (registry, manager):
+        manager.wait_for(READY="1")  # one worker answers before all are ready
         before = family(registry.process.pid)
         for pid in before:
             os.kill(pid, signal.SIGSTOP)
@@ -171,6 +173,7 @@ def test_a_pause_of_the_whole_host_is_no_silence_of_a_process(tmp_path: Path) ->
 
 def test_worker_that_is_started_anew_is_counted_again(tmp_path: Path) -> None:
     with managed(tmp_path, 2) as (registry, manager):
+        manager.wait_for(READY="1")  # one worker answers before all are ready
         os.kill(family(registry.process.pid)[1], signal.SIGSTOP)
         manager.wait_for(STATUS=f"serving {registry.address.rpartition(':')[2]} with 1 of 2")
         os.kill(family(registry.process.pid)[1], signal.SIGKILL)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import random
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from angos_trio.records import replace
 from tests.crash.checks import Outcome, check_directory
 from tests.crash.client import Client, Content, blob_path, uploads_path
 from tests.crash.faulty_files import KILL, TEAR, Control, Fault

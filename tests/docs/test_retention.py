@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 
 import pytest
 
 from angos_trio.app.retention import retention_of
 from angos_trio.config.parse import parse
 from angos_trio.policy.retention import FIELDS, WORDS, Image, Judge, Ranks
+from angos_trio.records import replace
 from tests.docs.pages import REPOSITORY, codes, rows
 
 PAGE = (REPOSITORY / "docs" / "retention.md").read_text(encoding="utf-8")

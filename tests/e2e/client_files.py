@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from angos_trio.records import replace
 from tests.appliance.layout import lay_out
 from tests.certificates import Authority
 from tests.e2e.lab import Lab

@@ -8,10 +8,11 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from angos_trio.records import replace
 from tests.e2e.machine import Failure, Sandbox
 from tests.e2e.material import TAG, Layout, Material, file_digest
 from tests.e2e.report import Report

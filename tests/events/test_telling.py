@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import pytest
 import trio
@@ -11,6 +10,7 @@ import trio
 from angos_trio.events.model import EventKind
 from angos_trio.events.telling import is_for, learn, may_know_origins
 from angos_trio.identity import Action, Caller, Decision, Target
+from angos_trio.records import replace
 from angos_trio.storage.metadata.events import Stored
 from tests.registry.support import caller_of
 

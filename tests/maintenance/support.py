@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from angos_trio.maintenance.collect import Collector
+from angos_trio.records import replace
 from angos_trio.registry.context import Registry
 from tests.registry.support import Clock
 from tests.storage.support import rows_of

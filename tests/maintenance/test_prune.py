@@ -6,7 +6,6 @@ import errno
 import json
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from angos_trio.oci.digest import Digest, digest_of
 from angos_trio.oci.names import RepositoryName, Tag
 from angos_trio.policy.immutability import TagRules
 from angos_trio.policy.retention import RetentionRules, compile_keep_rules
+from angos_trio.records import replace
 from angos_trio.registry.context import Registry
 from angos_trio.registry.delete import delete_manifest
 from angos_trio.registry.pull import find_manifest

@@ -9,7 +9,6 @@ import errno
 import os
 import shutil
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,6 +21,7 @@ from angos_trio.maintenance.scrub import Scrubbed, Scrubber, Wish
 from angos_trio.oci.codes import Code
 from angos_trio.oci.digest import Digest, digest_of
 from angos_trio.policy.integrity import BlobBytes, BlobRow, Flaw, judge_blob
+from angos_trio.records import replace
 from angos_trio.registry.context import ReadOnlyError, Registry
 from angos_trio.registry.pull import find_blob, find_manifest, read_body
 from angos_trio.registry.read_only import begin_read_only, end_read_only

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Final
 
+from angos_trio.records import replace
 from tests.openapi.parts import (
     AFTER,
     BYTES,

@@ -6,7 +6,6 @@ import itertools
 import os
 import ssl
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from angos_trio.clock import epoch_seconds
 from angos_trio.errors import OperatorError
 from angos_trio.limits.callers import PKI_FILE_BYTES_MAX
 from angos_trio.pki.server import LiveTls, TlsFiles, check_tls, load_server_tls
+from angos_trio.records import replace
 from tests.certificates import DAY_SECS, Authority
 
 ROOT = Authority("Root")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -21,6 +20,7 @@ from angos_trio.pki.journal import (
     revoked_line,
     states,
 )
+from angos_trio.records import replace
 
 RECORD = Record("client", "alice", "ab12", 0, 900, 90, ("URI:registry://client/alice",), ("team",))
 RENEWED = replace(RECORD, serial="cd34", not_before=600, not_after=1500, replaces="ab12")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import time
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,6 +16,7 @@ from angos_trio.clock import epoch_seconds
 from angos_trio.identity import Certificate
 from angos_trio.pki.certificates import CertificateError, read_certificate, unreadable_certificate
 from angos_trio.pki.revocation import Revocations, read_lists, revocations_of
+from angos_trio.records import replace
 from tests.certificates import DAY_SECS, FOR_SERVERS, Authority, Issued
 
 ROOT = Authority("Root")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,6 +21,7 @@ from angos_trio.policy.retention import (
     last_pulled_at,
 )
 from angos_trio.policy.rules import RuleError
+from angos_trio.records import replace
 from tests.oci.strategies import QUICK
 
 NOW = 10_000_000

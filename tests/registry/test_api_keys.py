@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 from angos_trio.auth.api_keys import ApiKeyRefusedError, check, parse_key
 from angos_trio.oci.codes import Code
 from angos_trio.oci.pagination import Page
+from angos_trio.records import replace
 from angos_trio.registry.api_keys import WantedKey, create_key, list_keys, revoke_key
 from angos_trio.registry.context import Registry
 from angos_trio.storage.metadata import api_keys

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,6 +21,7 @@ from angos_trio.oci.media_types import OCI_INDEX, OCI_MANIFEST
 from angos_trio.oci.names import RepositoryName
 from angos_trio.oci.pagination import Page
 from angos_trio.oci.referrers import fallback_tag, render_index
+from angos_trio.records import replace
 from angos_trio.registry.context import Registry
 from angos_trio.registry.delete import delete_manifest
 from angos_trio.registry.listing import Listing, list_catalog, list_referrers, list_tags

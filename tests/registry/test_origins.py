@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from angos_trio.identity import CLIENT_CHARACTERS_MAX
 from angos_trio.oci.digest import digest_of
 from angos_trio.oci.names import RepositoryName, Tag
+from angos_trio.records import replace
 from angos_trio.registry.delete import delete_blob, delete_manifest
 from angos_trio.registry.mount import mount_blob
 from angos_trio.registry.push_blob import push_blob

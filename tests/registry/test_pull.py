@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from angos_trio.limits.housekeeping import HURRIED_LEASE_SECS
 from angos_trio.oci.codes import Code
 from angos_trio.oci.digest import digest_of
 from angos_trio.oci.names import RepositoryName, Tag
+from angos_trio.records import replace
 from angos_trio.registry.context import Registry
 from angos_trio.registry.delete import delete_blob, delete_manifest
 from angos_trio.registry.pull import (

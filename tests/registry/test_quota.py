@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from angos_trio.oci.digest import Digest, digest_of
 from angos_trio.oci.names import RepositoryName
 from angos_trio.oci.ranges import ByteRange
 from angos_trio.policy.quota import quotas_of
+from angos_trio.records import replace
 from angos_trio.registry.context import Registry
 from angos_trio.registry.delete import delete_blob, delete_manifest
 from angos_trio.registry.mount import mount_blob

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ssl
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from angos_trio.pki.server import LiveTls, TlsFiles, load_server_tls
+from angos_trio.records import replace
 from angos_trio.server.transport import TlsOptions
 from tests.certificates import Authority, Issued, client_context
 

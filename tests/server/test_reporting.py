@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from angos_trio.limits.processes import (
     START_SECS_MAX,
     STATUS_SECS,
 )
+from angos_trio.records import replace
 from angos_trio.server.manager import take_manager
 from angos_trio.server.reporting import Look, Reporter, status_of, stopping_status
 from tests.managed import Listening, below, listening

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from angos_trio.records import replace
 from angos_trio.storage import connections
 from angos_trio.storage.connections import migrate, open_reader, open_writer
 from angos_trio.storage.metadata import api_keys

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ import trio
 
 from angos_trio.oci.digest import digest_of
 from angos_trio.oci.names import SessionId
+from angos_trio.records import replace
 from angos_trio.storage.session_record import UploadSession, decode_session
 from tests.storage.support import (
     NAME,

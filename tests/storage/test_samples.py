@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from angos_trio.records import replace
 from angos_trio.storage.metadata import samples, totals
 from angos_trio.storage.metadata.samples import INTEGER_MAX, Sample
 from angos_trio.storage.transactions import Rows

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from angos_trio.limits.storage import GATHER_SECS_MAX, RUNNING_HASHES_MAX
 from angos_trio.oci.codes import Code, OciError
 from angos_trio.oci.digest import Digest, digest_of, new_hash
 from angos_trio.oci.names import RepositoryName, SessionId
+from angos_trio.records import replace
 from angos_trio.storage.session_record import (
     UploadSession,
     decode_session,

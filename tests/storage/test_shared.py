@@ -9,7 +9,6 @@ import os
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +18,7 @@ import trio.testing
 
 from angos_trio.oci.codes import Code
 from angos_trio.oci.digest import digest_of
+from angos_trio.records import replace
 from angos_trio.storage.metadata import uploads
 from angos_trio.storage.session_record import UploadSession, decode_session
 from angos_trio.storage.store import Storage, StorageSettings, begin_storage, join_storage

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from angos_trio.records import replace
 from angos_trio.telemetry.health import Readiness
 from angos_trio.telemetry.metrics import EXPOSITION_TYPE, Metrics, StorageGauges
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from angos_trio.clock import DAY_SECS
+from angos_trio.records import replace
 from angos_trio.storage.metadata import pulls, samples
 from angos_trio.storage.metadata.pulls import Pulls
 from angos_trio.storage.metadata.samples import Sample

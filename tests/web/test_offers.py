@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 
 import pytest
 import trio
@@ -11,6 +10,7 @@ import trio
 from angos_trio.identity import Action, Caller, Target
 from angos_trio.oci.names import RepositoryName, Tag
 from angos_trio.policy.immutability import TagRule
+from angos_trio.records import replace
 from angos_trio.web.offers import deletable_of
 from tests.registry.support import Asked, caller_of
 

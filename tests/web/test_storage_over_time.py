@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import pytest
 
 from angos_trio.browse.over_time import Outlook
 from angos_trio.clock import DAY_SECS, date_of
+from angos_trio.records import replace
 from angos_trio.storage.metadata.samples import Sample
 from angos_trio.web.samples import HEIGHT, Foretold, chart_of, foretold
 from tests.api.client import Client

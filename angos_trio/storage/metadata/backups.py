@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from angos_trio.oci.digest import Digest
+from angos_trio.records import Frozen
 from angos_trio.storage.transactions import Rows
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
+class Counts(Frozen):
     """What a database tells of: `missing` are blobs that are known to be lost, `bytes` are those of
     the others."""
 
@@ -22,8 +21,7 @@ class Counts:
     bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(Frozen):
     """A blob that a database tells of: size in bytes."""
 
     digest: Digest

@@ -4,15 +4,14 @@ row does so in the database."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
+from angos_trio.records import Frozen
 from angos_trio.storage.metadata.listings import NAMESPACE, NamespaceRow
 from angos_trio.storage.transactions import Rows
 
 
-@dataclass(frozen=True, slots=True)
-class Sums:
+class Sums(Frozen):
     """Over the namespaces of a repository that hold a manifest: sizes in bytes, the last push in
     epoch seconds."""
 
@@ -49,8 +48,7 @@ def sums_by_repository(rows: Rows, deep: Sequence[str]) -> list[Sums]:
     return [Sums(row[0], row[1], row[2], row[3], int(row[4]), row[5]) for row in found]
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(Frozen):
     """The namespaces that hold a manifest, of this name and below it; with a repository those that
     belong to it. `contains` is a text in lower case that is in their names; see `owner_of` for
     `deep`."""
@@ -84,8 +82,7 @@ ORDERS: Final[Mapping[str, str]] = {
 """By what namespaces can be sorted; their names come second."""
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(Frozen):
     """An order, and where a page of it begins: strictly behind a value and a name, or at once."""
 
     by: str = "name"
@@ -130,8 +127,7 @@ OWN: Final = "/"
 """The segment of what has no other: the name itself, which stands before all."""
 
 
-@dataclass(frozen=True, slots=True)
-class FolderSums:
+class FolderSums(Frozen):
     """Over the namespaces whose names go on with one segment; `deeper` are those that go on behind
     it."""
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import RepositoryName
+from angos_trio.records import Frozen
 from angos_trio.storage.transactions import Rows
 
 
-@dataclass(frozen=True, slots=True)
-class HeldBlob:
+class HeldBlob(Frozen):
     """A blob that a namespace holds: size in bytes, lease in epoch seconds."""
 
     digest: Digest

@@ -6,13 +6,11 @@ browser has. Times are epoch seconds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from angos_trio.records import Frozen
 from angos_trio.storage.transactions import Rows
 
 
-@dataclass(frozen=True, slots=True)
-class BrowserSession:
+class BrowserSession(Frozen):
     """`owner` is whose it is, for the bound on how many they have; `bearer` is a JSON object that
     says who that was; `fingerprint` is of the client certificate that was shown, if one was."""
 
@@ -24,8 +22,7 @@ class BrowserSession:
     until: int
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
+class Bounds(Frozen):
     """Sessions that are kept of one owner, and of all."""
 
     of_owner: int

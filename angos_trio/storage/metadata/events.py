@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import RepositoryName, SessionId
+from angos_trio.records import Frozen
 from angos_trio.storage.transactions import Rows
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(Frozen):
     """A row of the outbox: `at` in epoch seconds, `payload` a JSON object. An event of the registry
     itself has an empty namespace. `address` and `client` are those of the request that made it
     happen, empty where there was none."""

@@ -4,9 +4,9 @@ keep the counts; a text that is in names costs a look at the names."""
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any, Final
 
+from angos_trio.records import Frozen
 from angos_trio.storage.transactions import Rows
 
 _FALLBACK: Final = "(t.name GLOB 'sha256-*' AND length(t.name) >= 71)"
@@ -14,8 +14,7 @@ _FALLBACK: Final = "(t.name GLOB 'sha256-*' AND length(t.name) >= 71)"
 _HAS_PLATFORM: Final = "instr(' ' || platforms || ' ', ' ' || ? || ' ') > 0"
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(Frozen):
     """Rows that are the same by all facets, and how many they are."""
 
     role: str
@@ -24,8 +23,7 @@ class Group:
     count: int
 
 
-@dataclass(frozen=True, slots=True)
-class Facets:
+class Facets(Frozen):
     """What rows are chosen by: a role, a platform of them, and whether they are signed; what is
     empty or None leaves nothing out."""
 
@@ -63,8 +61,7 @@ ALL: Final = Facets()
 """Nothing is left out."""
 
 
-@dataclass(frozen=True, slots=True)
-class TagFilter:
+class TagFilter(Frozen):
     """Which tags of a namespace: those that have a text in lower case in them, of some facets, and
     perhaps without those that are named after a digest."""
 

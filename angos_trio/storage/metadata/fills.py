@@ -6,15 +6,13 @@ that is known.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import RepositoryName, SessionId
+from angos_trio.records import Frozen
 from angos_trio.storage.transactions import Rows
 
 
-@dataclass(frozen=True, slots=True)
-class OngoingFill:
+class OngoingFill(Frozen):
     """A blob that a process fetches."""
 
     holder: str

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from angos_trio.records import Frozen
 from angos_trio.storage.transactions import Rows
 
 
-@dataclass(frozen=True, slots=True)
-class Keeping:
+class Keeping(Frozen):
     """What keeps a manifest besides its tags and what lists it: its subject, if that is held;
     `stands_alone`: it had a tag once, or was pushed for itself, so that policy keeps it."""
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Final
 
 from angos_trio.oci.digest import Digest
 from angos_trio.policy.integrity import BlobRow, Flaw, ManifestRow
+from angos_trio.records import Frozen
 from angos_trio.storage.metadata import facets
 from angos_trio.storage.transactions import Rows
 
@@ -63,8 +63,7 @@ _FACETS_ELSE: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(Frozen):
     """Rows of one table that are wrong if an expression about `t` is true."""
 
     flaw: Flaw

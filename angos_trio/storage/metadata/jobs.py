@@ -7,9 +7,9 @@ claimed it; how often it was claimed says whose word about it still counts.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
+from angos_trio.records import Frozen
 from angos_trio.storage.transactions import Rows
 
 _COLUMNS: Final = (
@@ -17,8 +17,7 @@ _COLUMNS: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(Frozen):
     """A job as it is stored; times in epoch seconds. `attempts` were begun, the one that is under
     way among them. It waits while `failed_at` is None; `problem` is what the last attempt met."""
 
@@ -34,8 +33,7 @@ class Job:
     problem: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(Frozen):
     """A job to be. One with a key is not added while another of that key waits for its first
     attempt."""
 
@@ -46,8 +44,7 @@ class Wanted:
     key: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Count:
+class Count(Frozen):
     """How many jobs of a queue wait, and how many have failed; when the first of those that wait
     came."""
 

@@ -4,11 +4,11 @@ it, and whoever takes the last reference away gives it a new lease."""
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import RepositoryName, Tag
 from angos_trio.policy.reclaim import Hold
+from angos_trio.records import Frozen
 from angos_trio.storage.transactions import Rows
 
 Gone = Collection[tuple[int, Digest]]
@@ -16,8 +16,7 @@ Gone = Collection[tuple[int, Digest]]
 NOTHING_GONE: Gone = frozenset()
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Due:
+class Due(Frozen, order=True):
     """Something to look at since a time, in epoch seconds."""
 
     at: int
@@ -128,8 +127,7 @@ def is_tagged_through(rows: Rows, name: RepositoryName, digest: Digest) -> bool:
     return row is not None
 
 
-@dataclass(frozen=True, slots=True)
-class Tally:
+class Tally(Frozen):
     """How many, with how many bytes, and the first and the last of their times; `is_whole` is False
     where there are more than were looked at."""
 

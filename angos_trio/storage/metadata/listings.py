@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from angos_trio.limits.lists import HOLDERS_MAX, SHARING_MAX
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.natural import natural_key
 from angos_trio.oci.roles import Carried
+from angos_trio.records import Frozen
 from angos_trio.storage.metadata.facets import TagFilter
 from angos_trio.storage.transactions import Rows
 
 
-@dataclass(frozen=True, slots=True)
-class NamespaceRow:
+class NamespaceRow(Frozen):
     """A namespace; `held_bytes` counts each blob once, `last_pushed_at` is in epoch seconds.
 
     `blob_bytes` are those of its blobs on disk, `exclusive_bytes` of these what no other namespace
@@ -66,8 +65,7 @@ def find_namespace(rows: Rows, name: str) -> NamespaceRow | None:
     return None if row is None else NamespaceRow(*row)
 
 
-@dataclass(frozen=True, slots=True)
-class RevisionRow:
+class RevisionRow(Frozen):
     """A manifest of a namespace: sizes in bytes, times in epoch seconds. A role is empty until
     somebody has looked at the body."""
 
@@ -177,8 +175,7 @@ def tags_of(rows: Rows, namespace: int, digest: str, limit: int) -> list[str]:
     return [row[0] for row in found]
 
 
-@dataclass(frozen=True, slots=True)
-class Sharing:
+class Sharing(Frozen):
     """Of a blob that a namespace holds: its bytes, how many manifests of the namespace name it, and
     the first other namespaces that hold it; both up to a bound."""
 
@@ -211,8 +208,7 @@ def sharing_of(rows: Rows, namespace: int, digest: str) -> Sharing | None:
     return Sharing(row[0], row[1], tuple(other[0] for other in others))
 
 
-@dataclass(frozen=True, slots=True)
-class TagRow:
+class TagRow(Frozen):
     """A tag with its manifest."""
 
     name: str
@@ -229,8 +225,7 @@ ORDERS: Final = {
 """By what tags can be sorted, and the columns of that order."""
 
 
-@dataclass(frozen=True, slots=True)
-class TagOrder:
+class TagOrder(Frozen):
     """An order of tags, and where a page of it begins: behind a tag with its value, or at once."""
 
     by: str = "name"

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 
 from angos_trio.limits.requests import REFERRERS_PAGE_BYTES
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.manifest import SIZE_MAX, ManifestFacts
 from angos_trio.oci.names import RepositoryName, Tag
 from angos_trio.oci.referrers import Referrer
+from angos_trio.records import Frozen
 from angos_trio.storage.metadata import summaries
 from angos_trio.storage.transactions import Rows
 
 
-@dataclass(frozen=True, slots=True)
-class StoredManifest:
+class StoredManifest(Frozen):
     """A manifest that a namespace holds: size in bytes, lease in epoch seconds.
 
     One whose body was lost has no size above 0 in its rows: it counts as absent until it is pushed
@@ -28,8 +27,7 @@ class StoredManifest:
     lease_until: int
 
 
-@dataclass(frozen=True, slots=True)
-class PushedManifest:
+class PushedManifest(Frozen):
     """What is written for one push: times are epoch seconds."""
 
     digest: Digest

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
+from angos_trio.records import Frozen
 from angos_trio.storage.transactions import Rows
 
 SCHEMA: Final = """
@@ -24,8 +24,7 @@ Pulled = tuple[str, str]
 """A namespace, and a tag or a digest in it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pulls:
+class Pulls(Frozen):
     """How often something was pulled, and when it was last, in epoch seconds."""
 
     count: int = 0

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import Tag
+from angos_trio.records import Frozen
 from angos_trio.storage.transactions import Rows
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(Frozen):
     """A tag with its manifest, or a manifest alone; `pushed_at` in epoch seconds."""
 
     tag: str | None

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
 from typing import Final
 
+from angos_trio.records import Frozen, astuple
 from angos_trio.storage.transactions import Rows
 
 INTEGER_MAX: Final = 2**63 - 1
 """What a row can hold: sizes that somebody claims may come to more."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(Frozen):
     """What there was on a day, counted from 1970 in UTC; `at` in epoch seconds, and bytes as in
     `storage.metadata.totals`."""
 

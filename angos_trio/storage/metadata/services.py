@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from angos_trio.records import Frozen
 from angos_trio.storage.transactions import Rows
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(Frozen):
     """`problem` is None while all is well; `seen_at` is of the machine's monotonic clock."""
 
     name: str

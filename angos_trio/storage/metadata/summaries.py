@@ -6,7 +6,6 @@ All of it is derived from bodies and rows, and written in the step that changes 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from itertools import islice
 
 from angos_trio.limits.housekeeping import SUMMARIES_AT_ONCE_MAX
@@ -14,12 +13,12 @@ from angos_trio.oci.digest import Digest
 from angos_trio.oci.manifest import SIZE_MAX
 from angos_trio.oci.names import RepositoryName
 from angos_trio.oci.roles import Carried, Role
+from angos_trio.records import Frozen
 from angos_trio.storage.metadata import leases
 from angos_trio.storage.transactions import Rows
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
+class Summary(Frozen):
     """What a body and its config say: `named_bytes` are those of its descriptors."""
 
     role: Role
@@ -28,8 +27,7 @@ class Summary:
     named_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Undescribed:
+class Undescribed(Frozen):
     """A manifest of which nobody has recorded what it is."""
 
     namespace: int

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
+from angos_trio.records import Frozen
 from angos_trio.storage.transactions import Rows
 
 READ_ONLY: Final = "read-only"
 
 
-@dataclass(frozen=True, slots=True)
-class Switched:
+class Switched(Frozen):
     """Since when a switch is on, in epoch seconds, and who did it."""
 
     since: int

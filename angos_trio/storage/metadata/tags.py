@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from angos_trio.limits.storage import TAG_HISTORY_ENTRIES_MAX
 from angos_trio.oci.digest import Digest
 from angos_trio.oci.names import RepositoryName, Tag
 from angos_trio.oci.natural import natural_key
+from angos_trio.records import Frozen
 from angos_trio.storage.transactions import Rows
 
 
@@ -76,8 +75,7 @@ def _enter_history(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Frozen):
     """What a tag came to point to, None where it was deleted; when, in epoch seconds, by whom, and
     whether the namespace still holds that manifest."""
 

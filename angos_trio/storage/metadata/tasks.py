@@ -5,13 +5,11 @@ Each verb is one statement. Times are epoch seconds; options and outcome are JSO
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from angos_trio.records import Frozen
 from angos_trio.storage.transactions import Rows
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(Frozen):
     """The last run of a kind: `state` is wanted, running, done or failed. While it runs, the
     outcome is how far it has come."""
 

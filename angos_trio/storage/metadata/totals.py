@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from angos_trio.records import Frozen
 from angos_trio.storage.metadata.below import owner_of
 from angos_trio.storage.transactions import Rows
 
 
-@dataclass(frozen=True, slots=True)
-class Totals:
+class Totals(Frozen):
     """Bytes: `blob_bytes` on disk, each blob once; `held_bytes` each blob once for each namespace;
     `named_bytes` as if no image shared anything with another."""
 
@@ -46,8 +45,7 @@ def totals(rows: Rows) -> Totals:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Share:
+class Share(Frozen):
     """What a repository holds on disk, each blob once; of that what no other repository has."""
 
     repository: str

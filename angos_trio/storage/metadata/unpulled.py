@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from angos_trio.records import Frozen
 from angos_trio.storage.transactions import Rows
 
 
-@dataclass(frozen=True, slots=True)
-class Root:
+class Root(Frozen):
     """A manifest that no index lists and that is about no other: `size` has what it names too, in
     bytes; `pushed_at` in epoch seconds."""
 

@@ -3,9 +3,9 @@ them, and what they refer to is not here."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
+from angos_trio.records import Frozen
 from angos_trio.storage.metadata.facets import ALL, Facets, Group, groups_of
 from angos_trio.storage.metadata.listings import REVISION, RevisionRow, revision_of
 from angos_trio.storage.transactions import Rows
@@ -24,8 +24,7 @@ _UNTAGGED: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class UntaggedGroups:
+class UntaggedGroups(Frozen):
     """The same by all facets; `is_whole` is False where more would have had to be looked at."""
 
     groups: list[Group]
@@ -51,8 +50,7 @@ def groups(rows: Rows, namespace: int, contains: str, examined_max: int) -> Unta
     return UntaggedGroups(groups_of(found), is_whole=examined <= examined_max)
 
 
-@dataclass(frozen=True, slots=True)
-class UntaggedOrder:
+class UntaggedOrder(Frozen):
     """The newest first: strictly behind a time and a digest, or from the beginning."""
 
     after: tuple[int, str] | None = None

@@ -6,18 +6,17 @@ machine's monotonic clock, which all processes share.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from angos_trio.oci.names import RepositoryName, SessionId
+from angos_trio.records import Frozen
 from angos_trio.storage.session_record import UploadSession
 from angos_trio.storage.transactions import Rows
 
 _COLUMNS = "id, namespace, owner, limit_key, started_at, algorithm"
 
 
-@dataclass(frozen=True, slots=True)
-class KnownSession:
+class KnownSession(Frozen):
     """A session; not open means that a commit of it is on its way. `holder` writes to it."""
 
     session: UploadSession
@@ -25,8 +24,7 @@ class KnownSession:
     holder: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Ongoing:
+class Ongoing(Frozen):
     """A session, and when something came to it last, by the monotonic clock."""
 
     session: UploadSession

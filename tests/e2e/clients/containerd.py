@@ -5,9 +5,9 @@ from __future__ import annotations
 import tarfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
+from angos_trio.records import replace
 from tests.e2e.lab import Lab
 from tests.e2e.machine import Failure, Sandbox, daemon, require
 from tests.e2e.material import INDEX, PLATFORMS, TAG, Layout, file_digest

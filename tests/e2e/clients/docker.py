@@ -8,10 +8,10 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from angos_trio.records import replace
 from tests.e2e.lab import Lab
 from tests.e2e.machine import Failure, Sandbox, daemon, require
 from tests.e2e.material import PLATFORMS, TAG, Image, Layout, tar_of

@@ -6,9 +6,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
+from angos_trio.records import replace
 from tests.e2e.clients.containerd import containerd
 from tests.e2e.clients.containers import Engine
 from tests.e2e.clients.skopeo import Skopeo

@@ -11,8 +11,9 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from angos_trio.records import replace
 from tests.e2e.clients.skopeo import Skopeo
 from tests.e2e.lab import Lab, expect_no_crash, request_counts
 from tests.e2e.machine import Failure
