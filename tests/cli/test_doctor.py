@@ -119,7 +119,7 @@ def test_port_of_somebody_else_is_named_with_who_has_it(tmp_path: Path) -> None:
 
 def test_certificate_is_looked_at_with_its_key_names_and_term(tmp_path: Path) -> None:
     config = with_tls(
-        tmp_path, name="registry.example.test", server_name="localhost", ends_secs=9 * DAY_SECS
+        tmp_path, name="registry.example.test", server_name="localhost", ends_secs=9 * DAY_SECS - 60
     )
     found = findings("-c", str(config), "--data-dir", str(tmp_path / "data"))
     told = said(found, "certificates", "warn")
