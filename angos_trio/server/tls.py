@@ -121,7 +121,11 @@ class TlsTransport(Transport):
         return False
 
     async def _refuse(self, error: OSError) -> None:
-        """OpenSSL has sent its alert; wait a little, so that it is not lost in a reset."""
+        """OpenSSL has sent its alert; wait a little, so that it is not lost in a reset.
+
+        Who reads it ends the connection (RFC 8446 6.2). We do not before: Chromium, when both have
+        come before it looked, tells of a connection that was closed, and not of the certificate.
+        """
         if isinstance(error, ssl.SSLError) and error.reason == "HTTP_REQUEST":
             self._write_in_clear(_TO_HTTP)
         if isinstance(error, ConnectionError | ssl.SSLEOFError | ssl.SSLZeroReturnError):
@@ -131,7 +135,7 @@ class TlsTransport(Transport):
             return
         reason, is_ours = failure_of(error)
         self._tell_failure(reason, is_ours=is_ours)
-        await self.linger()
+        await self.hear_out()
 
     def _write_in_clear(self, content: bytes) -> None:
         with contextlib.suppress(OSError):

@@ -132,10 +132,17 @@ class Transport(ABC):
 
     async def linger(self) -> None:
         """End our side and read a little, so that the peer sees the answer and not a reset."""
+        try:
+            self._socket.shutdown(socket.SHUT_WR)
+        except OSError:
+            return
+        await self.hear_out()
+
+    async def hear_out(self) -> None:
+        """Read a little, to no purpose, until the peer ends its side."""
         taken = 0
         with trio.move_on_after(LINGER_SECS_MAX):
             try:
-                self._socket.shutdown(socket.SHUT_WR)
                 while taken < LINGER_BYTES_MAX:
                     await trio.lowlevel.wait_readable(self._socket)
                     content = os.read(self._socket.fileno(), RECEIVE_BYTES)

@@ -22,7 +22,7 @@ import trio.testing
 
 from angos_trio.clock import epoch_seconds
 from angos_trio.identity import CERTIFICATE_EXTENSION, Certificate
-from angos_trio.limits.requests import HANDSHAKE_TELL_SECS, HANDSHAKES_TOLD_MAX
+from angos_trio.limits.requests import HANDSHAKE_TELL_SECS, HANDSHAKES_TOLD_MAX, LINGER_SECS_MAX
 from angos_trio.server.tls import TlsDoor, failure_of
 from tests.certificates import FOR_SERVERS, Authority, Issued, client_context
 from tests.server.applications import OneFile, answer, echo
@@ -129,6 +129,26 @@ def test_authority_that_is_no_root_may_be_trusted_alone(tmp_path: Path) -> None:
         with server.wire(tls=tls.client(team.client("alice"))) as wire:
             assert asked(wire)["subject"] == "CN=alice"
         expect_alert(server, tls.client(others.client("bob")), "UNKNOWN_CA")
+
+
+def test_alert_is_alone_until_the_client_has_ended_its_side(
+    server: InProcessServer, tls: Secured
+) -> None:
+    """A browser that finds an end behind the alert tells of the end."""
+    stranger = tls.client(Authority("Strangers").client("mallory"))
+    plain = socket.create_connection(server.address)
+    with stranger.wrap_socket(plain, server_hostname=HOST) as connection:
+        raw = socket.socket(fileno=os.dup(connection.fileno()))
+        with raw:
+            raw.settimeout(LINGER_SECS_MAX / 2)
+            assert raw.recv(10_000)  # what is left of the handshake, and the alert
+            with pytest.raises(TimeoutError):
+                while raw.recv(10_000):
+                    pass
+            raw.shutdown(socket.SHUT_WR)
+            raw.settimeout(LINGER_SECS_MAX)
+            assert raw.recv(10_000) == b""
+    server.expect_idle()
 
 
 def test_only_http_1_1_is_agreed_on(server: InProcessServer, tls: Secured) -> None:
