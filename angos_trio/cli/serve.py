@@ -18,6 +18,7 @@ from angos_trio.errors import OperatorError
 from angos_trio.server.manager import take_manager
 from angos_trio.server.reporting import Reporter
 from angos_trio.telemetry import log
+from angos_trio.telemetry.processes import name_this_process
 
 PRIVATE_UMASK = 0o027
 """What the registry writes is nobody else's to read, the database's files included."""
@@ -25,6 +26,7 @@ PRIVATE_UMASK = 0o027
 
 def serve(files: Sequence[str], listen: str | None, data_dir: str | None) -> int:
     """Serve until SIGTERM or SIGINT; 0 after a clean stop."""
+    name_this_process("angos-trio")
     with contextlib.closing(take_manager(os.environ)) as manager:
         try:
             return _serve(files, listen, data_dir, Reporter(manager))

@@ -1,7 +1,8 @@
-"""Processes of this host, as /proc tells of them: who has a socket or a file open."""
+"""Processes of this host, as /proc tells of them: who has a socket or a file open, and our name."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -34,6 +35,12 @@ def holder_of(opened: str) -> Holder | None:
         if any(_link(place / "fd" / name) == opened for name in descriptors):
             return Holder(int(place.name), _name_of(place), _unit_of(place))
     return None
+
+
+def name_this_process(name: str) -> None:
+    """Be listed under this name and not as `python`; 15 characters count (proc(5), comm)."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/comm").write_text(name, encoding="ascii")
 
 
 def _link(path: Path) -> str:

@@ -50,6 +50,20 @@ def test_signal_ends_it_with_0_and_nothing_left_open(tmp_path: Path, number: int
     assert not (tmp_path / "data" / "metadata.db-wal").exists()
 
 
+def test_process_is_listed_as_what_it_is_however_it_was_started(tmp_path: Path) -> None:
+    """`python` has a port, or a data directory: that tells nobody which program it is."""
+    options = ["--listen", f"{HOST}:0", "--data-dir", str(tmp_path / "data")]
+    command = [sys.executable, "-m", "angos_trio", "serve", *options]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stderr is not None
+            assert "started" in process.stderr.readline()
+            name = Path(f"/proc/{process.pid}/comm").read_text(encoding="ascii")
+        finally:
+            process.terminate()
+    assert name == "angos-trio\n"
+
+
 def test_module_is_the_command() -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "angos_trio", "--version"],
