@@ -67,6 +67,7 @@ from angos_trio.pki.profiles import (
     make_leaf,
     make_list,
     make_root,
+    name_of,
     new_key,
     pem_of,
     pkcs12_of,
@@ -187,7 +188,8 @@ def _found(directory: PkiDirectory, founding: Founding, now: int) -> Founded:
     root_life = life_of(now, founding.years * _YEAR_DAYS)
     root = Signer(make_root(f"{founding.name} {ROOT}", root_key, root_life), root_key)
     life = life_of(now, issuing_days(founding.years * _YEAR_DAYS), root)
-    certificate = make_issuing(f"{founding.name} {ISSUING}", issuing_key.public_key(), life, root)
+    subject = name_of(f"{founding.name} {ISSUING}")
+    certificate = make_issuing(subject, issuing_key.public_key(), life, root)
     issuing = Signer(certificate, issuing_key)
     listed = Listed(1, life_of(now, LIST_DAYS).not_after, LIST_DAYS)
     crl = make_list([], life_of(now, LIST_DAYS), listed.number, issuing)

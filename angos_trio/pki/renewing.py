@@ -189,9 +189,9 @@ def renew_issuing(directory: PkiDirectory, root_key: RootKey, now: int) -> Issue
                 "pki init in an empty directory"
             )
         life = life_of(now, days, root)
-        name = authority.issuing.certificate.subject.rfc4514_string().removeprefix("CN=")
+        subject = authority.issuing.certificate.subject
         public = authority.issuing.key.public_key()
-        certificate = make_issuing(name, public, life, root)
+        certificate = make_issuing(subject, public, life, root)
         before = authority.issuing.certificate.serial_number
         record = record_of(ISSUING, "issuing", certificate, days)
         record = replace(record, replaces=f"{before:x}")

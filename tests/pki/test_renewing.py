@@ -134,8 +134,9 @@ def test_authorities_that_end_are_warned_of(tmp_path: Path) -> None:
     assert ["issuing authority ended" in late[0], "the root ends" in late[1]] == [True, True]
 
 
-def test_issuing_authority_is_renewed_with_its_key(tmp_path: Path) -> None:
-    directory = found(tmp_path)
+@pytest.mark.parametrize("name", ["lab", 'ACME, "Inc." <+;>\\', "#lab"])
+def test_issuing_authority_is_renewed_with_its_name_and_key(tmp_path: Path, name: str) -> None:
+    directory = found(tmp_path, name=name)
     serve(directory)
     alice = admit(directory, "alice")
     key, leaf = directory.issuing_key.read_bytes(), certificates(directory.server)[0]
@@ -149,6 +150,7 @@ def test_issuing_authority_is_renewed_with_its_key(tmp_path: Path) -> None:
     new.verify_directly_issued_by(certificates(directory.ca)[0])
     assert directory.issuing_key.read_bytes() == key
     assert certificates(directory.server) == [leaf, new]
+    leaf.verify_directly_issued_by(new)
     assert certificates(directory.clients_ca) == [new, *certificates(directory.ca)]
     revoke(directory, alice.record.serial, "superseded", later)
     assert crl_of(directory).is_signature_valid(new.public_key())  # type: ignore[arg-type]
