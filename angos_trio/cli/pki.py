@@ -212,6 +212,11 @@ def revoke_(parsed: argparse.Namespace) -> int:
     )
     for record in done.revoked:
         print(f"revoked {_described(record)}")
+    if done.unknown is not None:
+        print(
+            f"revoked serial {done.unknown}, of which the journal does not tell: compare it with "
+            "that of the certificate (angos-trio pki doctor FILE)"
+        )
     print(f"{directory.crl}: made anew; {FOLLOWS}, open connections included")
     if any(record.kind == "server" for record in done.revoked):
         print("clients do not look at the list: give the server another with pki server")

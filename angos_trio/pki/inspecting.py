@@ -22,7 +22,7 @@ from angos_trio.pki.keeping import (
     require_authority,
 )
 from angos_trio.pki.keys import fits, load_key
-from angos_trio.pki.opening import MENDED, listed_serials, require_clock
+from angos_trio.pki.opening import MENDED, require_clock, standing_list
 from angos_trio.pki.renewing import due_of
 
 
@@ -182,15 +182,19 @@ def _look_at_journal(inspection: Inspection) -> None:
 
 def _look_at_list(inspection: Inspection, journal: Journal, *, has_list: bool) -> None:
     directory, now = inspection.directory, inspection.now
-    listed = listed_serials(directory)
-    if listed is None:
-        inspection.add(directory.crl, WRONG, f"it is missing or damaged: {MENDED}")
+    standing = standing_list(directory)
+    if standing is None:
+        text = f"it is missing or damaged, or of another authority: {MENDED}"
+        inspection.add(directory.crl, WRONG, text)
         return
     good = {each.serial for each in journal.records if each.not_after >= now}
-    missing = good & set(journal.revoked) - {f"{serial:x}" for serial in listed}
+    missing = good & set(journal.revoked) - standing.serials
     if missing:
         names = ", ".join(sorted(missing))
         inspection.add(directory.crl, WRONG, f"it lacks what is revoked ({names}): {MENDED}")
+    elif standing.number != journal.listed.number:
+        text = f"its number is {standing.number}, and the journal's {journal.listed.number}"
+        inspection.add(directory.crl, WRONG, f"{text}: {MENDED}")
     due = iso(journal.listed.next_update)
     if journal.listed.next_update < now:
         inspection.add(

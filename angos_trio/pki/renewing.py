@@ -30,7 +30,7 @@ from angos_trio.pki.keys import fits, load_key
 from angos_trio.pki.naming import ISSUING, SERVER, client_name
 from angos_trio.pki.opening import (
     Authority,
-    lacks_revoked,
+    is_list_wrong,
     opened,
     require_clock,
     settle,
@@ -106,7 +106,7 @@ def _due(directory: PkiDirectory, journal: Journal, now: int) -> Due:
         if record.serial not in journal.revoked and record.is_due(now)
     }
     with failing_in_words(directory):
-        has_list = _is_list_due(journal.listed, now) or lacks_revoked(directory, journal, now)
+        has_list = _is_list_due(journal.listed, now) or is_list_wrong(directory, journal, now)
     server = latest.pop(SERVER, None)
     clients = tuple(each for each in latest.values() if each.not_after >= now)
     return Due(server, has_list, clients, tuple(_ending(directory, now)))

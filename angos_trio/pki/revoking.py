@@ -23,14 +23,18 @@ REASONS: Final = {
 }
 """Words of the command line, and what RFC 5280 5.3.1 calls them."""
 _SERIAL: Final = re.compile(r"[0-9a-fA-F]{2}(:?[0-9a-fA-F]{2}){3,19}|[0-9a-fA-F]{8,40}")
+_WHOLE_DIGITS_MIN: Final = 32
+"""Ours have nearly 40; what is shorter is rather a name that nobody has."""
 
 
 class Ended(Frozen):
-    """What `revoke` did. `others` of that name are still good."""
+    """What `revoke` did. `others` of that name are still good. `unknown` is a serial number of
+    which the journal does not tell, since it lost the line, and which is revoked all the same."""
 
     revoked: tuple[Record, ...]
     others: tuple[Record, ...]
     remarks: tuple[str, ...]
+    unknown: str | None = None
 
 
 def revoke(
@@ -40,8 +44,10 @@ def revoke(
     serial number; `reason` is a word of `REASONS`. Raises OperatorError."""
     with opened(directory, now) as authority:
         chosen, alike = choose(authority.journal, what, now, takes_all=takes_all)
-        for record in chosen:
-            tell(directory, revoked_line(Revocation(record.serial, now, REASONS[reason])))
+        unknown = None if chosen else _serial(what)
+        serials = [record.serial for record in chosen] if unknown is None else [unknown]
+        lines = [revoked_line(Revocation(each, now, REASONS[reason])) for each in serials]
+        tell(directory, b"".join(lines))
         authority.journal = read_journal(directory)
         try:
             write_list(authority, now, authority.journal.listed.days)
@@ -52,13 +58,14 @@ def revoke(
                 f"it with angos-trio pki crl --pki {directory.root}"
             ) from error
         others = tuple(each for each in alike if each not in chosen)
-        return Ended(tuple(chosen), others, tuple(authority.remarks))
+        return Ended(tuple(chosen), others, tuple(authority.remarks), unknown)
 
 
 def choose(
     journal: Journal, what: str, now: int, *, takes_all: bool
 ) -> tuple[Sequence[Record], Sequence[Record]]:
-    """Which certificates are meant, and all of that name that are good. Raises OperatorError."""
+    """Which certificates are meant, and all of that name that are good; none for a serial number
+    of which the journal does not tell. Raises OperatorError."""
     named = journal.of(what)
     if not named:
         return _by_serial(journal, what)
@@ -81,9 +88,14 @@ def _by_serial(journal: Journal, what: str) -> tuple[Sequence[Record], Sequence[
             f"{what!a}: nobody has a certificate under this name: angos-trio pki list shows names "
             "and serial numbers"
         )
-    serial = what.replace(":", "").lower().lstrip("0")
+    serial = _serial(what)
     record = journal.with_serial(serial)
+    if serial in journal.revoked:
+        at = iso(journal.revoked[serial].at)
+        raise OperatorError(f"{what}: this certificate was revoked already, on {at}")
     if record is None:
+        if len(serial) >= _WHOLE_DIGITS_MIN:
+            return [], []
         raise OperatorError(
             f"{what}: no certificate with this serial number was issued here: angos-trio pki list "
             "shows them all"
@@ -93,10 +105,12 @@ def _by_serial(journal: Journal, what: str) -> tuple[Sequence[Record], Sequence[
             f"{what}: this is an authority of our own, whose end is the end of all that it issued: "
             "make another one with angos-trio pki init in an empty directory"
         )
-    if serial in journal.revoked:
-        at = iso(journal.revoked[serial].at)
-        raise OperatorError(f"{what}: this certificate was revoked already, on {at}")
     return [record], [record]
+
+
+def _serial(what: str) -> str:
+    """A serial number as the journal spells it."""
+    return what.replace(":", "").lower().lstrip("0")
 
 
 def make_list_anew(directory: PkiDirectory, days: int | None, now: int) -> tuple[bytes, Authority]:
