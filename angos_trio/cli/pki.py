@@ -86,15 +86,16 @@ def server(parsed: argparse.Namespace) -> int:
     """Issue the server's certificate."""
     if parsed.output is not None and parsed.csr is None:
         raise OperatorError("-o is for --csr: the server's own files are in the directory")
+    output = _output(parsed)
     request = None if parsed.csr is None else Path(parsed.csr)
     days = SERVER_DAYS if parsed.days is None else parsed.days
     wish = ServerWish(tuple(parsed.names), days, request)
     issued = issue_server(_directory(parsed), wish, epoch_seconds())
     if issued.certificate is not None:
         _say_issued(issued)
-    elif parsed.output is not None:
-        _write(Path(parsed.output), issued.pem, PUBLIC_MODE)
-        print(f"{parsed.output}: {_described(issued.record)}")
+    elif output is not None:
+        _write(output, issued.pem, f"it was issued, serial {issued.record.serial}")
+        print(f"{output}: {_described(issued.record)}")
     else:
         print(issued.pem.decode(), end="")
     _tell(issued.remarks)
@@ -275,13 +276,14 @@ def _row(record: Record, state: str) -> tuple[str, ...]:
 
 def crl(parsed: argparse.Namespace) -> int:
     """Make the revocation list anew; print it, or write it."""
+    output = _output(parsed)
     content, authority = make_list_anew(_directory(parsed), parsed.days, epoch_seconds())
-    if parsed.output is None:
+    if output is None:
         print(content.decode(), end="")
     else:
-        _write(Path(parsed.output), content, PUBLIC_MODE)
+        _write(output, content, "the list in the directory is made anew")
         due = time_of(authority.journal.listed.next_update)
-        print(f"{parsed.output}: {len(authority.journal.revoked)} revoked; the next is due {due}")
+        print(f"{output}: {len(authority.journal.revoked)} revoked; the next is due {due}")
     _tell(authority.remarks)
     return 0
 
@@ -342,11 +344,21 @@ def _copy(directory: PkiDirectory, issued: Issued, target: Path) -> None:
     print(f"{target}: a copy of what the client needs")
 
 
-def _write(path: Path, content: bytes, mode: int) -> None:
+def _output(parsed: argparse.Namespace) -> Path | None:
+    """Where a copy goes; refused before anything is done."""
+    if parsed.output is None:
+        return None
+    output = Path(parsed.output)
+    files.check_target("-o", output)
+    return output
+
+
+def _write(path: Path, content: bytes, done: str) -> None:
+    """Write what is public; `done` is what was carried out already if that fails."""
     try:
-        files.replace(path, content, mode)
+        files.replace(path, content, PUBLIC_MODE)
     except OSError as error:
-        raise OperatorError(words_of(error)) from error
+        raise OperatorError(f"{words_of(error)}; {done}") from error
 
 
 def _tell(remarks: Iterable[str]) -> None:

@@ -30,7 +30,7 @@ from angos_trio.limits.certificates import (
 )
 from angos_trio.pki import files
 from angos_trio.pki.certificates import serial_text
-from angos_trio.pki.files import PRIVATE_MODE, PUBLIC_MODE
+from angos_trio.pki.files import PRIVATE_MODE, PUBLIC_MODE, words_of
 from angos_trio.pki.journal import Kind, Listed, Record, issued_line, listed_line
 from angos_trio.pki.keeping import (
     Pair,
@@ -307,16 +307,15 @@ def give_client(authority: Authority, wish: ClientWish, now: int) -> Issued:
     if before is not None and set(before.groups) != set(wish.groups):
         remarks.append(f"its groups were {_words(before.groups)}, and are {_words(wish.groups)}")
     p12 = directory.client_p12(name)
-    if p12.exists():
-        files.remove(p12)
-        if wish.p12_password is None:
-            remarks.append(f"{p12} had the certificate before, and is removed")
     key = directory.client_key(name)
     put_pair(directory, Pair(directory.client(name), key, made.pem, made.key_pem, record), now)
     if wish.p12_password is not None and made.key is not None:
         above = (authority.issuing.certificate, authority.root)
         content = pkcs12_of(name, made.key, made.certificate, above, wish.p12_password)
-        files.replace(p12, content, PRIVATE_MODE)
+        _put_p12(p12, content, directory.client(name))
+    elif p12.exists():
+        files.remove(p12)
+        remarks.append(f"{p12} had the certificate before, and is removed")
     return Issued(
         record,
         made.pem,
@@ -325,6 +324,15 @@ def give_client(authority: Authority, wish: ClientWish, now: int) -> Issued:
         p12 if wish.p12_password is not None else None,
         tuple(remarks),
     )
+
+
+def _put_p12(path: Path, content: bytes, certificate: Path) -> None:
+    try:
+        files.replace(path, content, PRIVATE_MODE)
+    except OSError as error:
+        raise OperatorError(
+            f"{words_of(error)}; the certificate was issued, and is in {certificate}"
+        ) from error
 
 
 def _on_replaced(authority: Authority, before: Record | None, now: int) -> list[str]:

@@ -189,7 +189,8 @@ def test_offline_root_renews_with_its_medium_only(pki: Run, tmp_path: Path) -> N
         (["revoke", "alice"], "nobody has a certificate under this name: angos-trio pki list"),
         (["list", "--expiring", "soon"], "--expiring: 'soon' is not like 90d, 12h or 30m"),
         (["crl", "--days", "9999"], "--days: from 1 to 3650, and not 9999"),
-        (["crl", "-o", "missing/crl"], "missing/crl.next: No such file or directory"),
+        (["crl", "-o", "/dev/stdout"], "-o: /dev/stdout is there and is no ordinary file"),
+        (["crl", "-o", "missing/crl"], "-o: missing is no directory"),
         (["doctor", "missing"], "pki doctor: missing: No such file or directory"),
     ],
 )
