@@ -114,27 +114,42 @@ def _load(directory: PkiDirectory, remarks: list[str]) -> Authority:
 
 def settle(authority: Authority) -> None:
     """Bring the files that follow from the authority's certificates in line. Raises OSError."""
+    _settle_bundle(authority)
     directory, issuing = authority.directory, authority.issuing.certificate
-    ours = [issuing, authority.root]
-    wanted = pem_of(*ours, *_others(directory.clients_ca, ours))
-    if not directory.clients_ca.exists() or directory.clients_ca.read_bytes() != wanted:
-        files.replace(directory.clients_ca, wanted, PUBLIC_MODE)
     if not directory.server.exists():
         return
-    leaf = only_certificate(directory.server)
+    content = directory.server.read_bytes()
+    try:
+        leaf = read_bundle(content)[0]
+    except CertificateError as error:
+        # Its cure, and a revocation, must not wait for it.
+        authority.remarks.append(
+            f"{directory.server} is damaged ({error}): give the server another with angos-trio pki "
+            "server"
+        )
+        return
     chain = pem_of(leaf, issuing)
-    if leaf.issuer == issuing.subject and directory.server.read_bytes() != chain:
+    if leaf.issuer == issuing.subject and content != chain:
         files.replace(directory.server, chain, PUBLIC_MODE)
 
 
-def _others(path: Path, ours: Sequence[x509.Certificate]) -> list[x509.Certificate]:
-    """Authorities that the operator has added to a file of ours."""
-    marks = set(map(key_mark, ours))
+def _settle_bundle(authority: Authority) -> None:
+    """Put ours before the authorities that the operator has added. These are not dropped when one
+    cannot be read."""
+    path, ours = authority.directory.clients_ca, [authority.issuing.certificate, authority.root]
+    content = path.read_bytes() if path.exists() else b""
     try:
-        found = read_bundle(path.read_bytes())
-    except (FileNotFoundError, CertificateError):
-        return []
-    return [each for each in found if key_mark(each) not in marks]
+        found = read_bundle(content) if content else []
+    except CertificateError as error:
+        told = f"{path} is damaged ({error}): put the authorities that were added there in again"
+        if not all(pem_of(each) in content for each in ours):
+            raise OperatorError(f"{told}, or remove it, and it is made anew without them") from None
+        authority.remarks.append(f"{told}; until then it is left as it is")
+        return
+    marks = set(map(key_mark, ours))
+    wanted = pem_of(*ours, *(each for each in found if key_mark(each) not in marks))
+    if content != wanted:
+        files.replace(path, wanted, PUBLIC_MODE)
 
 
 def _take_over_list(authority: Authority) -> None:

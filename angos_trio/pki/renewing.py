@@ -31,6 +31,7 @@ from angos_trio.pki.naming import ISSUING, SERVER, client_name
 from angos_trio.pki.opening import (
     Authority,
     is_list_wrong,
+    only_certificate,
     opened,
     require_clock,
     settle,
@@ -180,6 +181,7 @@ def renew_issuing(directory: PkiDirectory, root_key: RootKey, now: int) -> Issue
     """A new certificate for the issuing authority, which keeps its name and key: so all that it
     issued goes on to count, and nobody needs another file."""
     with opened(directory, now) as authority:
+        only_certificate(directory.clients_ca)  # a damaged one could not be settled afterwards
         root = _root(authority, root_key)
         begin = int(authority.root.not_valid_before_utc.timestamp())
         days = issuing_days((root.not_after - begin) // 86_400)

@@ -21,6 +21,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from angos_trio.errors import OperatorError
 from angos_trio.pki.authority import PkiDirectory, read_journal
 from angos_trio.pki.keys import fits, load_key
+from angos_trio.pki.renewing import RootKey, renew_issuing
+from angos_trio.pki.revoking import revoke
 from tests.pki.authorities import DAY_SECS, NOW, admit, certificates, files_below, found, serve
 
 
@@ -365,6 +367,37 @@ def test_key_of_another_authority_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(OperatorError, match=r"is not the key of .*issuing.crt: bring both back"):
         admit(directory, "alice")
+
+
+def test_damaged_paste_drops_no_authority_that_was_added(tmp_path: Path) -> None:
+    directory, other = found(tmp_path), found(tmp_path / "other")
+    pasted = directory.clients_ca.read_bytes() + other.ca.read_bytes() + other.ca.read_bytes()[:99]
+    directory.clients_ca.write_bytes(pasted)
+
+    assert any("until then it is left as it is" in it for it in admit(directory, "alice").remarks)
+    with pytest.raises(OperatorError, match=r"clients-ca.crt: no certificate in PEM, or damaged"):
+        renew_issuing(directory, RootKey(), NOW)
+    assert directory.clients_ca.read_bytes() == pasted
+
+    directory.clients_ca.write_bytes(pasted[-199:])
+    with pytest.raises(OperatorError, match=r"clients-ca.crt is damaged .* or remove it, and it"):
+        admit(directory, "bob")
+    assert directory.clients_ca.read_bytes() == pasted[-199:]
+    directory.clients_ca.unlink()
+    admit(directory, "bob")
+    assert len(certificates(directory.clients_ca)) == 2
+
+
+def test_damaged_certificate_of_the_server_hinders_nothing(tmp_path: Path) -> None:
+    directory = found(tmp_path)
+    serve(directory)
+    admit(directory, "mallory")
+    directory.server.write_bytes(b"x")
+
+    remarks = revoke(directory, "mallory", "unspecified", NOW).remarks
+    assert any("server.crt is damaged" in it and "pki server" in it for it in remarks)
+    serve(directory)
+    assert len(certificates(directory.server)) == 2
 
 
 def test_authorities_that_the_operator_added_stay(tmp_path: Path) -> None:
