@@ -20,7 +20,7 @@ from angos_trio.errors import OperatorError
 from angos_trio.limits.certificates import (
     AUTHORITY_YEARS,
     CLIENT_DAYS,
-    NAME_CHARACTERS_MAX,
+    NAME_BYTES_MAX,
     SERVER_DAYS,
 )
 from angos_trio.limits.processes import SERVICE_START_SECS_MAX
@@ -295,7 +295,7 @@ def _directory(parsed: argparse.Namespace) -> PkiDirectory:
 
 def _name_of_host() -> str:
     name = f"angos-trio {socket.gethostname()}".strip()
-    return name[: NAME_CHARACTERS_MAX - len(" issuing")]
+    return name.encode()[: NAME_BYTES_MAX - len(" issuing")].decode(errors="ignore")
 
 
 def _password(parsed: argparse.Namespace) -> bytes | None:

@@ -24,8 +24,11 @@ AUTHORITY_ENDS_SECS: Final = 180 * 86_400
 """An authority that ends within this is warned of."""
 REVOKED_KEPT_SECS: Final = 30 * 86_400
 """A revoked certificate stays on the list for so long after its end."""
-NAME_CHARACTERS_MAX: Final = 64
-"""Of a client, a group or an authority: X.520 allows no more."""
+NAME_BYTES_MAX: Final = 64
+"""In UTF-8, of a client, a group or an authority: X.520 allows so many characters, and the library
+so many bytes."""
+KEY_PASSWORD_BYTES_MAX: Final = 1023
+"""OpenSSL takes no longer one for a key."""
 GROUPS_MAX: Final = 32
 ALTERNATIVE_NAMES_MAX: Final = 100
 PKI_LOCK_SECS: Final = 10.0

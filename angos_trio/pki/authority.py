@@ -43,7 +43,7 @@ from angos_trio.pki.keeping import (
     read_journal,
     tell,
 )
-from angos_trio.pki.keys import requested_key
+from angos_trio.pki.keys import check_password, requested_key
 from angos_trio.pki.naming import (
     ISSUING,
     ROOT,
@@ -147,6 +147,7 @@ def create_authority(directory: PkiDirectory, founding: Founding, now: int) -> F
     name = authority_name(founding.name)
     if not 1 <= founding.years <= AUTHORITY_YEARS_MAX:
         raise OperatorError(f"--years: from 1 to {AUTHORITY_YEARS_MAX}, and not {founding.years}")
+    check_password(founding.password)
     _require_apart(directory, founding.offline_root)
     with failing_in_words(directory):
         _require_none(directory)
@@ -285,6 +286,7 @@ def issue_client(directory: PkiDirectory, wish: ClientWish, now: int) -> Issued:
     wish = replace(wish, name=client_name(wish.name), groups=group_names(wish.groups))
     if wish.request is not None and wish.p12_password is not None:
         raise OperatorError("--p12 needs the key, and with --csr only the client has it")
+    check_password(wish.p12_password)
     with opened(directory, now) as authority:
         return give_client(authority, wish, now)
 

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from angos_trio.errors import OperatorError
-from angos_trio.limits.certificates import RSA_BITS_MIN
+from angos_trio.limits.certificates import KEY_PASSWORD_BYTES_MAX, RSA_BITS_MIN
 from angos_trio.pki.certificates import CertificateError, reading
 from angos_trio.pki.profiles import PrivateKey, PublicKey
 
@@ -37,6 +37,14 @@ def load_key(path: Path, content: bytes, password: bytes | None = None) -> Priva
     if not isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
         raise OperatorError(f"{path}: this key is neither for ECDSA nor for RSA")
     return key
+
+
+def check_password(password: bytes | None) -> None:
+    """Refuse one that no key can be encrypted with. Raises OperatorError."""
+    if password is not None and len(password) > KEY_PASSWORD_BYTES_MAX:
+        raise OperatorError(
+            f"the password of a key is longer than {KEY_PASSWORD_BYTES_MAX} bytes: take a shorter one"
+        )
 
 
 def public_bytes(key: object) -> bytes:

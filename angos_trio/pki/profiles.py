@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.serialization.pkcs12 import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from angos_trio.clock import DAY_SECS
-from angos_trio.limits.certificates import BACKDATED_SECS, NAME_CHARACTERS_MAX
+from angos_trio.limits.certificates import BACKDATED_SECS, NAME_BYTES_MAX
 from angos_trio.pki.naming import general_names
 from angos_trio.records import Frozen
 
@@ -192,7 +192,7 @@ def _authority(builder: x509.CertificateBuilder, path_length: int) -> x509.Certi
 def name_of(common_name: str, organizations: Iterable[str] = ()) -> x509.Name:
     """Whose a certificate is; without a common name that is too long for one."""
     parts = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, each) for each in organizations]
-    if common_name and len(common_name) <= NAME_CHARACTERS_MAX:
+    if common_name and len(common_name.encode()) <= NAME_BYTES_MAX:
         parts.append(x509.NameAttribute(NameOID.COMMON_NAME, common_name))
     return x509.Name(parts)
 

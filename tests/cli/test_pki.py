@@ -178,7 +178,7 @@ def test_offline_root_renews_with_its_medium_only(pki: Run, tmp_path: Path) -> N
         (["server", "--san", "a.lab", "--csr", "no.csr"], "no.csr: No such file or directory"),
         (["client", "a/b"], "the name of a client is the name of files too"),
         (["client", ""], "the name of a client is empty"),
-        (["client", "x" * 65], "the name of a client has at most 64 characters"),
+        (["client", "x" * 65], "the name of a client has at most 64 bytes"),
         (["client", "a\x1b[31m"], "'a\\x1b[31m': the name of a client has a character that"),
         (["client", "alice", "--password-file", "x"], "--password-file is for --p12"),
         (["client", "alice", "--p12", "--password-file", "x"], "--password-file: x: No such file"),

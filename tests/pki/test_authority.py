@@ -171,6 +171,17 @@ def test_root_key_in_the_directory_is_encrypted_if_there_is_a_password(
     assert fits(key, certificates(directory.ca)[0])
 
 
+def test_password_that_is_too_long_for_a_key_is_refused_in_words(tmp_path: Path) -> None:
+    directory = found(tmp_path, password=b"x" * 1023)
+    for work in (
+        lambda: found(tmp_path / "other", password=b"x" * 1024),
+        lambda: admit(directory, "alice", p12_password=b"x" * 1024),
+    ):
+        with pytest.raises(OperatorError, match="is longer than 1023 bytes: take a shorter one"):
+            work()
+    assert not (tmp_path / "other").exists()
+
+
 def test_offline_root_leaves_no_key_behind(tmp_path: Path) -> None:
     stick = tmp_path / "stick"
     stick.mkdir()
