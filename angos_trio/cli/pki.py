@@ -42,6 +42,7 @@ from angos_trio.pki.naming import ISSUING
 from angos_trio.pki.renewing import (
     Due,
     RootKey,
+    command_for,
     due_of,
     find_due,
     renew,
@@ -179,9 +180,7 @@ def _renew_all_due(directory: PkiDirectory, now: int, unit: str | None) -> int:
     if done.next_update is not None:
         print(f"{directory.crl}: made anew, the next is due {time_of(done.next_update)}")
     for record in done.due.clients:
-        command = f"angos-trio pki renew {plain(record.name)}"
-        if not record.has_key:
-            command = f"angos-trio pki client {plain(record.name)} --csr FILE"
+        command = plain(command_for(record))
         print(f"{_due_line(record)}; it must be brought its new one by hand: {command}")
     if not done.due.is_any:
         print("nothing is due")
@@ -277,14 +276,14 @@ def _row(record: Record, state: str) -> tuple[str, ...]:
 def crl(parsed: argparse.Namespace) -> int:
     """Make the revocation list anew; print it, or write it."""
     output = _output(parsed)
-    content, authority = make_list_anew(_directory(parsed), parsed.days, epoch_seconds())
+    made = make_list_anew(_directory(parsed), parsed.days, epoch_seconds())
     if output is None:
-        print(content.decode(), end="")
+        print(made.content.decode(), end="")
     else:
-        _write(output, content, "the list in the directory is made anew")
-        due = time_of(authority.journal.listed.next_update)
-        print(f"{output}: {len(authority.journal.revoked)} revoked; the next is due {due}")
-    _tell(authority.remarks)
+        _write(output, made.content, "the list in the directory is made anew")
+        due = time_of(made.next_update)
+        print(f"{output}: {made.count} revoked; the next is due {due}")
+    _tell(made.remarks)
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from angos_trio.clock import DAY_SECS, iso
@@ -16,7 +17,6 @@ from angos_trio.pki.authority import (
     issuing_days,
     record_of,
 )
-from angos_trio.pki.certificates import CertificateError, read_bundle
 from angos_trio.pki.journal import Journal, Listed, Record
 from angos_trio.pki.keeping import (
     Pair,
@@ -58,7 +58,7 @@ class Due(Frozen):
 
 def renew(directory: PkiDirectory, name: str, now: int) -> Issued:
     """A new key and certificate for a client, or for the server, with what the one before said."""
-    wanted = SERVER if name == SERVER else client_name(name)
+    wanted = _wanted(name)
     with opened(directory, now) as authority:
         before = _renewable(authority.journal, wanted)
         if wanted == SERVER:
@@ -66,20 +66,27 @@ def renew(directory: PkiDirectory, name: str, now: int) -> Issued:
         return give_client(authority, ClientWish(wanted, before.groups, before.days), now)
 
 
+def _wanted(name: str) -> str:
+    return SERVER if name == SERVER else client_name(name)
+
+
 def _renewable(journal: Journal, name: str) -> Record:
     before = _latest(journal, name)
-    if before.serial in journal.revoked:
-        raise OperatorError(
-            f"{name}: its certificate was revoked on {iso(journal.revoked[before.serial].at)}: a "
-            "new one is issued on purpose only, with angos-trio pki "
-            + ("server" if name == SERVER else f"client {name}")
-        )
     if not before.has_key:
         raise OperatorError(
             f"{name}: its key is not here, since its certificate was made from a request: take a "
-            f"new request from it, and angos-trio pki client {name} --csr FILE"
+            f"new request from it, and {command_for(before)}"
         )
     return before
+
+
+def command_for(record: Record) -> str:
+    """What renews a client's certificate with all that it says."""
+    if record.has_key:
+        return f"angos-trio pki renew {shlex.quote(record.name)}"
+    groups = "".join(f" --group {shlex.quote(group)}" for group in record.groups)
+    days = f" --days {record.days}"
+    return f"angos-trio pki client {shlex.quote(record.name)} --csr FILE{groups}{days}"
 
 
 def due_of(directory: PkiDirectory, now: int) -> Due:
@@ -92,11 +99,11 @@ def due_of(directory: PkiDirectory, now: int) -> Due:
 def find_due(directory: PkiDirectory, name: str, now: int) -> Record | None:
     """The newest certificate of a client, or of the server, if it is due or has ended; else None.
 
-    Changes nothing and needs no lock. Raises OperatorError when there is none.
+    Changes nothing and needs no lock. Raises OperatorError when there is none, or it is revoked.
     """
     require_authority(directory)
     require_clock(now)
-    record = _latest(read_journal(directory), name)
+    record = _latest(read_journal(directory), _wanted(name))
     return record if record.is_due(now) else None
 
 
@@ -114,7 +121,7 @@ def _due(directory: PkiDirectory, journal: Journal, now: int) -> Due:
 
 
 def _is_list_due(listed: Listed, now: int) -> bool:
-    """The same for a revocation list, of which the next is due at a time."""
+    """Whether two thirds of its life are over, or it begins later than now."""
     days_secs = listed.days * DAY_SECS
     is_ahead = listed.next_update - days_secs - BACKDATED_SECS > now
     return is_ahead or now >= listed.next_update - days_secs // 3
@@ -129,10 +136,7 @@ def _ending(directory: PkiDirectory, now: int) -> list[str]:
     told = []
     for path, what, cure in cures:
         with failing_in_words(directory):
-            try:
-                found = read_bundle(path.read_bytes())[0]
-            except CertificateError as error:
-                raise OperatorError(f"{path}: no certificate in PEM: {error}") from None
+            found = only_certificate(path)
         end = int(found.not_valid_after_utc.timestamp())
         if end - now < AUTHORITY_ENDS_SECS:
             told.append(f"{what} {'ended' if end <= now else 'ends'} at {iso(end)}: {cure}")
@@ -140,10 +144,17 @@ def _ending(directory: PkiDirectory, now: int) -> list[str]:
 
 
 def _latest(journal: Journal, name: str) -> Record:
+    """The newest certificate of a name that is not revoked. Raises OperatorError."""
     record = journal.latest().get(name)
     if record is None:
         command = "pki server --san NAME" if name == SERVER else f"pki client {name}"
         raise OperatorError(f"{name}: no certificate was issued yet: angos-trio {command}")
+    if record.serial in journal.revoked:
+        raise OperatorError(
+            f"{name}: its certificate was revoked on {iso(journal.revoked[record.serial].at)}: a "
+            "new one is issued on purpose only, with angos-trio pki "
+            + ("server" if name == SERVER else f"client {name}")
+        )
     return record
 
 
@@ -184,7 +195,7 @@ def renew_issuing(directory: PkiDirectory, root_key: RootKey, now: int) -> Issue
         only_certificate(directory.clients_ca)  # a damaged one could not be settled afterwards
         root = _root(authority, root_key)
         begin = int(authority.root.not_valid_before_utc.timestamp())
-        days = issuing_days((root.not_after - begin) // 86_400)
+        days = issuing_days((root.not_after - begin) // DAY_SECS)
         if now >= root.not_after:
             raise OperatorError(
                 f"the root ended at {iso(root.not_after)}: make another authority with angos-trio "

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from typing import Final
+
+from cryptography import x509
 
 from angos_trio.clock import iso
 from angos_trio.errors import OperatorError
 from angos_trio.pki.journal import Journal, Record, Revocation, revoked_line
 from angos_trio.pki.keeping import PkiDirectory, read_journal, tell
-from angos_trio.pki.opening import Authority, opened, write_list
+from angos_trio.pki.opening import opened, write_list
 from angos_trio.records import Frozen
 
 REASONS: Final = {
@@ -66,7 +69,7 @@ def choose(
 ) -> tuple[Sequence[Record], Sequence[Record]]:
     """Which certificates are meant, and all of that name that are good; none for a serial number
     of which the journal does not tell. Raises OperatorError."""
-    named = journal.of(what)
+    named = journal.of(unicodedata.normalize("NFC", what))
     if not named:
         return _by_serial(journal, what)
     good = [each for each in named if each.serial not in journal.revoked and each.not_after >= now]
@@ -113,8 +116,20 @@ def _serial(what: str) -> str:
     return what.replace(":", "").lower().lstrip("0")
 
 
-def make_list_anew(directory: PkiDirectory, days: int | None, now: int) -> tuple[bytes, Authority]:
+class Made(Frozen):
+    """A new revocation list, and how many certificates are on it."""
+
+    content: bytes
+    count: int
+    next_update: int
+    remarks: tuple[str, ...]
+
+
+def make_list_anew(directory: PkiDirectory, days: int | None, now: int) -> Made:
     """The revocation list with another date, for so many days, or for as many as the last one."""
     with opened(directory, now) as authority:
         wanted = authority.journal.listed.days if days is None else days
-        return write_list(authority, now, wanted), authority
+        content = write_list(authority, now, wanted)
+        count = len(x509.load_pem_x509_crl(content))
+        next_update = authority.journal.listed.next_update
+        return Made(content, count, next_update, tuple(authority.remarks))

@@ -10,7 +10,7 @@ from cryptography import x509
 from angos_trio.errors import OperatorError
 from angos_trio.pki.authority import PkiDirectory, read_journal
 from angos_trio.pki.keys import fits, load_key
-from angos_trio.pki.renewing import RootKey, due_of, renew, renew_all_due, renew_issuing
+from angos_trio.pki.renewing import RootKey, due_of, find_due, renew, renew_all_due, renew_issuing
 from angos_trio.pki.revoking import make_list_anew, revoke
 from tests.pki.authorities import DAY_SECS, NOW, admit, certificates, files_below, found, serve
 from tests.pki.test_authority import key_of, request_file
@@ -48,19 +48,23 @@ def test_renewing_takes_a_new_key_and_says_the_same(tmp_path: Path) -> None:
 
 def test_renewing_what_nobody_can_is_refused_in_words(tmp_path: Path) -> None:
     directory = found(tmp_path)
-    admit(directory, "hsm", request=request_file(tmp_path))
+    admit(directory, "hsm", groups=("ops", "a b"), days=9, request=request_file(tmp_path))
     admit(directory, "mallory")
     revoke(directory, "mallory", "key-compromise", NOW)
     before = files_below(directory.root)
     for name, part in (
         ("nobody", "nobody: no certificate was issued yet: angos-trio pki client nobody"),
         ("server", "server: no certificate was issued yet: angos-trio pki server --san NAME"),
-        ("hsm", "take a new request from it, and angos-trio pki client hsm --csr FILE"),
+        ("hsm", "pki client hsm --csr FILE --group ops --group 'a b' --days 9$"),
         ("mallory", "was revoked on .*: a new one is issued on purpose only"),
         ("../x", "no / and no"),
+        ("root", "this word stands for something else"),
     ):
         with pytest.raises(OperatorError, match=part):
             renew(directory, name, NOW)
+        if name != "hsm":
+            with pytest.raises(OperatorError, match=part):
+                find_due(directory, name, NOW)
     assert files_below(directory.root) == before
 
 

@@ -107,6 +107,12 @@ def test_every_reason_is_one_of_the_list(tmp_path: Path) -> None:
     assert len(x509.load_pem_x509_crl(directory.crl.read_bytes())) == len(REASONS)
 
 
+def test_name_is_found_however_its_letters_are_composed(tmp_path: Path) -> None:
+    directory = found(tmp_path)
+    admit(directory, "Zo\u00eb")
+    assert revoke(directory, "Zoe\u0308", "unspecified", NOW).revoked[0].name == "Zo\u00eb"
+
+
 def test_server_can_be_revoked(tmp_path: Path) -> None:
     directory = found(tmp_path)
     serial = serve(directory).record.serial
@@ -121,6 +127,7 @@ def test_what_ended_long_ago_leaves_the_list_and_not_the_journal(tmp_path: Path)
     revoke(directory, "long", "unspecified", NOW + 32 * DAY_SECS)
 
     assert len(x509.load_pem_x509_crl(directory.crl.read_bytes())) == 1
+    assert make_list_anew(directory, None, NOW + 32 * DAY_SECS).count == 1
     assert len(read_journal(directory).revoked) == 2
 
 
