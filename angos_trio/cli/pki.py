@@ -34,6 +34,7 @@ from angos_trio.pki.authority import (
     create_authority,
     issue_client,
     issue_server,
+    stale_files,
 )
 from angos_trio.pki.files import PRIVATE_MODE, PUBLIC_MODE, words_of
 from angos_trio.pki.journal import Journal, Record, states
@@ -113,11 +114,10 @@ def client(parsed: argparse.Namespace) -> int:
     request = None if parsed.csr is None else Path(parsed.csr)
     days = CLIENT_DAYS if parsed.days is None else parsed.days
     wish = ClientWish(parsed.name, tuple(parsed.groups), days, request, password)
-    directory = _directory(parsed)
-    issued = issue_client(directory, wish, epoch_seconds())
+    issued = issue_client(_directory(parsed), wish, epoch_seconds())
     _say_issued(issued)
     if parsed.output is not None:
-        _copy(directory, issued, Path(parsed.output))
+        _copy(issued, Path(parsed.output))
     _tell(issued.remarks)
     return 0
 
@@ -327,15 +327,17 @@ def _described(record: Record) -> str:
     return f"{what}, until {time_of(record.not_after)}, serial {record.serial}"
 
 
-def _copy(directory: PkiDirectory, issued: Issued, target: Path) -> None:
-    """What a client needs, in a directory that is made if it is not there."""
+def _copy(issued: Issued, target: Path) -> None:
+    """What a client needs, in a directory that is made if it is not there. What was copied there
+    with a certificate before does not stay beside this one."""
     try:
         files.make_directory(target, 0o700)
-        parts = [(directory.ca, PUBLIC_MODE), (issued.certificate, PUBLIC_MODE)]
-        parts += [(issued.key, PRIVATE_MODE), (issued.p12, PRIVATE_MODE)]
-        for path, mode in parts:
-            if path is not None:
-                files.replace(target / path.name, path.read_bytes(), mode)
+        for path in stale_files(target, issued.record.name, issued.bag):
+            files.remove(path)
+            print(f"{path}: of a certificate before, and removed")
+        for name, content in issued.bag.items():
+            mode = PUBLIC_MODE if name.endswith(".crt") else PRIVATE_MODE
+            files.replace(target / name, content, mode)
     except OSError as error:
         raise OperatorError(
             f"{words_of(error)}; the certificate was issued, and is in {issued.certificate}"

@@ -43,7 +43,8 @@ def check_password(password: bytes | None) -> None:
     """Refuse one that no key can be encrypted with. Raises OperatorError."""
     if password is not None and len(password) > KEY_PASSWORD_BYTES_MAX:
         raise OperatorError(
-            f"the password of a key is longer than {KEY_PASSWORD_BYTES_MAX} bytes: take a shorter one"
+            f"the password of a key is longer than {KEY_PASSWORD_BYTES_MAX} bytes: take a shorter "
+            "one"
         )
 
 

@@ -143,6 +143,10 @@ def test_requests_are_signed_and_the_key_stays(made: Run, tmp_path: Path) -> Non
     told = said(made("client", "alice", "--csr", "alice.csr", "-o", "bag"))
     assert "client alice, until" in told
     assert sorted(path.name for path in (tmp_path / "bag").iterdir()) == ["alice.crt", "ca.crt"]
+    made("client", "alice", "-o", "bag")
+    told = made("client", "alice", "--csr", "alice.csr", "-o", "bag").stdout
+    assert "bag/alice.key: of a certificate before, and removed" in told
+    assert sorted(path.name for path in (tmp_path / "bag").iterdir()) == ["alice.crt", "ca.crt"]
     assert "take a new request from it" in refused(made("renew", "alice"))
     printed = said(made("server", "--san", "other.lab", "--csr", "other.csr"))
     assert printed.startswith("-----BEGIN CERTIFICATE-----")

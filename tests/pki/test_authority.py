@@ -19,8 +19,10 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from angos_trio.errors import OperatorError
-from angos_trio.pki.authority import PkiDirectory, read_journal
+from angos_trio.pki.authority import PkiDirectory, stale_files
+from angos_trio.pki.keeping import read_journal
 from angos_trio.pki.keys import fits, load_key
+from angos_trio.pki.profiles import key_pem, new_key
 from angos_trio.pki.renewing import RootKey, renew_issuing
 from angos_trio.pki.revoking import revoke
 from tests.pki.authorities import DAY_SECS, NOW, admit, certificates, files_below, found, serve
@@ -182,6 +184,31 @@ def test_password_that_is_too_long_for_a_key_is_refused_in_words(tmp_path: Path)
     assert not (tmp_path / "other").exists()
 
 
+def test_what_is_copied_goes_together(tmp_path: Path) -> None:
+    directory = found(tmp_path)
+    before = admit(directory, "alice", p12_password=b"secret")
+    assert before.bag == {
+        "ca.crt": directory.ca.read_bytes(),
+        "alice.crt": directory.client("alice").read_bytes(),
+        "alice.key": directory.client_key("alice").read_bytes(),
+        "alice.p12": directory.client_p12("alice").read_bytes(),
+    }
+    copied = tmp_path / "copied"
+    copied.mkdir()
+    for name, content in before.bag.items():
+        (copied / name).write_bytes(content)
+    names = [copied / "alice.p12", copied / "alice.key"]
+    key = ec.generate_private_key(ec.SECP256R1())
+    after = admit(directory, "alice", request=request_file(tmp_path, key))
+
+    assert after.bag.keys() == {"ca.crt", "alice.crt"}
+    assert stale_files(copied, "alice", before.bag) == []
+    assert stale_files(copied, "alice", after.bag) == names
+    for own in (key_pem(key), key_pem(new_key()), key_pem(key, b"secret"), b"in a TPM"):
+        names[1].write_bytes(own)  # of the client, which made the request there
+        assert stale_files(copied, "alice", after.bag) == names[:1]
+
+
 def test_offline_root_leaves_no_key_behind(tmp_path: Path) -> None:
     stick = tmp_path / "stick"
     stick.mkdir()
@@ -271,6 +298,7 @@ def test_request_that_nobody_should_sign_is_refused_in_words(tmp_path: Path) -> 
         ),
         "no request for a certificate": lambda: nonsense,
         "No such file": lambda: tmp_path / "missing",
+        "this is no file": lambda: Path("/dev/zero"),
     }
     for part, make in cases.items():
         with pytest.raises(OperatorError, match=part):

@@ -18,10 +18,10 @@ import pytest
 
 from angos_trio.errors import OperatorError
 from angos_trio.pki import keeping
-from angos_trio.pki.authority import PkiDirectory, read_journal
 from angos_trio.pki.certificates import serial_text
 from angos_trio.pki.files import NEXT
 from angos_trio.pki.inspecting import inspect
+from angos_trio.pki.keeping import PkiDirectory, read_journal
 from angos_trio.pki.keys import fits
 from angos_trio.pki.renewing import RootKey, renew, renew_all_due, renew_issuing
 from angos_trio.pki.revoking import make_list_anew, revoke

@@ -8,7 +8,7 @@ import pytest
 from cryptography import x509
 
 from angos_trio.errors import OperatorError
-from angos_trio.pki.authority import PkiDirectory, read_journal
+from angos_trio.pki.keeping import PkiDirectory, read_journal
 from angos_trio.pki.keys import fits, load_key
 from angos_trio.pki.renewing import RootKey, due_of, find_due, renew, renew_all_due, renew_issuing
 from angos_trio.pki.revoking import make_list_anew, revoke

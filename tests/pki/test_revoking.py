@@ -9,9 +9,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from angos_trio.errors import OperatorError
-from angos_trio.pki.authority import PkiDirectory, read_journal
 from angos_trio.pki.certificates import read_certificate
 from angos_trio.pki.inspecting import inspect
+from angos_trio.pki.keeping import PkiDirectory, read_journal
 from angos_trio.pki.renewing import due_of
 from angos_trio.pki.revocation import read_lists as lists_of
 from angos_trio.pki.revocation import revocations_of
