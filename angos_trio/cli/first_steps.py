@@ -18,9 +18,9 @@ from angos_trio.pki.authority import (
     create_authority,
     issue_client,
     issue_server,
-    read_journal,
 )
 from angos_trio.pki.files import make_directory, replace, words_of
+from angos_trio.pki.keeping import read_journal
 from angos_trio.pki.naming import ISSUING, SERVER, server_names
 from angos_trio.records import Frozen
 

@@ -9,7 +9,8 @@ CLOCK_LEAST: Final = 1_735_689_600
 BACKDATED_SECS: Final = 300
 """A certificate begins so long before now, since clocks of clients differ."""
 AUTHORITY_YEARS: Final = 10
-"""Of a root for which nothing else was asked; the issuing authority has half of it."""
+"""Of a root for which nothing else was asked; the issuing authority has half of it, and a year at
+least."""
 AUTHORITY_YEARS_MAX: Final = 30
 SERVER_DAYS: Final = 397
 """Of a server's certificate for which nothing else was asked."""

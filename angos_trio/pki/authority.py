@@ -220,7 +220,8 @@ def _found(directory: PkiDirectory, founding: Founding, now: int) -> Founded:
 
 
 def issuing_days(root_days: int) -> int:
-    """The life of an issuing authority: half of its root's, so that it is renewed once."""
+    """The life of an issuing authority: half of its root's, so that it is renewed once, and a year
+    at least."""
     return max(_YEAR_DAYS, root_days // 2)
 
 

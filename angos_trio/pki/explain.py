@@ -26,6 +26,7 @@ EVERYBODY: Final = "everybody"
 STRICT: Final = "Python 3.13 and newer, and openssl verify -x509_strict,"
 VERIFIERS: Final = "Go, curl, browsers and Python"
 REGISTRY: Final = "this registry"
+STALE_REFUSERS: Final = 'OpenSSL, Go, and this registry with crl_stale = "deny",'
 WRONG: Final = ""
 """In the place of who refuses something that is no certificate, and wrong all the same."""
 Role = Literal[

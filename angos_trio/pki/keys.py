@@ -21,13 +21,18 @@ from angos_trio.pki.profiles import PrivateKey, PublicKey
 _CURVES = ("secp256r1", "secp384r1", "secp521r1")
 
 
-def load_key(path: Path, content: bytes, password: bytes | None = None) -> PrivateKey:
-    """A key in PEM, for ECDSA or RSA. Raises OperatorError."""
+def load_key(
+    path: Path,
+    content: bytes,
+    password: bytes | None = None,
+    *,
+    cure: str = "openssl pkey takes its password away",
+) -> PrivateKey:
+    """A key in PEM, for ECDSA or RSA. `cure` is for one that is encrypted when no password is
+    given. Raises OperatorError."""
     is_encrypted = b"ENCRYPTED" in content
     if is_encrypted and password is None:
-        raise OperatorError(
-            f"{path}: this key is encrypted: give its password with --password-file FILE"
-        )
+        raise OperatorError(f"{path}: this key is encrypted: {cure}")
     try:
         key = load_pem_private_key(content, password if is_encrypted else None)
     except (ValueError, TypeError, UnsupportedAlgorithm):

@@ -224,7 +224,8 @@ def _root(authority: Authority, wanted: RootKey) -> Signer:
             f"{path}: the root's key is not here: bring the medium that it was taken away on, and "
             "name the file with --root-key FILE"
         ) from None
-    key = load_key(path, content, wanted.password)
+    cure = "give its password with --password-file FILE"
+    key = load_key(path, content, wanted.password, cure=cure)
     if not fits(key, authority.root):
         raise OperatorError(
             f"{path}: this is not the key of {authority.directory.ca}: it is of another root"

@@ -439,6 +439,14 @@ def test_damaged_certificate_of_the_server_hinders_nothing(tmp_path: Path) -> No
     assert len(certificates(directory.server)) == 2
 
 
+def test_encrypted_key_of_the_issuing_authority_is_no_matter_of_an_option(tmp_path: Path) -> None:
+    directory = found(tmp_path)
+    key = key_of(directory.issuing_key)
+    directory.issuing_key.write_bytes(key_pem(key, b"secret"))
+    with pytest.raises(OperatorError, match=r"issuing.key: this key is encrypted: openssl pkey"):
+        admit(directory, "alice")
+
+
 def test_authorities_that_the_operator_added_stay(tmp_path: Path) -> None:
     directory, other = found(tmp_path), found(tmp_path / "other")
     foreign = certificates(other.ca)
