@@ -37,3 +37,12 @@ PKI_LOCK_SECS: Final = 10.0
 PKI_LOCK_LOOK_SECS: Final = 0.05
 """and looks so often."""
 RSA_BITS_MIN: Final = 2048
+REVOCATION_REASONS: Final = {
+    "unspecified": None,
+    "key-compromise": "keyCompromise",
+    "affiliation-changed": "affiliationChanged",
+    "superseded": "superseded",
+    "cessation-of-operation": "cessationOfOperation",
+    "privilege-withdrawn": "privilegeWithdrawn",
+}
+"""Words of the command line, and what RFC 5280 5.3.1 calls them."""

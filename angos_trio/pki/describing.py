@@ -18,6 +18,7 @@ from angos_trio.pki.certificates import (
     read_bundle,
     reading,
     serial_text,
+    value_of,
 )
 from angos_trio.pki.explain import (
     REGISTRY,
@@ -144,11 +145,7 @@ def words_for(certificate: x509.Certificate) -> str:
 
 
 def _names(certificate: x509.Certificate) -> Iterator[str]:
-    try:
-        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-    except x509.ExtensionNotFound:
-        return
-    for name in found.value:
+    for name in value_of(certificate, x509.SubjectAlternativeName) or ():
         yield str(name.value)
 
 

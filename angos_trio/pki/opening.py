@@ -19,6 +19,7 @@ from angos_trio.pki.certificates import (
     read_bundle,
     reading,
     serial_text,
+    value_of,
 )
 from angos_trio.pki.files import PUBLIC_MODE
 from angos_trio.pki.journal import Journal, Listed, Revocation, listed_line, revoked_line
@@ -208,19 +209,17 @@ def standing_list(directory: PkiDirectory) -> StandingList | None:
             parsed = x509.load_pem_x509_crl(directory.crl.read_bytes())
             if not parsed.is_signature_valid(key):  # type: ignore[arg-type]
                 return None
-            number = parsed.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
-            return StandingList(number, tuple(map(_revocation, parsed)))
-    except (FileNotFoundError, CertificateError, x509.ExtensionNotFound):
+            number = value_of(parsed, x509.CRLNumber)
+            revoked = tuple(map(_revocation, parsed))
+            return None if number is None else StandingList(number.crl_number, revoked)
+    except (FileNotFoundError, CertificateError):
         return None
 
 
 def _revocation(entry: x509.RevokedCertificate) -> Revocation:
-    try:
-        given = entry.extensions.get_extension_for_class(x509.CRLReason).value.reason.value
-    except x509.ExtensionNotFound:
-        given = None
-    at = int(entry.revocation_date_utc.timestamp())
-    return Revocation(serial_text(entry.serial_number), at, given)
+    reason, at = value_of(entry, x509.CRLReason), int(entry.revocation_date_utc.timestamp())
+    spelled = None if reason is None else reason.reason.value
+    return Revocation(serial_text(entry.serial_number), at, spelled)
 
 
 def write_list(authority: Authority, now: int, days: int) -> bytes:

@@ -11,20 +11,12 @@ from cryptography import x509
 
 from angos_trio.clock import iso
 from angos_trio.errors import OperatorError
+from angos_trio.limits.certificates import REVOCATION_REASONS
 from angos_trio.pki.journal import Journal, Record, Revocation, revoked_line
 from angos_trio.pki.keeping import PkiDirectory, read_journal, tell
 from angos_trio.pki.opening import opened, write_list
 from angos_trio.records import Frozen
 
-REASONS: Final = {
-    "unspecified": None,
-    "key-compromise": "keyCompromise",
-    "affiliation-changed": "affiliationChanged",
-    "superseded": "superseded",
-    "cessation-of-operation": "cessationOfOperation",
-    "privilege-withdrawn": "privilegeWithdrawn",
-}
-"""Words of the command line, and what RFC 5280 5.3.1 calls them."""
 _SERIAL: Final = re.compile(r"[0-9a-fA-F]{2}(:?[0-9a-fA-F]{2}){3,19}|[0-9a-fA-F]{8,40}")
 _WHOLE_DIGITS_MIN: Final = 32
 """Ours have nearly 40; what is shorter is rather a name that nobody has."""
@@ -44,12 +36,14 @@ def revoke(
     directory: PkiDirectory, what: str, reason: str, now: int, *, takes_all: bool = False
 ) -> Ended:
     """Revoke the newest certificate of a name, with `takes_all` each that is good, or the one of a
-    serial number; `reason` is a word of `REASONS`. Raises OperatorError."""
+    serial number; `reason` is a word of `REVOCATION_REASONS`. Raises OperatorError."""
     with opened(directory, now) as authority:
         chosen, alike = choose(authority.journal, what, now, takes_all=takes_all)
         unknown = None if chosen else _serial(what)
         serials = [record.serial for record in chosen] if unknown is None else [unknown]
-        lines = [revoked_line(Revocation(each, now, REASONS[reason])) for each in serials]
+        lines = [
+            revoked_line(Revocation(each, now, REVOCATION_REASONS[reason])) for each in serials
+        ]
         tell(directory, b"".join(lines))
         authority.journal = read_journal(directory)
         try:

@@ -9,13 +9,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from angos_trio.errors import OperatorError
+from angos_trio.limits.certificates import REVOCATION_REASONS
 from angos_trio.pki.certificates import read_certificate
 from angos_trio.pki.inspecting import inspect
 from angos_trio.pki.keeping import PkiDirectory, read_journal
 from angos_trio.pki.renewing import due_of
 from angos_trio.pki.revocation import read_lists as lists_of
 from angos_trio.pki.revocation import revocations_of
-from angos_trio.pki.revoking import REASONS, make_list_anew, revoke
+from angos_trio.pki.revoking import make_list_anew, revoke
 from tests.pki.authorities import DAY_SECS, NOW, admit, certificates, files_below, found, serve
 
 
@@ -101,10 +102,10 @@ def test_what_cannot_be_revoked_is_said_in_words(tmp_path: Path) -> None:
 
 def test_every_reason_is_one_of_the_list(tmp_path: Path) -> None:
     directory = found(tmp_path)
-    for reason in REASONS:
+    for reason in REVOCATION_REASONS:
         admit(directory, reason)
         revoke(directory, reason, reason, NOW)
-    assert len(x509.load_pem_x509_crl(directory.crl.read_bytes())) == len(REASONS)
+    assert len(x509.load_pem_x509_crl(directory.crl.read_bytes())) == len(REVOCATION_REASONS)
 
 
 def test_name_is_found_however_its_letters_are_composed(tmp_path: Path) -> None:
