@@ -136,6 +136,14 @@ def test_name_that_is_taken_and_older_ones_are_told_of(made: Run) -> None:
     assert "revoked client alice" in said(made("revoke", "alice", "--all"))
 
 
+def test_serial_number_of_which_the_journal_does_not_tell_is_revoked_and_it_is_said(
+    made: Run,
+) -> None:
+    told = said(made("revoke", "ab" * 20))
+    assert f"revoked serial {'ab' * 20}, of which the journal does not tell: compare it" in told
+    assert "this certificate was revoked already" in refused(made("revoke", "ab" * 20))
+
+
 def test_requests_are_signed_and_the_key_stays(made: Run, tmp_path: Path) -> None:
     for name in ("alice", "other"):
         words = f"req -new -newkey rsa:2048 -nodes -keyout {name}.key -out {name}.csr -subj /CN=x"
