@@ -18,8 +18,8 @@ from angos_trio.pki.opening import opened, write_list
 from angos_trio.records import Frozen
 
 _SERIAL: Final = re.compile(r"[0-9a-fA-F]{2}(:?[0-9a-fA-F]{2}){3,19}|[0-9a-fA-F]{8,40}")
-_WHOLE_DIGITS_MIN: Final = 32
-"""Ours have nearly 40; what is shorter is rather a name that nobody has."""
+_OURS_BITS: Final = range(125, 160)
+"""Ours are random numbers of 159 bits; what is shorter is rather a name that nobody has."""
 
 
 class Ended(Frozen):
@@ -91,7 +91,7 @@ def _by_serial(journal: Journal, what: str) -> tuple[Sequence[Record], Sequence[
         at = iso(journal.revoked[serial].at)
         raise OperatorError(f"{what}: this certificate was revoked already, on {at}")
     if record is None:
-        if len(serial) >= _WHOLE_DIGITS_MIN:
+        if int(serial or "0", 16).bit_length() in _OURS_BITS:
             return [], []
         raise OperatorError(
             f"{what}: no certificate with this serial number was issued here: angos-trio pki list "

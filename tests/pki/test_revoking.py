@@ -89,6 +89,8 @@ def test_what_cannot_be_revoked_is_said_in_words(tmp_path: Path) -> None:
         ("nobody", "nobody has a certificate under this name: angos-trio pki list"),
         ("", "nobody has a certificate under this name"),
         ("ab" * 10, "no certificate with this serial number was issued here"),
+        ("ab" * 20, "no certificate with this serial number was issued here"),
+        ("0" * 40, "no certificate with this serial number was issued here"),
         ("gone", r"its certificate \(.*\) was revoked already, on 20"),
         (gone.serial, "this certificate was revoked already, on 20"),
         (issuing, "this is an authority of our own"),
