@@ -14,34 +14,34 @@ from angos_trio.errors import OperatorError
 from angos_trio.limits.appliance import CERTIFICATE_SOON_SECS
 
 if TYPE_CHECKING:
-    from angos_trio.pki.covering import Covered
     from angos_trio.pki.server import TlsFiles
+    from angos_trio.pki.summary import Summary
 
 _RENEW = "angos-trio pki renew --all-due, or copy a new one over it: it is taken within seconds"
 
 
-def judge_term(covered: Covered, now: int) -> Iterator[Finding]:
+def judge_term(summary: Summary, now: int) -> Iterator[Finding]:
     """Whether it is the certificate's time."""
-    until = iso(covered.not_after)
-    if now >= covered.not_after:
+    until = iso(summary.not_after)
+    if now >= summary.not_after:
         yield bad(f"the server's certificate expired on {until}: no client takes it", _RENEW)
-    elif now < covered.not_before:
+    elif now < summary.not_before:
         yield bad(
-            f"the server's certificate is good from {iso(covered.not_before)} on, and it is "
+            f"the server's certificate is good from {iso(summary.not_before)} on, and it is "
             f"{iso(now)}",
             "look at the clock of this host; else issue it anew",
         )
-    elif covered.not_after - now < CERTIFICATE_SOON_SECS:
-        days = (covered.not_after - now) // DAY_SECS
+    elif summary.not_after - now < CERTIFICATE_SOON_SECS:
+        days = (summary.not_after - now) // DAY_SECS
         yield warn(f"the server's certificate ends in {days} days, on {until}", _RENEW)
     else:
         yield ok(f"the server's certificate is good until {until}")
 
 
-def judge_names(covered: Covered, wanted: Sequence[str]) -> Iterator[Finding]:
+def judge_names(summary: Summary, wanted: Sequence[str]) -> Iterator[Finding]:
     """Whether clients that call by these names take it."""
-    missing = [name for name in wanted if not covered.covers(name)]
-    stands_for = ", ".join((*covered.names, *covered.addresses)) or "no name at all"
+    missing = [name for name in wanted if not summary.covers(name)]
+    stands_for = ", ".join(summary.hosts) or "no name at all"
     if missing:
         yield warn(
             f"the certificate stands for {stands_for}, not for {', '.join(missing)}",
@@ -84,14 +84,14 @@ def look_at_certificates(
 
 
 def _certificate(key: str, path: str, wanted: Sequence[str]) -> Iterator[Finding]:
-    from angos_trio.pki.covering import covered_by
+    from angos_trio.pki.summary import first_summary
 
     try:
-        covered = covered_by(key, path)
+        summary = first_summary(key, path)
     except OperatorError:
         return  # it was told of by whoever read it all
-    yield from judge_term(covered, wall_seconds())
-    yield from judge_names(covered, wanted)
+    yield from judge_term(summary, wall_seconds())
+    yield from judge_names(summary, wanted)
 
 
 def _is_hidden(path: str) -> bool:

@@ -31,8 +31,8 @@ from angos_trio.config.overrides import load_with_overrides
 from angos_trio.config.values import is_loopback, parse_size
 from angos_trio.errors import OperatorError
 from angos_trio.limits.appliance import CHECK_SECS_MAX
-from angos_trio.pki.covering import covered_by
 from angos_trio.pki.server import CERTIFICATE_KEY, TlsFiles
+from angos_trio.pki.summary import first_summary
 from angos_trio.records import Frozen, replace
 
 FOUND: Final = 3
@@ -261,10 +261,10 @@ def _shown_names(tls: TlsFiles | None) -> list[str]:
     if tls is None:
         return []
     try:
-        found = covered_by(CERTIFICATE_KEY, tls.certificate)
+        found = first_summary(CERTIFICATE_KEY, tls.certificate)
     except OperatorError:
         return []  # which the check of certificates tells
-    return [name for name in found.names if not name.startswith("*.")]
+    return [name for name in found.dns_names if not name.startswith("*.")]
 
 
 def _own_names(subject: Subject) -> list[str]:

@@ -9,7 +9,7 @@ from angos_trio.appliance.first_files import ADMINISTRATOR, FirstFacts, configur
 from angos_trio.auth.passwords import hash_password
 from angos_trio.clock import epoch_seconds
 from angos_trio.errors import OperatorError
-from angos_trio.limits.certificates import NAME_CHARACTERS_MAX
+from angos_trio.limits.certificates import NAME_BYTES_MAX
 from angos_trio.pki.authority import (
     ClientWish,
     Founding,
@@ -18,9 +18,9 @@ from angos_trio.pki.authority import (
     create_authority,
     issue_client,
     issue_server,
-    read_journal,
 )
 from angos_trio.pki.files import make_directory, replace, words_of
+from angos_trio.pki.keeping import read_journal
 from angos_trio.pki.naming import ISSUING, SERVER, server_names
 from angos_trio.records import Frozen
 
@@ -153,7 +153,7 @@ def _make_certificates(directory: PkiDirectory, name: str) -> list[str]:
 
 def _authority_name(name: str) -> str:
     """Of the host, as much of it as there is room for."""
-    host, room = name.partition(":")[2], NAME_CHARACTERS_MAX - len(f" {ISSUING}") - len(_WORD)
+    host, room = name.partition(":")[2], NAME_BYTES_MAX - len(f" {ISSUING}") - len(_WORD)
     return f"{host if len(host) <= room else host[: room - 3] + '...'}{_WORD}"
 
 

@@ -20,7 +20,7 @@ from angos_trio.errors import OperatorError
 from angos_trio.limits.certificates import (
     AUTHORITY_YEARS,
     CLIENT_DAYS,
-    NAME_CHARACTERS_MAX,
+    NAME_BYTES_MAX,
     SERVER_DAYS,
 )
 from angos_trio.limits.processes import SERVICE_START_SECS_MAX
@@ -34,6 +34,7 @@ from angos_trio.pki.authority import (
     create_authority,
     issue_client,
     issue_server,
+    stale_files,
 )
 from angos_trio.pki.files import PRIVATE_MODE, PUBLIC_MODE, words_of
 from angos_trio.pki.journal import Journal, Record, states
@@ -42,6 +43,7 @@ from angos_trio.pki.naming import ISSUING
 from angos_trio.pki.renewing import (
     Due,
     RootKey,
+    command_for,
     due_of,
     find_due,
     renew,
@@ -86,15 +88,16 @@ def server(parsed: argparse.Namespace) -> int:
     """Issue the server's certificate."""
     if parsed.output is not None and parsed.csr is None:
         raise OperatorError("-o is for --csr: the server's own files are in the directory")
+    output = _output(parsed)
     request = None if parsed.csr is None else Path(parsed.csr)
     days = SERVER_DAYS if parsed.days is None else parsed.days
     wish = ServerWish(tuple(parsed.names), days, request)
     issued = issue_server(_directory(parsed), wish, epoch_seconds())
     if issued.certificate is not None:
         _say_issued(issued)
-    elif parsed.output is not None:
-        _write(Path(parsed.output), issued.pem, PUBLIC_MODE)
-        print(f"{parsed.output}: {_described(issued.record)}")
+    elif output is not None:
+        _write(output, issued.pem, f"it was issued, serial {issued.record.serial}")
+        print(f"{output}: {_described(issued.record)}")
     else:
         print(issued.pem.decode(), end="")
     _tell(issued.remarks)
@@ -111,11 +114,10 @@ def client(parsed: argparse.Namespace) -> int:
     request = None if parsed.csr is None else Path(parsed.csr)
     days = CLIENT_DAYS if parsed.days is None else parsed.days
     wish = ClientWish(parsed.name, tuple(parsed.groups), days, request, password)
-    directory = _directory(parsed)
-    issued = issue_client(directory, wish, epoch_seconds())
+    issued = issue_client(_directory(parsed), wish, epoch_seconds())
     _say_issued(issued)
     if parsed.output is not None:
-        _copy(directory, issued, Path(parsed.output))
+        _copy(issued, Path(parsed.output))
     _tell(issued.remarks)
     return 0
 
@@ -178,9 +180,7 @@ def _renew_all_due(directory: PkiDirectory, now: int, unit: str | None) -> int:
     if done.next_update is not None:
         print(f"{directory.crl}: made anew, the next is due {time_of(done.next_update)}")
     for record in done.due.clients:
-        command = f"angos-trio pki renew {plain(record.name)}"
-        if not record.has_key:
-            command = f"angos-trio pki client {plain(record.name)} --csr FILE"
+        command = plain(command_for(record))
         print(f"{_due_line(record)}; it must be brought its new one by hand: {command}")
     if not done.due.is_any:
         print("nothing is due")
@@ -212,6 +212,11 @@ def revoke_(parsed: argparse.Namespace) -> int:
     )
     for record in done.revoked:
         print(f"revoked {_described(record)}")
+    if done.unknown is not None:
+        print(
+            f"revoked serial {done.unknown}, of which the journal does not tell: compare it with "
+            "that of the certificate (angos-trio pki doctor FILE)"
+        )
     print(f"{directory.crl}: made anew; {FOLLOWS}, open connections included")
     if any(record.kind == "server" for record in done.revoked):
         print("clients do not look at the list: give the server another with pki server")
@@ -270,14 +275,15 @@ def _row(record: Record, state: str) -> tuple[str, ...]:
 
 def crl(parsed: argparse.Namespace) -> int:
     """Make the revocation list anew; print it, or write it."""
-    content, authority = make_list_anew(_directory(parsed), parsed.days, epoch_seconds())
-    if parsed.output is None:
-        print(content.decode(), end="")
+    output = _output(parsed)
+    made = make_list_anew(_directory(parsed), parsed.days, epoch_seconds())
+    if output is None:
+        print(made.content.decode(), end="")
     else:
-        _write(Path(parsed.output), content, PUBLIC_MODE)
-        due = time_of(authority.journal.listed.next_update)
-        print(f"{parsed.output}: {len(authority.journal.revoked)} revoked; the next is due {due}")
-    _tell(authority.remarks)
+        _write(output, made.content, "the list in the directory is made anew")
+        due = time_of(made.next_update)
+        print(f"{output}: {made.count} revoked; the next is due {due}")
+    _tell(made.remarks)
     return 0
 
 
@@ -288,7 +294,7 @@ def _directory(parsed: argparse.Namespace) -> PkiDirectory:
 
 def _name_of_host() -> str:
     name = f"angos-trio {socket.gethostname()}".strip()
-    return name[: NAME_CHARACTERS_MAX - len(" issuing")]
+    return name.encode()[: NAME_BYTES_MAX - len(" issuing")].decode(errors="ignore")
 
 
 def _password(parsed: argparse.Namespace) -> bytes | None:
@@ -321,15 +327,17 @@ def _described(record: Record) -> str:
     return f"{what}, until {time_of(record.not_after)}, serial {record.serial}"
 
 
-def _copy(directory: PkiDirectory, issued: Issued, target: Path) -> None:
-    """What a client needs, in a directory that is made if it is not there."""
+def _copy(issued: Issued, target: Path) -> None:
+    """What a client needs, in a directory that is made if it is not there. What was copied there
+    with a certificate before does not stay beside this one."""
     try:
         files.make_directory(target, 0o700)
-        parts = [(directory.ca, PUBLIC_MODE), (issued.certificate, PUBLIC_MODE)]
-        parts += [(issued.key, PRIVATE_MODE), (issued.p12, PRIVATE_MODE)]
-        for path, mode in parts:
-            if path is not None:
-                files.replace(target / path.name, path.read_bytes(), mode)
+        for path in stale_files(target, issued.record.name, issued.bag):
+            files.remove(path)
+            print(f"{path}: of a certificate before, and removed")
+        for name, content in issued.bag.items():
+            mode = PUBLIC_MODE if name.endswith(".crt") else PRIVATE_MODE
+            files.replace(target / name, content, mode)
     except OSError as error:
         raise OperatorError(
             f"{words_of(error)}; the certificate was issued, and is in {issued.certificate}"
@@ -337,11 +345,21 @@ def _copy(directory: PkiDirectory, issued: Issued, target: Path) -> None:
     print(f"{target}: a copy of what the client needs")
 
 
-def _write(path: Path, content: bytes, mode: int) -> None:
+def _output(parsed: argparse.Namespace) -> Path | None:
+    """Where a copy goes; refused before anything is done."""
+    if parsed.output is None:
+        return None
+    output = Path(parsed.output)
+    files.check_target("-o", output)
+    return output
+
+
+def _write(path: Path, content: bytes, done: str) -> None:
+    """Write what is public; `done` is what was carried out already if that fails."""
     try:
-        files.replace(path, content, mode)
+        files.replace(path, content, PUBLIC_MODE)
     except OSError as error:
-        raise OperatorError(words_of(error)) from error
+        raise OperatorError(f"{words_of(error)}; {done}") from error
 
 
 def _tell(remarks: Iterable[str]) -> None:

@@ -6,19 +6,12 @@ import argparse
 from typing import TYPE_CHECKING, Final
 
 from angos_trio.cli.arguments import add_command
+from angos_trio.limits.certificates import REVOCATION_REASONS
 
 if TYPE_CHECKING:
     from angos_trio.cli.arguments import Commands
 
 PKI_DEFAULT: Final = "/etc/angos-trio/pki"
-REASONS: Final = (
-    "unspecified",
-    "key-compromise",
-    "affiliation-changed",
-    "superseded",
-    "cessation-of-operation",
-    "privilege-withdrawn",
-)
 
 
 def add_pki(commands: Commands) -> None:
@@ -120,10 +113,10 @@ def _add_revoke(below: Commands) -> None:
     command.add_argument("what", metavar="NAME_OR_SERIAL", help="the newest of a client, or one")
     command.add_argument(
         "--reason",
-        choices=REASONS,
+        choices=tuple(REVOCATION_REASONS),
         default="unspecified",
         metavar="REASON",
-        help=", ".join(REASONS),
+        help=", ".join(REVOCATION_REASONS),
     )
     command.add_argument("--all", action="store_true", dest="takes_all", help="all of that name")
 

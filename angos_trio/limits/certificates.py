@@ -9,7 +9,8 @@ CLOCK_LEAST: Final = 1_735_689_600
 BACKDATED_SECS: Final = 300
 """A certificate begins so long before now, since clocks of clients differ."""
 AUTHORITY_YEARS: Final = 10
-"""Of a root for which nothing else was asked; the issuing authority has half of it."""
+"""Of a root for which nothing else was asked; the issuing authority has half of it, and a year at
+least."""
 AUTHORITY_YEARS_MAX: Final = 30
 SERVER_DAYS: Final = 397
 """Of a server's certificate for which nothing else was asked."""
@@ -24,8 +25,11 @@ AUTHORITY_ENDS_SECS: Final = 180 * 86_400
 """An authority that ends within this is warned of."""
 REVOKED_KEPT_SECS: Final = 30 * 86_400
 """A revoked certificate stays on the list for so long after its end."""
-NAME_CHARACTERS_MAX: Final = 64
-"""Of a client, a group or an authority: X.520 allows no more."""
+NAME_BYTES_MAX: Final = 64
+"""In UTF-8, of a client, a group or an authority: X.520 allows so many characters, and the library
+so many bytes."""
+KEY_PASSWORD_BYTES_MAX: Final = 1023
+"""OpenSSL takes no longer one for a key."""
 GROUPS_MAX: Final = 32
 ALTERNATIVE_NAMES_MAX: Final = 100
 PKI_LOCK_SECS: Final = 10.0
@@ -33,3 +37,12 @@ PKI_LOCK_SECS: Final = 10.0
 PKI_LOCK_LOOK_SECS: Final = 0.05
 """and looks so often."""
 RSA_BITS_MIN: Final = 2048
+REVOCATION_REASONS: Final = {
+    "unspecified": None,
+    "key-compromise": "keyCompromise",
+    "affiliation-changed": "affiliationChanged",
+    "superseded": "superseded",
+    "cessation-of-operation": "cessationOfOperation",
+    "privilege-withdrawn": "privilegeWithdrawn",
+}
+"""Words of the command line, and what RFC 5280 5.3.1 calls them."""

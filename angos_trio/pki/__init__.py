@@ -1,4 +1,5 @@
 """Certificates: the server's own, what clients show, and what was revoked.
 
-It imports `cryptography`, so this room is imported only where TLS is configured.
+Nearly all of it imports `cryptography`, so it is imported only where certificates matter: a
+registry without TLS does not wait for that.
 """

@@ -12,7 +12,7 @@ a sentence that names the cause and the cure.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cryptography import x509
@@ -29,8 +29,8 @@ from angos_trio.limits.certificates import (
     SERVER_DAYS,
 )
 from angos_trio.pki import files
-from angos_trio.pki.certificates import serial_text
-from angos_trio.pki.files import PRIVATE_MODE, PUBLIC_MODE
+from angos_trio.pki.certificates import CertificateError, read_bundle, serial_text
+from angos_trio.pki.files import PRIVATE_MODE, PUBLIC_MODE, words_of
 from angos_trio.pki.journal import Kind, Listed, Record, issued_line, listed_line
 from angos_trio.pki.keeping import (
     Pair,
@@ -43,7 +43,7 @@ from angos_trio.pki.keeping import (
     read_journal,
     tell,
 )
-from angos_trio.pki.keys import requested_key
+from angos_trio.pki.keys import check_password, fits, load_key, requested_key
 from angos_trio.pki.naming import (
     ISSUING,
     ROOT,
@@ -67,11 +67,12 @@ from angos_trio.pki.profiles import (
     make_leaf,
     make_list,
     make_root,
+    name_of,
     new_key,
     pem_of,
     pkcs12_of,
 )
-from angos_trio.records import Frozen, replace
+from angos_trio.records import Frozen, field, replace
 
 _YEAR_DAYS = 365
 
@@ -85,7 +86,7 @@ __all__ = [
     "create_authority",
     "issue_client",
     "issue_server",
-    "read_journal",
+    "stale_files",
 ]
 
 
@@ -129,7 +130,8 @@ class ClientWish(Frozen):
 class Issued(Frozen):
     """A new certificate, where it and its parts are, and what the operator should know of it.
 
-    `certificate` is None for one that is not kept here; `pem` is what it would hold.
+    `certificate` is None for one that is not kept here; `pem` is what it would hold. `bag` is what
+    a client needs, by the names of files.
     """
 
     record: Record
@@ -138,6 +140,7 @@ class Issued(Frozen):
     key: Path | None = None
     p12: Path | None = None
     remarks: tuple[str, ...] = ()
+    bag: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def create_authority(directory: PkiDirectory, founding: Founding, now: int) -> Founded:
@@ -146,6 +149,7 @@ def create_authority(directory: PkiDirectory, founding: Founding, now: int) -> F
     name = authority_name(founding.name)
     if not 1 <= founding.years <= AUTHORITY_YEARS_MAX:
         raise OperatorError(f"--years: from 1 to {AUTHORITY_YEARS_MAX}, and not {founding.years}")
+    check_password(founding.password)
     _require_apart(directory, founding.offline_root)
     with failing_in_words(directory):
         _require_none(directory)
@@ -187,7 +191,8 @@ def _found(directory: PkiDirectory, founding: Founding, now: int) -> Founded:
     root_life = life_of(now, founding.years * _YEAR_DAYS)
     root = Signer(make_root(f"{founding.name} {ROOT}", root_key, root_life), root_key)
     life = life_of(now, issuing_days(founding.years * _YEAR_DAYS), root)
-    certificate = make_issuing(f"{founding.name} {ISSUING}", issuing_key.public_key(), life, root)
+    subject = name_of(f"{founding.name} {ISSUING}")
+    certificate = make_issuing(subject, issuing_key.public_key(), life, root)
     issuing = Signer(certificate, issuing_key)
     listed = Listed(1, life_of(now, LIST_DAYS).not_after, LIST_DAYS)
     crl = make_list([], life_of(now, LIST_DAYS), listed.number, issuing)
@@ -215,7 +220,8 @@ def _found(directory: PkiDirectory, founding: Founding, now: int) -> Founded:
 
 
 def issuing_days(root_days: int) -> int:
-    """The life of an issuing authority: half of its root's, so that it is renewed once."""
+    """The life of an issuing authority: half of its root's, so that it is renewed once, and a year
+    at least."""
     return max(_YEAR_DAYS, root_days // 2)
 
 
@@ -248,18 +254,20 @@ def record_of(
 def issue_server(directory: PkiDirectory, wish: ServerWish, now: int) -> Issued:
     """A certificate for the server, in the place of the one before. With a request it is for a
     key elsewhere, and is not kept here."""
-    names = server_names(wish.names)
+    names, requested = server_names(wish.names), _requested(wish.request)
     with opened(directory, now) as authority:
-        return give_server(authority, replace(wish, names=names), now)
+        return give_server(authority, replace(wish, names=names), now, requested)
 
 
-def give_server(authority: Authority, wish: ServerWish, now: int) -> Issued:
-    """The same for an opened authority; the names are in order."""
+def give_server(
+    authority: Authority, wish: ServerWish, now: int, requested: PublicKey | None = None
+) -> Issued:
+    """The same for an opened authority; the names are in order, and the request is read."""
     common_name = wish.names[0].split(":", 1)[1]
     leaf = Leaf(common_name, wish.names, (), is_server=True)
     directory = authority.directory
     before = authority.journal.latest().get(SERVER)
-    made = _make(authority, leaf, wish.days, wish.request, now)
+    made = _make(authority, leaf, wish.days, requested, now)
     remarks = [*authority.remarks, *made.remarks]
     if wish.days > BROWSER_DAYS_MAX:
         remarks.append(f"browsers may refuse a server's certificate for over {BROWSER_DAYS_MAX} d")
@@ -283,17 +291,21 @@ def issue_client(directory: PkiDirectory, wish: ClientWish, now: int) -> Issued:
     wish = replace(wish, name=client_name(wish.name), groups=group_names(wish.groups))
     if wish.request is not None and wish.p12_password is not None:
         raise OperatorError("--p12 needs the key, and with --csr only the client has it")
+    check_password(wish.p12_password)
+    requested = _requested(wish.request)
     with opened(directory, now) as authority:
-        return give_client(authority, wish, now)
+        return give_client(authority, wish, now, requested)
 
 
-def give_client(authority: Authority, wish: ClientWish, now: int) -> Issued:
-    """The same for an opened authority; the names are in order."""
+def give_client(
+    authority: Authority, wish: ClientWish, now: int, requested: PublicKey | None = None
+) -> Issued:
+    """The same for an opened authority; the names are in order, and the request is read."""
     directory, name = authority.directory, wish.name
     names = (f"URI:{client_uri(name)}",)
     leaf = Leaf(name, names, wish.groups, is_server=False)
     before = authority.journal.latest().get(name)
-    made = _make(authority, leaf, wish.days, wish.request, now)
+    made = _make(authority, leaf, wish.days, requested, now)
     record = replace(
         record_of(name, "client", made.certificate, wish.days),
         names=names,
@@ -305,16 +317,19 @@ def give_client(authority: Authority, wish: ClientWish, now: int) -> Issued:
     if before is not None and set(before.groups) != set(wish.groups):
         remarks.append(f"its groups were {_words(before.groups)}, and are {_words(wish.groups)}")
     p12 = directory.client_p12(name)
-    if p12.exists():
-        files.remove(p12)
-        if wish.p12_password is None:
-            remarks.append(f"{p12} had the certificate before, and is removed")
     key = directory.client_key(name)
     put_pair(directory, Pair(directory.client(name), key, made.pem, made.key_pem, record), now)
+    bag = {directory.ca.name: pem_of(authority.root), directory.client(name).name: made.pem}
+    if made.key_pem is not None:
+        bag[key.name] = made.key_pem
     if wish.p12_password is not None and made.key is not None:
         above = (authority.issuing.certificate, authority.root)
         content = pkcs12_of(name, made.key, made.certificate, above, wish.p12_password)
-        files.replace(p12, content, PRIVATE_MODE)
+        _put_p12(p12, content, directory.client(name))
+        bag[p12.name] = content
+    elif p12.exists():
+        files.remove(p12)
+        remarks.append(f"{p12} had the certificate before, and is removed")
     return Issued(
         record,
         made.pem,
@@ -322,7 +337,33 @@ def give_client(authority: Authority, wish: ClientWish, now: int) -> Issued:
         key if record.has_key else None,
         p12 if wish.p12_password is not None else None,
         tuple(remarks),
+        bag,
     )
+
+
+def stale_files(target: Path, name: str, bag: Mapping[str, bytes]) -> list[Path]:
+    """What lies in another directory under the names of a client's files, and is of a certificate
+    there that is replaced. Another key stays: the client made it. Raises OSError."""
+    key, p12 = target / f"{name}.key", target / f"{name}.p12"
+    found = [] if p12.name in bag or not p12.exists() else [p12]
+    if key.name in bag or not key.exists():
+        return found
+    try:
+        held = load_key(key, key.read_bytes())
+        before = read_bundle((target / f"{name}.crt").read_bytes())[0]
+    except (OperatorError, CertificateError, FileNotFoundError):
+        return found
+    is_stale = fits(held, before) and not fits(held, read_bundle(bag[f"{name}.crt"])[0])
+    return [*found, key] if is_stale else found
+
+
+def _put_p12(path: Path, content: bytes, certificate: Path) -> None:
+    try:
+        files.replace(path, content, PRIVATE_MODE)
+    except OSError as error:
+        raise OperatorError(
+            f"{words_of(error)}; the certificate was issued, and is in {certificate}"
+        ) from error
 
 
 def _on_replaced(authority: Authority, before: Record | None, now: int) -> list[str]:
@@ -350,18 +391,23 @@ class _Made(Frozen):
     remarks: tuple[str, ...]
 
 
-def _make(authority: Authority, leaf: Leaf, days: int, request: Path | None, now: int) -> _Made:
+def _requested(path: Path | None) -> PublicKey | None:
+    """The key of a request. Others must not wait for where it comes from, so it needs no lock."""
+    return None if path is None else requested_key(path, files.read_file("--csr", str(path)))
+
+
+def _make(
+    authority: Authority, leaf: Leaf, days: int, requested: PublicKey | None, now: int
+) -> _Made:
     """The certificate with the issuing authority's after it, and its key if it is made here."""
     require_alive(authority, now)
     if not 1 <= days <= LEAF_DAYS_MAX:
         raise OperatorError(f"--days: from 1 to {LEAF_DAYS_MAX}, and not {days}")
     life = life_of(now, days, authority.issuing)
-    key = None
-    if request is None:
+    key, public = None, requested
+    if public is None:
         key = new_key()
-        public: PublicKey = key.public_key()
-    else:
-        public = requested_key(request, request.read_bytes())
+        public = key.public_key()
     certificate = make_leaf(leaf, public, life, authority.issuing)
     return _Made(
         certificate,

@@ -7,7 +7,7 @@ import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -17,6 +17,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from angos_trio.identity import Certificate
 
+Kind = TypeVar("Kind", bound=x509.ExtensionType)
+Extended = x509.Certificate | x509.CertificateRevocationList | x509.RevokedCertificate
 _BEGIN: Final = re.compile(rb"-----BEGIN (?:X509 )?CERTIFICATE-----")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -57,7 +59,7 @@ def read_certificate(der: bytes, signers: Sequence[bytes] = ()) -> Certificate:
 
 
 def _certificate_of(parsed: x509.Certificate, signers: Sequence[bytes]) -> Certificate:
-    names = _alternative_names(parsed)
+    names = value_of(parsed, x509.SubjectAlternativeName) or x509.SubjectAlternativeName([])
     above = list(map(x509.load_der_x509_certificate, signers))
     return Certificate(
         subject=parsed.subject.rfc4514_string(),
@@ -106,20 +108,24 @@ def _parts(parsed: x509.Certificate, kind: x509.ObjectIdentifier) -> tuple[str, 
     return tuple(value for value in found if isinstance(value, str))
 
 
-def _alternative_names(parsed: x509.Certificate) -> x509.SubjectAlternativeName:
-    try:
-        return parsed.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        return x509.SubjectAlternativeName([])
-
-
 def _is_for(parsed: x509.Certificate, purpose: x509.ObjectIdentifier) -> bool:
     """Whether the extended key usage names this purpose: to leave it out names none."""
+    usage = value_of(parsed, x509.ExtendedKeyUsage)
+    return usage is not None and purpose in usage
+
+
+def extension_of(parsed: Extended, kind: type[Kind]) -> x509.Extension[Kind] | None:
+    """The extension of a kind, if there is one."""
     try:
-        usage = parsed.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+        return parsed.extensions.get_extension_for_class(kind)
     except x509.ExtensionNotFound:
-        return False
-    return purpose in usage
+        return None
+
+
+def value_of(parsed: Extended, kind: type[Kind]) -> Kind | None:
+    """What it says, without whether it is critical."""
+    found = extension_of(parsed, kind)
+    return None if found is None else found.value
 
 
 def read_bundle(pem: bytes) -> list[x509.Certificate]:
@@ -136,7 +142,7 @@ def read_bundle(pem: bytes) -> list[x509.Certificate]:
 
 def is_authority(parsed: x509.Certificate) -> bool:
     """Whether it may sign others (RFC 5280 4.2.1.9); the first version could not say so."""
-    try:
-        return parsed.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    except x509.ExtensionNotFound:
+    constraints = value_of(parsed, x509.BasicConstraints)
+    if constraints is None:
         return parsed.version is x509.Version.v1 and parsed.issuer == parsed.subject
+    return constraints.ca

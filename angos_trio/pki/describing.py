@@ -8,7 +8,7 @@ from typing import Final
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import Encoding, pkcs12
+from cryptography.hazmat.primitives.serialization import Encoding, load_der_private_key, pkcs12
 
 from angos_trio.clock import iso
 from angos_trio.errors import OperatorError
@@ -18,9 +18,11 @@ from angos_trio.pki.certificates import (
     read_bundle,
     reading,
     serial_text,
+    value_of,
 )
 from angos_trio.pki.explain import (
     REGISTRY,
+    STALE_REFUSERS,
     WRONG,
     Finding,
     explain,
@@ -101,6 +103,10 @@ def _as_key(described: Described, content: bytes) -> None:
         return
     described.key = load_key(described.path, content)
     described.what.append("a private key without a password")
+    _look_at_mode(described)
+
+
+def _look_at_mode(described: Described) -> None:
     if described.path.stat().st_mode & 0o077:
         described.findings.append(Finding(None, "others may read it: chmod 600"))
 
@@ -139,11 +145,7 @@ def words_for(certificate: x509.Certificate) -> str:
 
 
 def _names(certificate: x509.Certificate) -> Iterator[str]:
-    try:
-        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-    except x509.ExtensionNotFound:
-        return
-    for name in found.value:
+    for name in value_of(certificate, x509.SubjectAlternativeName) or ():
         yield str(name.value)
 
 
@@ -158,17 +160,13 @@ def _as_list(described: Described, content: bytes, now: int) -> None:
     until = "without an end" if end is None else f"the next is due {iso(end)}"
     described.what.append(f"a revocation list of {issuer}: {count} revoked, {until}")
     if end is not None and end < now:
-        described.findings.append(
-            Finding(
-                'OpenSSL, Go, and this registry with crl_stale = "deny",',
-                f"the next list was due {iso(end)}: have it made anew (angos-trio pki crl)",
-            )
-        )
+        text = f"the next list was due {iso(end)}: have it made anew (angos-trio pki crl)"
+        described.findings.append(Finding(STALE_REFUSERS, text))
 
 
 def _as_binary(described: Described, content: bytes, now: int) -> None:
     """DER or PKCS#12: each is tried."""
-    for load in (_der_certificate, _der_request, _as_list):
+    for load in (_der_certificate, _der_request, _as_list, _der_key):
         try:
             load(described, content, now)
             return
@@ -200,6 +198,21 @@ def _der_request(described: Described, content: bytes, now: int) -> None:
         x509.load_der_x509_csr(content)
     requested_key(described.path, content)
     described.what.append("a request for a certificate (CSR) in DER, signed by its own key")
+
+
+def _der_key(described: Described, content: bytes, now: int) -> None:
+    try:
+        key = load_der_private_key(content, None)
+        described.key = key if isinstance(key, PrivateKey) else None
+        described.what.append("a private key in DER")
+        _look_at_mode(described)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise CertificateError(str(error)) from error
+    except TypeError:  # there is one, and no password was given
+        described.what.append("a private key in DER under a password")
+    described.findings.append(
+        Finding(REGISTRY, "it is in DER, and PEM is wanted: openssl pkey -inform der -in FILE")
+    )
 
 
 def _on_authority_that_serves(

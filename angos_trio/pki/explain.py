@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Final, Literal, TypeVar
+from typing import Final, Literal
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -18,7 +18,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from angos_trio.clock import DAY_SECS, iso
 from angos_trio.limits.certificates import BROWSER_DAYS_MAX
-from angos_trio.pki.certificates import is_authority
+from angos_trio.pki.certificates import extension_of, is_authority, value_of
 from angos_trio.pki.keys import weakness_of
 from angos_trio.records import Frozen
 
@@ -26,12 +26,12 @@ EVERYBODY: Final = "everybody"
 STRICT: Final = "Python 3.13 and newer, and openssl verify -x509_strict,"
 VERIFIERS: Final = "Go, curl, browsers and Python"
 REGISTRY: Final = "this registry"
+STALE_REFUSERS: Final = 'OpenSSL, Go, and this registry with crl_stale = "deny",'
 WRONG: Final = ""
 """In the place of who refuses something that is no certificate, and wrong all the same."""
 Role = Literal[
     "root", "authority", "server", "client", "server and client", "nothing that is named"
 ]
-_Extension = TypeVar("_Extension", bound=x509.ExtensionType)
 _OLD_HASHES: Final = (hashes.MD5, hashes.SHA1)
 
 
@@ -55,7 +55,7 @@ def role_of(certificate: x509.Certificate) -> Role:
     """What a certificate is for."""
     if is_authority(certificate):
         return "root" if is_self_issued(certificate) else "authority"
-    usage = _value(certificate, x509.ExtendedKeyUsage)
+    usage = value_of(certificate, x509.ExtendedKeyUsage)
     purposes = set() if usage is None else set(usage)
     is_server = ExtendedKeyUsageOID.SERVER_AUTH in purposes
     is_client = ExtendedKeyUsageOID.CLIENT_AUTH in purposes
@@ -122,8 +122,8 @@ def _of_strict(certificate: x509.Certificate) -> Iterator[Finding]:
     if certificate.version is x509.Version.v1:
         yield Finding(STRICT, "it is of version 1, which says nothing of what it is for")
         return
-    authority_identifier = _extension(certificate, x509.AuthorityKeyIdentifier)
-    identifier = _extension(certificate, x509.SubjectKeyIdentifier)
+    authority_identifier = extension_of(certificate, x509.AuthorityKeyIdentifier)
+    identifier = extension_of(certificate, x509.SubjectKeyIdentifier)
     if authority_identifier is not None and authority_identifier.critical:
         yield Finding(EVERYBODY, "its AuthorityKeyIdentifier is critical, which it may not be")
     if identifier is not None and identifier.critical:
@@ -136,7 +136,7 @@ def _of_strict(certificate: x509.Certificate) -> Iterator[Finding]:
             STRICT,
             "it has no AuthorityKeyIdentifier: issue it anew with authorityKeyIdentifier=keyid",
         )
-    names = _extension(certificate, x509.SubjectAlternativeName)
+    names = extension_of(certificate, x509.SubjectAlternativeName)
     if not certificate.subject.rdns and (names is None or not names.critical):
         yield Finding(STRICT, "it has no subject, and no critical SubjectAlternativeName either")
 
@@ -144,12 +144,12 @@ def _of_strict(certificate: x509.Certificate) -> Iterator[Finding]:
 def _of_authority(certificate: x509.Certificate) -> Iterator[Finding]:
     if certificate.version is x509.Version.v1:
         return
-    constraints = _extension(certificate, x509.BasicConstraints)
+    constraints = extension_of(certificate, x509.BasicConstraints)
     if constraints is not None and not constraints.critical:
         yield Finding(
             STRICT, "its BasicConstraints are not critical: basicConstraints=critical,CA:TRUE"
         )
-    usage = _value(certificate, x509.KeyUsage)
+    usage = value_of(certificate, x509.KeyUsage)
     if usage is None:
         yield Finding(
             STRICT,
@@ -160,13 +160,13 @@ def _of_authority(certificate: x509.Certificate) -> Iterator[Finding]:
         yield Finding(EVERYBODY, "its KeyUsage lacks keyCertSign, so that it may sign nothing")
     elif not usage.crl_sign:
         yield Finding(None, "its KeyUsage lacks cRLSign: its revocation lists may be refused")
-    if _extension(certificate, x509.SubjectKeyIdentifier) is None:
+    if extension_of(certificate, x509.SubjectKeyIdentifier) is None:
         yield Finding(
             STRICT,
             "it is an authority without SubjectKeyIdentifier: make it anew with "
             "subjectKeyIdentifier=hash",
         )
-    purposes = _value(certificate, x509.ExtendedKeyUsage)
+    purposes = value_of(certificate, x509.ExtendedKeyUsage)
     if purposes is not None and not set(purposes) & _FOR_TLS:
         yield Finding(EVERYBODY, "its ExtendedKeyUsage allows neither servers nor clients below it")
 
@@ -179,7 +179,7 @@ _FOR_TLS: Final = {
 
 
 def _of_leaf(certificate: x509.Certificate, role: Role) -> Iterator[Finding]:
-    usage = _value(certificate, x509.KeyUsage)
+    usage = value_of(certificate, x509.KeyUsage)
     if usage is not None and not usage.digital_signature:
         yield Finding(VERIFIERS, "its KeyUsage lacks digitalSignature, without which no TLS 1.3")
     if usage is not None and usage.key_cert_sign:
@@ -187,7 +187,7 @@ def _of_leaf(certificate: x509.Certificate, role: Role) -> Iterator[Finding]:
     if role == "nothing that is named":
         yield from _of_no_purpose(certificate)
     if role == "client":
-        if _value(certificate, x509.SubjectAlternativeName) is None:
+        if value_of(certificate, x509.SubjectAlternativeName) is None:
             yield Finding(None, "it has no SubjectAlternativeName, which some servers ask for")
         return
     yield from _of_server(certificate)
@@ -198,7 +198,7 @@ def _of_no_purpose(certificate: x509.Certificate) -> Iterator[Finding]:
         f"{REGISTRY}, from a client,",
         "its ExtendedKeyUsage does not name clientAuth: extendedKeyUsage=clientAuth",
     )
-    if _value(certificate, x509.ExtendedKeyUsage) is None:
+    if value_of(certificate, x509.ExtendedKeyUsage) is None:
         yield Finding(
             "Apple's systems, from a server,",
             "it has no ExtendedKeyUsage: extendedKeyUsage=serverAuth",
@@ -211,7 +211,7 @@ def _of_no_purpose(certificate: x509.Certificate) -> Iterator[Finding]:
 
 
 def _of_server(certificate: x509.Certificate) -> Iterator[Finding]:
-    names = _value(certificate, x509.SubjectAlternativeName)
+    names = value_of(certificate, x509.SubjectAlternativeName)
     hosts = () if names is None else tuple(names.get_values_for_type(x509.DNSName))
     addresses = () if names is None else tuple(names.get_values_for_type(x509.IPAddress))
     if not hosts and not addresses:
@@ -300,17 +300,3 @@ def is_issuer(upper: x509.Certificate, lower: x509.Certificate) -> bool:
     except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
         return False
     return True
-
-
-def _extension(
-    certificate: x509.Certificate, kind: type[_Extension]
-) -> x509.Extension[_Extension] | None:
-    try:
-        return certificate.extensions.get_extension_for_class(kind)
-    except x509.ExtensionNotFound:
-        return None
-
-
-def _value(certificate: x509.Certificate, kind: type[_Extension]) -> _Extension | None:
-    found = _extension(certificate, kind)
-    return None if found is None else found.value

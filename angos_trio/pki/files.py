@@ -87,7 +87,26 @@ def put_in_place(path: Path) -> None:
 def replace(path: Path, content: bytes, mode: int) -> None:
     """Give a file another content at once; it survives a power cut. Raises OSError."""
     stage(path, content, mode)
-    put_in_place(path)
+    try:
+        put_in_place(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.unlink(next_of(path))
+        raise
+
+
+def check_target(option: str, path: Path) -> None:
+    """Refuse to write where something stands that is no file of its own, such as `/dev/stdout`: a
+    new file would take its place; or where there is no directory. Raises OperatorError."""
+    try:
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            raise OperatorError(
+                f"{option}: {path} is there and is no ordinary file: name another one"
+            )
+        if not path.parent.is_dir():
+            raise OperatorError(f"{option}: {path.parent} is no directory")
+    except OSError as error:
+        raise OperatorError(f"{option}: {words_of(error)}") from error
 
 
 def write_new(path: Path, content: bytes) -> None:
@@ -106,7 +125,8 @@ def write_new(path: Path, content: bytes) -> None:
 def append(path: Path, line: bytes) -> None:
     """Write a line after the end of a private file, for good or not at all. Raises OSError."""
     is_new = not path.exists()
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, PRIVATE_MODE)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+    descriptor = os.open(path, flags, PRIVATE_MODE)
     try:
         size = os.fstat(descriptor).st_size
         try:
@@ -124,7 +144,7 @@ def append(path: Path, line: bytes) -> None:
 
 def cut(path: Path, size: int) -> None:
     """Cut a file to a size, for good. Raises OSError."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
         os.ftruncate(descriptor, size)
         os.fsync(descriptor)
@@ -163,8 +183,11 @@ def sync_directory(path: Path) -> None:
 def locked(path: Path, secs: float) -> Iterator[None]:
     """Hold the lock of a file, which is made if it is not there. Raises TimeoutError when another
     process holds it for so long, and OSError."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_MODE)
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    descriptor = os.open(path, flags, PRIVATE_MODE)
     try:
+        if os.fstat(descriptor).st_nlink == 1:  # or a file of root's may be given away by it
+            _own(descriptor, path.parent)
         ends_at = time.monotonic() + secs
         while not _is_taken(descriptor):
             if time.monotonic() >= ends_at:
@@ -191,7 +214,9 @@ def words_of(error: OSError) -> str:
     if error.errno == errno.EROFS:
         return f"{path}the file system is read-only: mount it so that it can be written"
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return f"{path}the disk is full: nothing was changed; make room and try again"
+        return f"{path}the disk is full: make room and try again"
+    if error.errno == errno.ELOOP:
+        return f"{path}this is a symbolic link, which is not followed here: remove it"
     return f"{path}{error.strerror or error}"
 
 

@@ -12,7 +12,7 @@ from cryptography import x509
 from angos_trio.clock import iso
 from angos_trio.errors import OperatorError
 from angos_trio.pki.certificates import CertificateError, read_bundle
-from angos_trio.pki.explain import WRONG, Finding, explain, explain_chain
+from angos_trio.pki.explain import STALE_REFUSERS, WRONG, Finding, explain, explain_chain
 from angos_trio.pki.files import NEXT
 from angos_trio.pki.journal import Journal
 from angos_trio.pki.keeping import (
@@ -22,7 +22,7 @@ from angos_trio.pki.keeping import (
     require_authority,
 )
 from angos_trio.pki.keys import fits, load_key
-from angos_trio.pki.opening import MENDED, listed_serials, require_clock
+from angos_trio.pki.opening import MENDED, require_clock, standing_list
 from angos_trio.pki.renewing import due_of
 
 
@@ -37,8 +37,9 @@ class Inspection:
         """One more."""
         self.found.append((path, Finding(who, text)))
 
-    def certificates(self, path: Path) -> list[x509.Certificate]:
-        """Those of a file, after each is looked at; none when it cannot be read."""
+    def certificates(self, path: Path, *, may_end: bool = False) -> list[x509.Certificate]:
+        """Those of a file, after the first is looked at; none when it cannot be read. `may_end`:
+        nothing is wrong with one of somebody who has left."""
         try:
             chain = read_bundle(path.read_bytes())
         except FileNotFoundError:
@@ -47,7 +48,12 @@ class Inspection:
         except CertificateError as error:
             self.add(path, WRONG, f"it is damaged ({error}): bring it back from a backup")
             return []
-        self.found += [(path, finding) for finding in explain(chain[0], self.now)]
+        end = int(chain[0].not_valid_after_utc.timestamp())
+        if may_end and end < self.now:
+            text = f"it ended at {iso(end)}: renew it, or remove the file if nobody wants it"
+            self.add(path, None, text)
+        else:
+            self.found += [(path, finding) for finding in explain(chain[0], self.now)]
         return chain
 
 
@@ -79,7 +85,9 @@ def _look_at_permissions(inspection: Inspection) -> None:
                 f"others than its owner may open it ({mode:o}): chmod {wanted} {path}; and renew "
                 "what somebody may have read",
             )
-    public = (directory.root, directory.ca, directory.clients_ca, directory.crl)
+    public = [directory.root, directory.ca, directory.issuing, directory.clients_ca, directory.crl]
+    clients = directory.client("").parent
+    public += [directory.server, clients, *sorted(clients.glob("*.crt"))]
     for path in _there(public):
         if stat.S_IMODE(path.stat().st_mode) & 0o022:
             inspection.add(path, WRONG, f"others may change it: chmod go-w {path}")
@@ -98,7 +106,7 @@ def _look_at_certificates(inspection: Inspection) -> None:
     ]
     clients = sorted(directory.client("").parent.glob("*.crt"))
     for path in _there((directory.server, *clients)):
-        chain = inspection.certificates(path)
+        chain = inspection.certificates(path, may_end=path != directory.server)
         if chain:
             inspection.found += [(path, each) for each in explain_chain(chain, ours)]
     bundle = inspection.certificates(directory.clients_ca)
@@ -182,20 +190,24 @@ def _look_at_journal(inspection: Inspection) -> None:
 
 def _look_at_list(inspection: Inspection, journal: Journal, *, has_list: bool) -> None:
     directory, now = inspection.directory, inspection.now
-    listed = listed_serials(directory)
-    if listed is None:
-        inspection.add(directory.crl, WRONG, f"it is missing or damaged: {MENDED}")
+    standing = standing_list(directory)
+    if standing is None:
+        text = f"it is missing or damaged, or of another authority: {MENDED}"
+        inspection.add(directory.crl, WRONG, text)
         return
     good = {each.serial for each in journal.records if each.not_after >= now}
-    missing = good & set(journal.revoked) - {f"{serial:x}" for serial in listed}
+    missing = good & set(journal.revoked) - standing.serials
     if missing:
         names = ", ".join(sorted(missing))
         inspection.add(directory.crl, WRONG, f"it lacks what is revoked ({names}): {MENDED}")
+    elif standing.number != journal.listed.number:
+        text = f"its number is {standing.number}, and the journal's {journal.listed.number}"
+        inspection.add(directory.crl, WRONG, f"{text}: {MENDED}")
     due = iso(journal.listed.next_update)
     if journal.listed.next_update < now:
         inspection.add(
             directory.crl,
-            'OpenSSL, Go, and this registry with crl_stale = "deny",',
+            STALE_REFUSERS,
             f"the next list was due {due}: angos-trio pki crl",
         )
     elif has_list:

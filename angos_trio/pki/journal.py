@@ -73,10 +73,13 @@ class Journal(Frozen):
     whole_bytes: int = 0
 
     def of(self, name: str) -> list[Record]:
-        """The certificates of a client, or of the server, the newest at the end."""
+        """The certificates of a client, or under `server` of the server that has its key here, the
+        newest at the end; those of another server by its name, if no client has it."""
         if name == SERVER:
-            return [each for each in self.records if each.kind == "server"]
-        return [each for each in self.records if (each.kind, each.name) == ("client", name)]
+            return [each for each in self.records if each.kind == "server" and each.has_key]
+        named = [each for each in self.records if each.name == name]
+        clients = [each for each in named if each.kind == "client"]
+        return clients or [each for each in named if each.kind == "server" and not each.has_key]
 
     def latest(self) -> dict[str, Record]:
         """The newest certificate of each client by its name, and under `server` of the server that

@@ -183,16 +183,16 @@ def tell(directory: PkiDirectory, line: bytes) -> None:
 
 def put_pair(directory: PkiDirectory, pair: Pair, at: int) -> None:
     """Put a certificate and its key into their places, whatever happens meanwhile. An old key of
-    another certificate goes. Raises OSError."""
+    another certificate goes. Raises OperatorError and OSError."""
     try:
         if pair.key_pem is not None:
             files.stage(pair.key, pair.key_pem, PRIVATE_MODE)
         files.stage(pair.certificate, pair.certificate_pem, PUBLIC_MODE)
         tell(directory, issued_line(pair.record, at))
-    except OSError:
+    except OSError as error:
         files.remove(next_of(pair.key))
         files.remove(next_of(pair.certificate))
-        raise
+        raise OperatorError(f"{words_of(error)}; nothing was issued") from error
     _finish(pair.certificate, pair.key, keeps_key=pair.record.has_key)
 
 

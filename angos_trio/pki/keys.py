@@ -14,20 +14,25 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from angos_trio.errors import OperatorError
-from angos_trio.limits.certificates import RSA_BITS_MIN
+from angos_trio.limits.certificates import KEY_PASSWORD_BYTES_MAX, RSA_BITS_MIN
 from angos_trio.pki.certificates import CertificateError, reading
 from angos_trio.pki.profiles import PrivateKey, PublicKey
 
 _CURVES = ("secp256r1", "secp384r1", "secp521r1")
 
 
-def load_key(path: Path, content: bytes, password: bytes | None = None) -> PrivateKey:
-    """A key in PEM, for ECDSA or RSA. Raises OperatorError."""
+def load_key(
+    path: Path,
+    content: bytes,
+    password: bytes | None = None,
+    *,
+    cure: str = "openssl pkey takes its password away",
+) -> PrivateKey:
+    """A key in PEM, for ECDSA or RSA. `cure` is for one that is encrypted when no password is
+    given. Raises OperatorError."""
     is_encrypted = b"ENCRYPTED" in content
     if is_encrypted and password is None:
-        raise OperatorError(
-            f"{path}: this key is encrypted: give its password with --password-file FILE"
-        )
+        raise OperatorError(f"{path}: this key is encrypted: {cure}")
     try:
         key = load_pem_private_key(content, password if is_encrypted else None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
@@ -37,6 +42,15 @@ def load_key(path: Path, content: bytes, password: bytes | None = None) -> Priva
     if not isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
         raise OperatorError(f"{path}: this key is neither for ECDSA nor for RSA")
     return key
+
+
+def check_password(password: bytes | None) -> None:
+    """Refuse one that no key can be encrypted with. Raises OperatorError."""
+    if password is not None and len(password) > KEY_PASSWORD_BYTES_MAX:
+        raise OperatorError(
+            f"the password of a key is longer than {KEY_PASSWORD_BYTES_MAX} bytes: take a shorter "
+            "one"
+        )
 
 
 def public_bytes(key: object) -> bytes:

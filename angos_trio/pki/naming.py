@@ -15,7 +15,7 @@ from angos_trio.errors import OperatorError
 from angos_trio.limits.certificates import (
     ALTERNATIVE_NAMES_MAX,
     GROUPS_MAX,
-    NAME_CHARACTERS_MAX,
+    NAME_BYTES_MAX,
 )
 
 SERVER: Final = "server"
@@ -26,8 +26,6 @@ RESERVED: Final = (SERVER, ISSUING, ROOT)
 CLIENT_URI: Final = "registry://client/"
 _LABEL: Final = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII)
 _HOST_CHARACTERS_MAX: Final = 253
-_NAME_BYTES_MAX: Final = 240
-"""A name of a file has 255 at most."""
 
 
 def client_name(text: str) -> str:
@@ -40,8 +38,6 @@ def client_name(text: str) -> str:
         raise OperatorError(
             f"{name!a}: the name of a client is the name of files too: no / and no \\ in it"
         )
-    if len(name.encode()) > _NAME_BYTES_MAX:
-        raise OperatorError(f"{name!a}: the name of a client is too long for the name of a file")
     if name[0] in ".-":
         raise OperatorError(f"{name!a}: the name of a client does not begin with {name[0]}")
     if name.casefold() in RESERVED:
@@ -60,9 +56,9 @@ def group_names(texts: Sequence[str]) -> tuple[str, ...]:
 def authority_name(text: str) -> str:
     """The name of an authority, to which a word is added. Raises OperatorError."""
     name = _readable("the name of an authority", text)
-    longest = NAME_CHARACTERS_MAX - len(f" {ISSUING}")
-    if len(name) > longest:
-        raise OperatorError(f"--name: {name!a} is longer than {longest} characters")
+    longest = NAME_BYTES_MAX - len(f" {ISSUING}")
+    if len(name.encode()) > longest:
+        raise OperatorError(f"--name: {name!a} is longer than {longest} bytes in UTF-8")
     return name
 
 
@@ -70,10 +66,10 @@ def _readable(what: str, text: str) -> str:
     name = unicodedata.normalize("NFC", text)
     if not name.strip():
         raise OperatorError(f"{what} is empty")
-    if len(name) > NAME_CHARACTERS_MAX:
-        raise OperatorError(f"{name!a}: {what} has at most {NAME_CHARACTERS_MAX} characters")
     if not name.isprintable():
         raise OperatorError(f"{name!a}: {what} has a character that cannot be printed")
+    if len(name.encode()) > NAME_BYTES_MAX:
+        raise OperatorError(f"{name!a}: {what} has at most {NAME_BYTES_MAX} bytes in UTF-8")
     if name != name.strip():
         raise OperatorError(f"{name!a}: {what} has a space at its begin or end")
     return name

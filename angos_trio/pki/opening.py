@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -13,9 +13,16 @@ from angos_trio.clock import iso
 from angos_trio.errors import OperatorError
 from angos_trio.limits.certificates import CLOCK_LEAST, LIST_DAYS_MAX, REVOKED_KEPT_SECS
 from angos_trio.pki import files
-from angos_trio.pki.certificates import CertificateError, key_mark, read_bundle, reading
+from angos_trio.pki.certificates import (
+    CertificateError,
+    key_mark,
+    read_bundle,
+    reading,
+    serial_text,
+    value_of,
+)
 from angos_trio.pki.files import PUBLIC_MODE
-from angos_trio.pki.journal import Journal, Listed, listed_line
+from angos_trio.pki.journal import Journal, Listed, Revocation, listed_line, revoked_line
 from angos_trio.pki.keeping import (
     PkiDirectory,
     alone_in,
@@ -26,7 +33,7 @@ from angos_trio.pki.keeping import (
 )
 from angos_trio.pki.keys import fits, load_key
 from angos_trio.pki.profiles import Revoked, Signer, life_of, make_list, pem_of
-from angos_trio.records import Mutable, field
+from angos_trio.records import Frozen, Mutable, field
 
 MENDED: Final = "the next pki command, such as angos-trio pki crl, puts it right"
 """What is to be said of a file that `opened` sees to."""
@@ -54,6 +61,7 @@ def opened(directory: PkiDirectory, now: int) -> Iterator[Authority]:
         authority = _load(directory, remarks)
         require_clock(now, authority.issuing)
         settle(authority)
+        _take_over_list(authority)
         _settle_list(authority, now)
         yield authority
 
@@ -107,62 +115,122 @@ def _load(directory: PkiDirectory, remarks: list[str]) -> Authority:
 
 def settle(authority: Authority) -> None:
     """Bring the files that follow from the authority's certificates in line. Raises OSError."""
+    _settle_bundle(authority)
     directory, issuing = authority.directory, authority.issuing.certificate
-    ours = [issuing, authority.root]
-    wanted = pem_of(*ours, *_others(directory.clients_ca, ours))
-    if not directory.clients_ca.exists() or directory.clients_ca.read_bytes() != wanted:
-        files.replace(directory.clients_ca, wanted, PUBLIC_MODE)
     if not directory.server.exists():
         return
-    leaf = only_certificate(directory.server)
+    content = directory.server.read_bytes()
+    try:
+        leaf = read_bundle(content)[0]
+    except CertificateError as error:
+        # Its cure, and a revocation, must not wait for it.
+        authority.remarks.append(
+            f"{directory.server} is damaged ({error}): give the server another with angos-trio pki "
+            "server"
+        )
+        return
     chain = pem_of(leaf, issuing)
-    if leaf.issuer == issuing.subject and directory.server.read_bytes() != chain:
+    if leaf.issuer == issuing.subject and content != chain:
         files.replace(directory.server, chain, PUBLIC_MODE)
 
 
-def _others(path: Path, ours: Sequence[x509.Certificate]) -> list[x509.Certificate]:
-    """Authorities that the operator has added to a file of ours."""
-    marks = set(map(key_mark, ours))
+def _settle_bundle(authority: Authority) -> None:
+    """Put ours before the authorities that the operator has added. These are not dropped when one
+    cannot be read."""
+    path, ours = authority.directory.clients_ca, [authority.issuing.certificate, authority.root]
+    content = path.read_bytes() if path.exists() else b""
     try:
-        found = read_bundle(path.read_bytes())
-    except (FileNotFoundError, CertificateError):
-        return []
-    return [each for each in found if key_mark(each) not in marks]
+        found = read_bundle(content) if content else []
+    except CertificateError as error:
+        told = f"{path} is damaged ({error}): put the authorities that were added there in again"
+        if not all(pem_of(each) in content for each in ours):
+            raise OperatorError(f"{told}, or remove it, and it is made anew without them") from None
+        authority.remarks.append(f"{told}; until then it is left as it is")
+        return
+    marks = set(map(key_mark, ours))
+    wanted = pem_of(*ours, *(each for each in found if key_mark(each) not in marks))
+    if content != wanted:
+        files.replace(path, wanted, PUBLIC_MODE)
+
+
+def _take_over_list(authority: Authority) -> None:
+    """Tell the journal what only the list knows: a journal that was brought back from an older
+    backup lets nobody in again who is revoked."""
+    directory, standing = authority.directory, standing_list(authority.directory)
+    known = authority.journal.revoked
+    unknown = [] if standing is None else [it for it in standing.revoked if it.serial not in known]
+    if not unknown:
+        return
+    tell(directory, b"".join(map(revoked_line, unknown)))
+    authority.journal = read_journal(directory)
+    authority.remarks.append(
+        f"{directory.journal} did not tell of what is revoked in {directory.crl}, and does now: "
+        + ", ".join(each.serial for each in unknown)
+    )
 
 
 def _settle_list(authority: Authority, now: int) -> None:
-    """Make the revocation list anew when it is not there, or lacks what the journal tells of."""
-    if lacks_revoked(authority.directory, authority.journal, now):
+    """Make the revocation list anew when it is not the one that the journal tells of."""
+    if is_list_wrong(authority.directory, authority.journal, now):
         write_list(authority, now, authority.journal.listed.days)
         authority.remarks.append(
             f"{authority.directory.crl} was not what the journal says, and is made anew"
         )
 
 
-def lacks_revoked(directory: PkiDirectory, journal: Journal, now: int) -> bool:
-    """Whether there is no list that can be read, or it lacks what was revoked. Raises OSError."""
-    listed = listed_serials(directory)
-    wanted = {each.serial for each in _revoked(journal, now)}
-    return listed is None or bool(wanted - listed)
+def is_list_wrong(directory: PkiDirectory, journal: Journal, now: int) -> bool:
+    """Whether there is no list of ours, or it lacks what was revoked, or it is not the last one,
+    which never reached the disk. Raises OSError and OperatorError."""
+    standing = standing_list(directory)
+    if standing is None or standing.number != journal.listed.number:
+        return True
+    wanted = {serial_text(each.serial) for each in _revoked(journal, now)}
+    return bool(wanted - standing.serials)
 
 
-def listed_serials(directory: PkiDirectory) -> set[int] | None:
-    """The serial numbers on the list; None when there is none that can be read. Raises OSError."""
+class StandingList(Frozen):
+    """The revocation list that is in its place."""
+
+    number: int
+    revoked: tuple[Revocation, ...]
+
+    @property
+    def serials(self) -> set[str]:
+        """The serial numbers on it."""
+        return {each.serial for each in self.revoked}
+
+
+def standing_list(directory: PkiDirectory) -> StandingList | None:
+    """What is in the place of the list; None when it cannot be read, or its signature is not that
+    of the issuing authority. Raises OSError and OperatorError."""
+    key = only_certificate(directory.issuing).public_key()
     try:
         with reading():
             parsed = x509.load_pem_x509_crl(directory.crl.read_bytes())
-            return {each.serial_number for each in parsed}
+            if not parsed.is_signature_valid(key):  # type: ignore[arg-type]
+                return None
+            number = value_of(parsed, x509.CRLNumber)
+            revoked = tuple(map(_revocation, parsed))
+            return None if number is None else StandingList(number.crl_number, revoked)
     except (FileNotFoundError, CertificateError):
         return None
+
+
+def _revocation(entry: x509.RevokedCertificate) -> Revocation:
+    reason, at = value_of(entry, x509.CRLReason), int(entry.revocation_date_utc.timestamp())
+    spelled = None if reason is None else reason.reason.value
+    return Revocation(serial_text(entry.serial_number), at, spelled)
 
 
 def write_list(authority: Authority, now: int, days: int) -> bytes:
     """Make the revocation list anew and put it in its place. Raises OSError and OperatorError."""
     if not 1 <= days <= LIST_DAYS_MAX:
         raise OperatorError(f"--days: from 1 to {LIST_DAYS_MAX}, and not {days}")
-    journal = authority.journal
+    journal, standing = authority.journal, standing_list(authority.directory)
     life = life_of(now, days)
-    listed = Listed(journal.listed.number + 1, life.not_after, days)
+    # A journal from a backup counts from an older one on, and no number is given twice.
+    last = max(journal.listed.number, 0 if standing is None else standing.number)
+    listed = Listed(last + 1, life.not_after, days)
     content = make_list(_revoked(journal, now), life, listed.number, authority.issuing)
     tell(authority.directory, listed_line(listed, now))
     files.replace(authority.directory.crl, content, PUBLIC_MODE)

@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.serialization.pkcs12 import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from angos_trio.clock import DAY_SECS
-from angos_trio.limits.certificates import BACKDATED_SECS, NAME_CHARACTERS_MAX
+from angos_trio.limits.certificates import BACKDATED_SECS, NAME_BYTES_MAX
 from angos_trio.pki.naming import general_names
 from angos_trio.records import Frozen
 
@@ -87,21 +87,21 @@ def life_of(now: int, days: int, issuer: Signer | None = None) -> Life:
 
 def make_root(name: str, key: PrivateKey, life: Life) -> x509.Certificate:
     """What clients trust; it signs an issuing authority and nothing else."""
-    subject = _name(name)
+    subject = name_of(name)
     builder = _begun(subject, key.public_key(), life).issuer_name(subject)
     return _authority(builder, path_length=1).sign(key, hashes.SHA256())
 
 
-def make_issuing(name: str, key: PublicKey, life: Life, root: Signer) -> x509.Certificate:
+def make_issuing(subject: x509.Name, key: PublicKey, life: Life, root: Signer) -> x509.Certificate:
     """What signs the certificates of servers and clients, and none of an authority."""
-    builder = _signed_by(_begun(_name(name), key, life), root)
+    builder = _signed_by(_begun(subject, key, life), root)
     return _authority(builder, path_length=0).sign(root.key, hashes.SHA256())
 
 
 def make_leaf(leaf: Leaf, key: PublicKey, life: Life, issuing: Signer) -> x509.Certificate:
     """A server's or a client's certificate."""
     purpose = ExtendedKeyUsageOID.SERVER_AUTH if leaf.is_server else ExtendedKeyUsageOID.CLIENT_AUTH
-    subject = _name(leaf.common_name, leaf.groups)
+    subject = name_of(leaf.common_name, leaf.groups)
     builder = (
         _signed_by(_begun(subject, key, life), issuing)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
@@ -189,9 +189,10 @@ def _authority(builder: x509.CertificateBuilder, path_length: int) -> x509.Certi
     return with_length.add_extension(_usage(may_sign=True), critical=True)
 
 
-def _name(common_name: str, organizations: Iterable[str] = ()) -> x509.Name:
+def name_of(common_name: str, organizations: Iterable[str] = ()) -> x509.Name:
+    """Whose a certificate is; without a common name that is too long for one."""
     parts = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, each) for each in organizations]
-    if common_name and len(common_name) <= NAME_CHARACTERS_MAX:
+    if common_name and len(common_name.encode()) <= NAME_BYTES_MAX:
         parts.append(x509.NameAttribute(NameOID.COMMON_NAME, common_name))
     return x509.Name(parts)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from angos_trio.clock import DAY_SECS, iso
@@ -16,7 +17,6 @@ from angos_trio.pki.authority import (
     issuing_days,
     record_of,
 )
-from angos_trio.pki.certificates import CertificateError, read_bundle
 from angos_trio.pki.journal import Journal, Listed, Record
 from angos_trio.pki.keeping import (
     Pair,
@@ -30,7 +30,8 @@ from angos_trio.pki.keys import fits, load_key
 from angos_trio.pki.naming import ISSUING, SERVER, client_name
 from angos_trio.pki.opening import (
     Authority,
-    lacks_revoked,
+    is_list_wrong,
+    only_certificate,
     opened,
     require_clock,
     settle,
@@ -57,7 +58,7 @@ class Due(Frozen):
 
 def renew(directory: PkiDirectory, name: str, now: int) -> Issued:
     """A new key and certificate for a client, or for the server, with what the one before said."""
-    wanted = SERVER if name == SERVER else client_name(name)
+    wanted = _wanted(name)
     with opened(directory, now) as authority:
         before = _renewable(authority.journal, wanted)
         if wanted == SERVER:
@@ -65,20 +66,27 @@ def renew(directory: PkiDirectory, name: str, now: int) -> Issued:
         return give_client(authority, ClientWish(wanted, before.groups, before.days), now)
 
 
+def _wanted(name: str) -> str:
+    return SERVER if name == SERVER else client_name(name)
+
+
 def _renewable(journal: Journal, name: str) -> Record:
     before = _latest(journal, name)
-    if before.serial in journal.revoked:
-        raise OperatorError(
-            f"{name}: its certificate was revoked on {iso(journal.revoked[before.serial].at)}: a "
-            "new one is issued on purpose only, with angos-trio pki "
-            + ("server" if name == SERVER else f"client {name}")
-        )
     if not before.has_key:
         raise OperatorError(
             f"{name}: its key is not here, since its certificate was made from a request: take a "
-            f"new request from it, and angos-trio pki client {name} --csr FILE"
+            f"new request from it, and {command_for(before)}"
         )
     return before
+
+
+def command_for(record: Record) -> str:
+    """What renews a client's certificate with all that it says."""
+    if record.has_key:
+        return f"angos-trio pki renew {shlex.quote(record.name)}"
+    groups = "".join(f" --group {shlex.quote(group)}" for group in record.groups)
+    days = f" --days {record.days}"
+    return f"angos-trio pki client {shlex.quote(record.name)} --csr FILE{groups}{days}"
 
 
 def due_of(directory: PkiDirectory, now: int) -> Due:
@@ -91,11 +99,11 @@ def due_of(directory: PkiDirectory, now: int) -> Due:
 def find_due(directory: PkiDirectory, name: str, now: int) -> Record | None:
     """The newest certificate of a client, or of the server, if it is due or has ended; else None.
 
-    Changes nothing and needs no lock. Raises OperatorError when there is none.
+    Changes nothing and needs no lock. Raises OperatorError when there is none, or it is revoked.
     """
     require_authority(directory)
     require_clock(now)
-    record = _latest(read_journal(directory), name)
+    record = _latest(read_journal(directory), _wanted(name))
     return record if record.is_due(now) else None
 
 
@@ -106,14 +114,14 @@ def _due(directory: PkiDirectory, journal: Journal, now: int) -> Due:
         if record.serial not in journal.revoked and record.is_due(now)
     }
     with failing_in_words(directory):
-        has_list = _is_list_due(journal.listed, now) or lacks_revoked(directory, journal, now)
+        has_list = _is_list_due(journal.listed, now) or is_list_wrong(directory, journal, now)
     server = latest.pop(SERVER, None)
     clients = tuple(each for each in latest.values() if each.not_after >= now)
     return Due(server, has_list, clients, tuple(_ending(directory, now)))
 
 
 def _is_list_due(listed: Listed, now: int) -> bool:
-    """The same for a revocation list, of which the next is due at a time."""
+    """Whether two thirds of its life are over, or it begins later than now."""
     days_secs = listed.days * DAY_SECS
     is_ahead = listed.next_update - days_secs - BACKDATED_SECS > now
     return is_ahead or now >= listed.next_update - days_secs // 3
@@ -128,10 +136,7 @@ def _ending(directory: PkiDirectory, now: int) -> list[str]:
     told = []
     for path, what, cure in cures:
         with failing_in_words(directory):
-            try:
-                found = read_bundle(path.read_bytes())[0]
-            except CertificateError as error:
-                raise OperatorError(f"{path}: no certificate in PEM: {error}") from None
+            found = only_certificate(path)
         end = int(found.not_valid_after_utc.timestamp())
         if end - now < AUTHORITY_ENDS_SECS:
             told.append(f"{what} {'ended' if end <= now else 'ends'} at {iso(end)}: {cure}")
@@ -139,10 +144,17 @@ def _ending(directory: PkiDirectory, now: int) -> list[str]:
 
 
 def _latest(journal: Journal, name: str) -> Record:
+    """The newest certificate of a name that is not revoked. Raises OperatorError."""
     record = journal.latest().get(name)
     if record is None:
         command = "pki server --san NAME" if name == SERVER else f"pki client {name}"
         raise OperatorError(f"{name}: no certificate was issued yet: angos-trio {command}")
+    if record.serial in journal.revoked:
+        raise OperatorError(
+            f"{name}: its certificate was revoked on {iso(journal.revoked[record.serial].at)}: a "
+            "new one is issued on purpose only, with angos-trio pki "
+            + ("server" if name == SERVER else f"client {name}")
+        )
     return record
 
 
@@ -180,18 +192,19 @@ def renew_issuing(directory: PkiDirectory, root_key: RootKey, now: int) -> Issue
     """A new certificate for the issuing authority, which keeps its name and key: so all that it
     issued goes on to count, and nobody needs another file."""
     with opened(directory, now) as authority:
+        only_certificate(directory.clients_ca)  # a damaged one could not be settled afterwards
         root = _root(authority, root_key)
         begin = int(authority.root.not_valid_before_utc.timestamp())
-        days = issuing_days((root.not_after - begin) // 86_400)
+        days = issuing_days((root.not_after - begin) // DAY_SECS)
         if now >= root.not_after:
             raise OperatorError(
                 f"the root ended at {iso(root.not_after)}: make another authority with angos-trio "
                 "pki init in an empty directory"
             )
         life = life_of(now, days, root)
-        name = authority.issuing.certificate.subject.rfc4514_string().removeprefix("CN=")
+        subject = authority.issuing.certificate.subject
         public = authority.issuing.key.public_key()
-        certificate = make_issuing(name, public, life, root)
+        certificate = make_issuing(subject, public, life, root)
         before = authority.issuing.certificate.serial_number
         record = record_of(ISSUING, "issuing", certificate, days)
         record = replace(record, replaces=f"{before:x}")
@@ -211,7 +224,8 @@ def _root(authority: Authority, wanted: RootKey) -> Signer:
             f"{path}: the root's key is not here: bring the medium that it was taken away on, and "
             "name the file with --root-key FILE"
         ) from None
-    key = load_key(path, content, wanted.password)
+    cure = "give its password with --password-file FILE"
+    key = load_key(path, content, wanted.password, cure=cure)
     if not fits(key, authority.root):
         raise OperatorError(
             f"{path}: this is not the key of {authority.directory.ca}: it is of another root"

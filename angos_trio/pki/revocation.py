@@ -16,7 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from angos_trio.identity import Certificate
-from angos_trio.pki.certificates import CertificateError, key_mark, reading
+from angos_trio.pki.certificates import CertificateError, key_mark, reading, value_of
 from angos_trio.records import Frozen, field
 
 _BEGIN: Final = b"-----BEGIN X509 CRL-----"
@@ -188,10 +188,8 @@ def _signer_key(
 
 def _may_sign_lists(authority: x509.Certificate) -> bool:
     """RFC 5280 6.3.3 (f)."""
-    try:
-        return authority.extensions.get_extension_for_class(x509.KeyUsage).value.crl_sign
-    except x509.ExtensionNotFound:
-        return True
+    usage = value_of(authority, x509.KeyUsage)
+    return usage is None or usage.crl_sign
 
 
 def _content_of(parsed: x509.CertificateRevocationList) -> RevocationList:

@@ -3,45 +3,48 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from typing import Final
 
+from cryptography import x509
+
 from angos_trio.clock import iso
 from angos_trio.errors import OperatorError
+from angos_trio.limits.certificates import REVOCATION_REASONS
 from angos_trio.pki.journal import Journal, Record, Revocation, revoked_line
 from angos_trio.pki.keeping import PkiDirectory, read_journal, tell
-from angos_trio.pki.opening import Authority, opened, write_list
+from angos_trio.pki.opening import opened, write_list
 from angos_trio.records import Frozen
 
-REASONS: Final = {
-    "unspecified": None,
-    "key-compromise": "keyCompromise",
-    "affiliation-changed": "affiliationChanged",
-    "superseded": "superseded",
-    "cessation-of-operation": "cessationOfOperation",
-    "privilege-withdrawn": "privilegeWithdrawn",
-}
-"""Words of the command line, and what RFC 5280 5.3.1 calls them."""
 _SERIAL: Final = re.compile(r"[0-9a-fA-F]{2}(:?[0-9a-fA-F]{2}){3,19}|[0-9a-fA-F]{8,40}")
+_OURS_BITS: Final = range(125, 160)
+"""Ours are random numbers of 159 bits; what is shorter is rather a name that nobody has."""
 
 
 class Ended(Frozen):
-    """What `revoke` did. `others` of that name are still good."""
+    """What `revoke` did. `others` of that name are still good. `unknown` is a serial number of
+    which the journal does not tell, since it lost the line, and which is revoked all the same."""
 
     revoked: tuple[Record, ...]
     others: tuple[Record, ...]
     remarks: tuple[str, ...]
+    unknown: str | None = None
 
 
 def revoke(
     directory: PkiDirectory, what: str, reason: str, now: int, *, takes_all: bool = False
 ) -> Ended:
     """Revoke the newest certificate of a name, with `takes_all` each that is good, or the one of a
-    serial number; `reason` is a word of `REASONS`. Raises OperatorError."""
+    serial number; `reason` is a word of `REVOCATION_REASONS`. Raises OperatorError."""
     with opened(directory, now) as authority:
         chosen, alike = choose(authority.journal, what, now, takes_all=takes_all)
-        for record in chosen:
-            tell(directory, revoked_line(Revocation(record.serial, now, REASONS[reason])))
+        unknown = None if chosen else _serial(what)
+        serials = [record.serial for record in chosen] if unknown is None else [unknown]
+        lines = [
+            revoked_line(Revocation(each, now, REVOCATION_REASONS[reason])) for each in serials
+        ]
+        tell(directory, b"".join(lines))
         authority.journal = read_journal(directory)
         try:
             write_list(authority, now, authority.journal.listed.days)
@@ -52,14 +55,15 @@ def revoke(
                 f"it with angos-trio pki crl --pki {directory.root}"
             ) from error
         others = tuple(each for each in alike if each not in chosen)
-        return Ended(tuple(chosen), others, tuple(authority.remarks))
+        return Ended(tuple(chosen), others, tuple(authority.remarks), unknown)
 
 
 def choose(
     journal: Journal, what: str, now: int, *, takes_all: bool
 ) -> tuple[Sequence[Record], Sequence[Record]]:
-    """Which certificates are meant, and all of that name that are good. Raises OperatorError."""
-    named = journal.of(what)
+    """Which certificates are meant, and all of that name that are good; none for a serial number
+    of which the journal does not tell. Raises OperatorError."""
+    named = journal.of(unicodedata.normalize("NFC", what))
     if not named:
         return _by_serial(journal, what)
     good = [each for each in named if each.serial not in journal.revoked and each.not_after >= now]
@@ -81,9 +85,14 @@ def _by_serial(journal: Journal, what: str) -> tuple[Sequence[Record], Sequence[
             f"{what!a}: nobody has a certificate under this name: angos-trio pki list shows names "
             "and serial numbers"
         )
-    serial = what.replace(":", "").lower().lstrip("0")
+    serial = _serial(what)
     record = journal.with_serial(serial)
+    if serial in journal.revoked:
+        at = iso(journal.revoked[serial].at)
+        raise OperatorError(f"{what}: this certificate was revoked already, on {at}")
     if record is None:
+        if int(serial or "0", 16).bit_length() in _OURS_BITS:
+            return [], []
         raise OperatorError(
             f"{what}: no certificate with this serial number was issued here: angos-trio pki list "
             "shows them all"
@@ -93,14 +102,28 @@ def _by_serial(journal: Journal, what: str) -> tuple[Sequence[Record], Sequence[
             f"{what}: this is an authority of our own, whose end is the end of all that it issued: "
             "make another one with angos-trio pki init in an empty directory"
         )
-    if serial in journal.revoked:
-        at = iso(journal.revoked[serial].at)
-        raise OperatorError(f"{what}: this certificate was revoked already, on {at}")
     return [record], [record]
 
 
-def make_list_anew(directory: PkiDirectory, days: int | None, now: int) -> tuple[bytes, Authority]:
+def _serial(what: str) -> str:
+    """A serial number as the journal spells it."""
+    return what.replace(":", "").lower().lstrip("0")
+
+
+class Made(Frozen):
+    """A new revocation list, and how many certificates are on it."""
+
+    content: bytes
+    count: int
+    next_update: int
+    remarks: tuple[str, ...]
+
+
+def make_list_anew(directory: PkiDirectory, days: int | None, now: int) -> Made:
     """The revocation list with another date, for so many days, or for as many as the last one."""
     with opened(directory, now) as authority:
         wanted = authority.journal.listed.days if days is None else days
-        return write_list(authority, now, wanted), authority
+        content = write_list(authority, now, wanted)
+        count = len(x509.load_pem_x509_crl(content))
+        next_update = authority.journal.listed.next_update
+        return Made(content, count, next_update, tuple(authority.remarks))

@@ -14,7 +14,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from angos_trio.clock import epoch_seconds
 from angos_trio.errors import OperatorError
-from angos_trio.pki.certificates import CertificateError, is_authority, read_bundle
+from angos_trio.pki.certificates import CertificateError, is_authority, read_bundle, value_of
 from angos_trio.pki.files import FileState, read_file, states_of
 from angos_trio.pki.revocation import Revocations, SignedList, read_lists, revocations_of
 from angos_trio.records import Frozen
@@ -211,11 +211,8 @@ def _remarks_on(key: str, certificates: Sequence[x509.Certificate], now: int) ->
 
 def _remarks_on_purpose(certificate: x509.Certificate) -> list[str]:
     """One that is made for clients can be shown, and no client takes it."""
-    try:
-        usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    except x509.ExtensionNotFound:
-        return []
-    if ExtendedKeyUsageOID.SERVER_AUTH in usage:
+    usage = value_of(certificate, x509.ExtendedKeyUsage)
+    if usage is None or ExtendedKeyUsageOID.SERVER_AUTH in usage:
         return []
     if ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE in usage:
         return []

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ed448, ed25519
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from angos_trio.pki.certificates import read_bundle, reading
+from angos_trio.errors import OperatorError
+from angos_trio.pki.certificates import CertificateError, read_bundle, reading, value_of
+from angos_trio.pki.files import read_file
 from angos_trio.records import Frozen
-
-Kind = TypeVar("Kind", bound=x509.ExtensionType)
 
 
 class Summary(Frozen):
@@ -42,7 +41,7 @@ class Summary(Frozen):
         try:
             return str(ipaddress.ip_address(host)) in self.addresses
         except ValueError:
-            wanted = host.lower()
+            wanted = host.lower().rstrip(".")
         return any(
             name == wanted or (name.startswith("*.") and wanted.partition(".")[2] == name[2:])
             for name in self.dns_names
@@ -56,6 +55,14 @@ def summaries_of(pem: bytes) -> list[Summary]:
         return list(map(_summary, found))
 
 
+def first_summary(key: str, path: str) -> Summary:
+    """Of the first certificate of a file that a key names. Raises OperatorError."""
+    try:
+        return summaries_of(read_file(key, path))[0]
+    except CertificateError as error:
+        raise OperatorError(f"{key}: {path}: no certificates in PEM: {error}") from error
+
+
 def summary_of(der: bytes) -> Summary:
     """Of one certificate. Raises CertificateError."""
     with reading():
@@ -63,8 +70,8 @@ def summary_of(der: bytes) -> Summary:
 
 
 def _summary(parsed: x509.Certificate) -> Summary:
-    names = _extension(parsed, x509.SubjectAlternativeName)
-    usage = _extension(parsed, x509.ExtendedKeyUsage)
+    names = value_of(parsed, x509.SubjectAlternativeName)
+    usage = value_of(parsed, x509.ExtendedKeyUsage)
     return Summary(
         subject=parsed.subject.rfc4514_string(),
         issuer=parsed.issuer.rfc4514_string(),
@@ -75,13 +82,6 @@ def _summary(parsed: x509.Certificate) -> Summary:
         is_edwards=_is_edwards(parsed),
         is_for_clients=usage is not None and ExtendedKeyUsageOID.CLIENT_AUTH in usage,
     )
-
-
-def _extension(parsed: x509.Certificate, kind: type[Kind]) -> Kind | None:
-    try:
-        return parsed.extensions.get_extension_for_class(kind).value
-    except x509.ExtensionNotFound:
-        return None
 
 
 def _lowered(names: list[str]) -> tuple[str, ...]:

@@ -38,7 +38,7 @@ from angos_trio.appliance.doctor_units import judge_unit, judge_version, parse_u
 from angos_trio.clock import DAY_SECS, RELEASED_AT
 from angos_trio.net.control import Answer
 from angos_trio.net.listeners import Listener, in_the_way, parse_listeners
-from angos_trio.pki.covering import Covered
+from angos_trio.pki.summary import Summary
 from angos_trio.records import replace
 from angos_trio.storage.probing import Room
 from angos_trio.telemetry.processes import Holder
@@ -279,8 +279,9 @@ def test_low_port_is_roots_or_systemds() -> None:
     assert level(443, may_bind=True) == level(443, systemd_listens=True) == level(8443) == "ok"
 
 
-def covered(**changes: object) -> Covered:
-    made = Covered(("registry.lab", "*.lab"), ("192.0.2.7",), NOW - 9, NOW + 90 * DAY_SECS)
+def covered(**changes: object) -> Summary:
+    names, addresses = ("registry.lab", "*.lab"), ("192.0.2.7",)
+    made = Summary("", "", names, addresses, NOW - 9, NOW + 90 * DAY_SECS)
     return replace(made, **changes)  # type: ignore[arg-type]
 
 

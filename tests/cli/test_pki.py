@@ -136,12 +136,24 @@ def test_name_that_is_taken_and_older_ones_are_told_of(made: Run) -> None:
     assert "revoked client alice" in said(made("revoke", "alice", "--all"))
 
 
+def test_serial_number_of_which_the_journal_does_not_tell_is_revoked_and_it_is_said(
+    made: Run,
+) -> None:
+    told = said(made("revoke", "5b" * 20))
+    assert f"revoked serial {'5b' * 20}, of which the journal does not tell: compare it" in told
+    assert "this certificate was revoked already" in refused(made("revoke", "5b" * 20))
+
+
 def test_requests_are_signed_and_the_key_stays(made: Run, tmp_path: Path) -> None:
     for name in ("alice", "other"):
         words = f"req -new -newkey rsa:2048 -nodes -keyout {name}.key -out {name}.csr -subj /CN=x"
         subprocess.run(["openssl", *words.split()], cwd=tmp_path, capture_output=True, check=True)
     told = said(made("client", "alice", "--csr", "alice.csr", "-o", "bag"))
     assert "client alice, until" in told
+    assert sorted(path.name for path in (tmp_path / "bag").iterdir()) == ["alice.crt", "ca.crt"]
+    made("client", "alice", "-o", "bag")
+    told = made("client", "alice", "--csr", "alice.csr", "-o", "bag").stdout
+    assert "bag/alice.key: of a certificate before, and removed" in told
     assert sorted(path.name for path in (tmp_path / "bag").iterdir()) == ["alice.crt", "ca.crt"]
     assert "take a new request from it" in refused(made("renew", "alice"))
     printed = said(made("server", "--san", "other.lab", "--csr", "other.csr"))
@@ -176,9 +188,10 @@ def test_offline_root_renews_with_its_medium_only(pki: Run, tmp_path: Path) -> N
         (["server", "--san", "a.lab", "-o", "x"], "-o is for --csr"),
         (["server", "--san", "a.lab", "--days", "0"], "--days: from 1 to 3650, and not 0"),
         (["server", "--san", "a.lab", "--csr", "no.csr"], "no.csr: No such file or directory"),
+        (["server", "--san", "a.lab", "--csr", "no.csr", "-o", "no/x"], "-o: no is no directory"),
         (["client", "a/b"], "the name of a client is the name of files too"),
         (["client", ""], "the name of a client is empty"),
-        (["client", "x" * 65], "the name of a client has at most 64 characters"),
+        (["client", "x" * 65], "the name of a client has at most 64 bytes"),
         (["client", "a\x1b[31m"], "'a\\x1b[31m': the name of a client has a character that"),
         (["client", "alice", "--password-file", "x"], "--password-file is for --p12"),
         (["client", "alice", "--p12", "--password-file", "x"], "--password-file: x: No such file"),
@@ -189,7 +202,8 @@ def test_offline_root_renews_with_its_medium_only(pki: Run, tmp_path: Path) -> N
         (["revoke", "alice"], "nobody has a certificate under this name: angos-trio pki list"),
         (["list", "--expiring", "soon"], "--expiring: 'soon' is not like 90d, 12h or 30m"),
         (["crl", "--days", "9999"], "--days: from 1 to 3650, and not 9999"),
-        (["crl", "-o", "missing/crl"], "missing/crl.next: No such file or directory"),
+        (["crl", "-o", "/dev/stdout"], "-o: /dev/stdout is there and is no ordinary file"),
+        (["crl", "-o", "missing/crl"], "-o: missing is no directory"),
         (["doctor", "missing"], "pki doctor: missing: No such file or directory"),
     ],
 )

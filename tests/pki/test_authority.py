@@ -19,8 +19,12 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from angos_trio.errors import OperatorError
-from angos_trio.pki.authority import PkiDirectory, read_journal
+from angos_trio.pki.authority import PkiDirectory, stale_files
+from angos_trio.pki.keeping import read_journal
 from angos_trio.pki.keys import fits, load_key
+from angos_trio.pki.profiles import key_pem, new_key
+from angos_trio.pki.renewing import RootKey, renew_issuing
+from angos_trio.pki.revoking import revoke
 from tests.pki.authorities import DAY_SECS, NOW, admit, certificates, files_below, found, serve
 
 
@@ -169,6 +173,42 @@ def test_root_key_in_the_directory_is_encrypted_if_there_is_a_password(
     assert fits(key, certificates(directory.ca)[0])
 
 
+def test_password_that_is_too_long_for_a_key_is_refused_in_words(tmp_path: Path) -> None:
+    directory = found(tmp_path, password=b"x" * 1023)
+    for work in (
+        lambda: found(tmp_path / "other", password=b"x" * 1024),
+        lambda: admit(directory, "alice", p12_password=b"x" * 1024),
+    ):
+        with pytest.raises(OperatorError, match="is longer than 1023 bytes: take a shorter one"):
+            work()
+    assert not (tmp_path / "other").exists()
+
+
+def test_what_is_copied_goes_together(tmp_path: Path) -> None:
+    directory = found(tmp_path)
+    before = admit(directory, "alice", p12_password=b"secret")
+    assert before.bag == {
+        "ca.crt": directory.ca.read_bytes(),
+        "alice.crt": directory.client("alice").read_bytes(),
+        "alice.key": directory.client_key("alice").read_bytes(),
+        "alice.p12": directory.client_p12("alice").read_bytes(),
+    }
+    copied = tmp_path / "copied"
+    copied.mkdir()
+    for name, content in before.bag.items():
+        (copied / name).write_bytes(content)
+    names = [copied / "alice.p12", copied / "alice.key"]
+    key = ec.generate_private_key(ec.SECP256R1())
+    after = admit(directory, "alice", request=request_file(tmp_path, key))
+
+    assert after.bag.keys() == {"ca.crt", "alice.crt"}
+    assert stale_files(copied, "alice", before.bag) == []
+    assert stale_files(copied, "alice", after.bag) == names
+    for own in (key_pem(key), key_pem(new_key()), key_pem(key, b"secret"), b"in a TPM"):
+        names[1].write_bytes(own)  # of the client, which made the request there
+        assert stale_files(copied, "alice", after.bag) == names[:1]
+
+
 def test_offline_root_leaves_no_key_behind(tmp_path: Path) -> None:
     stick = tmp_path / "stick"
     stick.mkdir()
@@ -258,6 +298,7 @@ def test_request_that_nobody_should_sign_is_refused_in_words(tmp_path: Path) -> 
         ),
         "no request for a certificate": lambda: nonsense,
         "No such file": lambda: tmp_path / "missing",
+        "this is no file": lambda: Path("/dev/zero"),
     }
     for part, make in cases.items():
         with pytest.raises(OperatorError, match=part):
@@ -364,6 +405,45 @@ def test_key_of_another_authority_is_refused(tmp_path: Path) -> None:
     directory.issuing_key.write_bytes(other.issuing_key.read_bytes())
 
     with pytest.raises(OperatorError, match=r"is not the key of .*issuing.crt: bring both back"):
+        admit(directory, "alice")
+
+
+def test_damaged_paste_drops_no_authority_that_was_added(tmp_path: Path) -> None:
+    directory, other = found(tmp_path), found(tmp_path / "other")
+    pasted = directory.clients_ca.read_bytes() + other.ca.read_bytes() + other.ca.read_bytes()[:99]
+    directory.clients_ca.write_bytes(pasted)
+
+    assert any("until then it is left as it is" in it for it in admit(directory, "alice").remarks)
+    with pytest.raises(OperatorError, match=r"clients-ca.crt: no certificate in PEM, or damaged"):
+        renew_issuing(directory, RootKey(), NOW)
+    assert directory.clients_ca.read_bytes() == pasted
+
+    directory.clients_ca.write_bytes(pasted[-199:])
+    with pytest.raises(OperatorError, match=r"clients-ca.crt is damaged .* or remove it, and it"):
+        admit(directory, "bob")
+    assert directory.clients_ca.read_bytes() == pasted[-199:]
+    directory.clients_ca.unlink()
+    admit(directory, "bob")
+    assert len(certificates(directory.clients_ca)) == 2
+
+
+def test_damaged_certificate_of_the_server_hinders_nothing(tmp_path: Path) -> None:
+    directory = found(tmp_path)
+    serve(directory)
+    admit(directory, "mallory")
+    directory.server.write_bytes(b"x")
+
+    remarks = revoke(directory, "mallory", "unspecified", NOW).remarks
+    assert any("server.crt is damaged" in it and "pki server" in it for it in remarks)
+    serve(directory)
+    assert len(certificates(directory.server)) == 2
+
+
+def test_encrypted_key_of_the_issuing_authority_is_no_matter_of_an_option(tmp_path: Path) -> None:
+    directory = found(tmp_path)
+    key = key_of(directory.issuing_key)
+    directory.issuing_key.write_bytes(key_pem(key, b"secret"))
+    with pytest.raises(OperatorError, match=r"issuing.key: this key is encrypted: openssl pkey"):
         admit(directory, "alice")
 
 

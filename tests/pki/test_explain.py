@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import subprocess
 import time
+from base64 import b64decode
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -234,6 +235,10 @@ def key_pem(leaf: Odd, password: bytes | None = None) -> bytes:
     return pem
 
 
+def der_key(leaf: Odd, password: bytes | None = None) -> bytes:
+    return b64decode(b"".join(key_pem(leaf, password).splitlines()[1:-1]))
+
+
 def test_files_are_named_for_what_they_are(tmp_path: Path) -> None:
     directory = found(tmp_path)
     serve(directory)
@@ -252,6 +257,8 @@ def test_files_are_named_for_what_they_are(tmp_path: Path) -> None:
         locked_key=key_pem(leaf, b"secret"),
         p12=alice.p12.read_bytes(),
         der=der,
+        der_key=der_key(leaf),
+        locked_der_key=der_key(leaf, b"secret"),
         request=request,
         wrong_request=changed(tmp_path / "request.csr").read_bytes(),
         text=b"hello",
@@ -268,7 +275,10 @@ def test_files_are_named_for_what_they_are(tmp_path: Path) -> None:
     assert said["key"] == "a private key without a password"
     assert "is encrypted, and nobody is there to type its password" in said["locked_key"]
     assert said["p12"] == "a PKCS#12 file under a password, for browsers and Windows"
-    assert "it is in DER, and PEM is wanted" in said["der"]
+    for name in ("der", "der_key", "locked_der_key"):
+        assert "it is in DER, and PEM is wanted" in said[name]
+    assert said["der_key"].startswith("a private key in DER; ")
+    assert said["locked_der_key"].startswith("a private key in DER under a password; ")
     assert said["request"] == "a request for a certificate (CSR), signed by its own key"
     assert "wrong: the signature of the request is wrong" in said["wrong_request"]
     for name in ("text", "empty"):

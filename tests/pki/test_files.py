@@ -23,6 +23,8 @@ from cryptography.hazmat.primitives.serialization import (
 from angos_trio.clock import epoch_seconds
 from angos_trio.errors import OperatorError
 from angos_trio.limits.callers import PKI_FILE_BYTES_MAX
+from angos_trio.pki.files import PUBLIC_MODE, check_target
+from angos_trio.pki.files import replace as replace_file
 from angos_trio.pki.server import LiveTls, TlsFiles, check_tls, load_server_tls
 from angos_trio.records import replace
 from tests.certificates import DAY_SECS, Authority
@@ -328,6 +330,34 @@ def test_look_follows_links_that_are_moved(files: TlsFiles, tmp_path: Path) -> N
     os.replace(tmp_path / "..new", tmp_path / "..data")
     assert [live.look() for _ in range(3)] == [False, True, False]
     assert live.problem is None
+
+
+def test_what_cannot_take_its_place_does_not_stay_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "directory").mkdir()
+    with pytest.raises(OSError, match=r"directory"):
+        replace_file(tmp_path / "directory", b"x", PUBLIC_MODE)
+    assert [path.name for path in tmp_path.iterdir()] == ["directory"]
+
+
+@pytest.mark.parametrize("kind", ["directory", "pipe", "link", "device", "nowhere"])
+def test_only_a_file_is_written_over(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "target"
+    match kind:
+        case "directory":
+            path.mkdir()
+        case "pipe":
+            os.mkfifo(path)
+        case "link":
+            path.symlink_to(tmp_path / "other")
+        case "device":
+            path = Path("/dev/null")
+        case _:
+            path = tmp_path / "missing" / "target"
+    with pytest.raises(OperatorError, match=r"^-o: .* is no (ordinary file: name|directory)"):
+        check_target("-o", path)
+    (tmp_path / "file").touch()
+    check_target("-o", tmp_path / "file")
+    check_target("-o", tmp_path / "new")
 
 
 def test_swap_takes_other_files(files: TlsFiles, tmp_path: Path) -> None:

@@ -41,6 +41,14 @@ def leave_next(directory: PkiDirectory) -> None:
     directory.server.with_name("server.crt.next").write_bytes(b"")
 
 
+def open_to_all(name: str) -> Callable[[PkiDirectory], None]:
+    def work(directory: PkiDirectory) -> None:
+        path = directory.root / name
+        path.chmod(path.stat().st_mode | 0o022)
+
+    return work
+
+
 # What is done to a good directory, and what is said of it then.
 WRONG: dict[str, tuple[Callable[[PkiDirectory], object], str]] = {
     "private is open": (
@@ -56,6 +64,13 @@ WRONG: dict[str, tuple[Callable[[PkiDirectory], object], str]] = {
         lambda it: it.clients_ca.chmod(0o666),
         "clients-ca.crt: wrong: others may change it: chmod go-w",
     ),
+    **{
+        f"{name} may be changed": (
+            open_to_all(name),
+            f"{name}: wrong: others may change it: chmod go-w",
+        )
+        for name in ("issuing.crt", "server.crt", "clients", "clients/alice.crt")
+    },
     "key of another": (
         lambda it: swap(it.server_key, it.root_key),
         "private/server.key: wrong: it is not the key of ",
@@ -124,7 +139,7 @@ def test_good_directory_has_nothing_to_say(tmp_path: Path) -> None:
         (22, "clients.crl: note: the next list is due "),
         (31, 'clients.crl: OpenSSL, Go, and this registry with crl_stale = "deny", will refuse'),
         (70, "clients/alice.crt: note: it is due, and ends "),
-        (91, "clients/alice.crt: everybody will refuse it: it expired at "),
+        (91, "clients/alice.crt: note: it ended at "),
         (300, "server.crt: note: it is due, and ends "),
         (1700, "the issuing authority ends at "),
         (1900, "issuing.crt: everybody will refuse it: it expired at "),

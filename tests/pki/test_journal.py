@@ -27,6 +27,17 @@ RENEWED = replace(RECORD, serial="cd34", not_before=600, not_after=1500, replace
 SERVER = Record("server", "registry.lab", "ef56", 0, 900, 397, ("DNS:registry.lab",))
 
 
+def test_servers_are_told_apart_by_where_their_keys_are() -> None:
+    other = replace(SERVER, name="other.lab", serial="ff00", has_key=False)
+    journal = Journal((RECORD, SERVER, other))
+
+    assert journal.of("server") == [SERVER]
+    assert journal.of("other.lab") == [other]
+    assert journal.of("registry.lab") == []
+    namesake = replace(RECORD, name="other.lab")
+    assert replace(journal, records=(*journal.records, namesake)).of("other.lab") == [namesake]
+
+
 def test_what_was_written_is_read() -> None:
     lines = [
         issued_line(RECORD, 5),

@@ -18,10 +18,10 @@ import pytest
 
 from angos_trio.errors import OperatorError
 from angos_trio.pki import keeping
-from angos_trio.pki.authority import PkiDirectory, read_journal
 from angos_trio.pki.certificates import serial_text
 from angos_trio.pki.files import NEXT
 from angos_trio.pki.inspecting import inspect
+from angos_trio.pki.keeping import PkiDirectory, read_journal
 from angos_trio.pki.keys import fits
 from angos_trio.pki.renewing import RootKey, renew, renew_all_due, renew_issuing
 from angos_trio.pki.revoking import make_list_anew, revoke
@@ -228,6 +228,7 @@ def test_full_disk_leaves_nothing_half_done(tmp_path: Path, room: int | None) ->
     directory = found(tmp_path)
     for number in range(4):
         admit(directory, f"client-{number}")
+    admit(directory, "alice", p12_password=b"secret")
     before = files_below(directory.root)
     most = directory.journal.stat().st_size + 10 if room is None else room
 
@@ -237,8 +238,26 @@ def test_full_disk_leaves_nothing_half_done(tmp_path: Path, room: int | None) ->
 
     code, told = in_child(work)
     assert code == 1
-    assert "the disk is full: nothing was changed; make room" in told
+    assert "the disk is full: make room and try again; nothing was issued" in told
     assert files_below(directory.root) == before
+
+
+def test_full_disk_for_the_pkcs12_file_says_what_was_done(tmp_path: Path) -> None:
+    directory = found(tmp_path)
+    admit(directory, "alice", p12_password=b"secret")
+
+    def hook(event: str, arguments: tuple[object, ...]) -> None:
+        if event == "open" and str(arguments[0]).endswith(f"alice.p12{NEXT}"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    def work() -> None:
+        sys.addaudithook(hook)
+        admit(directory, "alice", p12_password=b"secret")
+
+    code, told = in_child(work)
+    assert code == 1
+    assert told.endswith(f"; the certificate was issued, and is in {directory.client('alice')}")
+    assert len(read_journal(directory).of("alice")) == 2
 
 
 def test_revocation_that_does_not_reach_the_list_says_so_and_is_carried_out_later(
@@ -257,7 +276,6 @@ def test_revocation_that_does_not_reach_the_list_says_so_and_is_carried_out_late
 
     code, told = in_child(work)
     assert code == 1
-    assert "nothing was changed" not in told
     assert "clients.crl still lets them in: they are revoked in" in told
     assert "(No space left on device)" in told
     assert "angos-trio pki crl" in told
@@ -371,6 +389,24 @@ def test_place_that_is_no_directory_is_told(tmp_path: Path) -> None:
     assert (tmp_path / "pki").read_text() == "a file"
 
 
+@pytest.mark.parametrize("name", ["issued.jsonl", "private/.lock"])
+def test_link_of_another_is_not_followed(tmp_path: Path, name: str) -> None:
+    directory = found(tmp_path)
+    elsewhere = tmp_path / "elsewhere"
+    path = directory.root / name
+    path.rename(elsewhere)
+    path.symlink_to(elsewhere)
+    before = elsewhere.read_bytes()
+
+    with pytest.raises(OperatorError, match=f"{name}: this is a symbolic link, which is not"):
+        admit(directory, "alice")
+    if name == "issued.jsonl":
+        elsewhere.write_bytes(before + b"torn")
+        with pytest.raises(OperatorError, match=f"{name}: this is a symbolic link, which is not"):
+            admit(directory, "alice")
+        assert elsewhere.read_bytes() == before + b"torn"
+
+
 def test_what_root_makes_in_somebodys_directory_is_theirs(open_folder: Path) -> None:
     if os.geteuid() != 0:
         leave_out("only root makes files for others")
@@ -380,5 +416,5 @@ def test_what_root_makes_in_somebodys_directory_is_theirs(open_folder: Path) -> 
     admit(directory, "alice", p12_password=b"secret")
     revoke(directory, "alice", "unspecified", NOW)
 
-    owners = {path.stat().st_uid for path in directory.root.rglob("*") if path.name != ".lock"}
+    owners = {path.stat().st_uid for path in directory.root.rglob("*")}
     assert owners == {NOBODY}

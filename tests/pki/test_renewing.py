@@ -8,9 +8,9 @@ import pytest
 from cryptography import x509
 
 from angos_trio.errors import OperatorError
-from angos_trio.pki.authority import PkiDirectory, read_journal
+from angos_trio.pki.keeping import PkiDirectory, read_journal
 from angos_trio.pki.keys import fits, load_key
-from angos_trio.pki.renewing import RootKey, due_of, renew, renew_all_due, renew_issuing
+from angos_trio.pki.renewing import RootKey, due_of, find_due, renew, renew_all_due, renew_issuing
 from angos_trio.pki.revoking import make_list_anew, revoke
 from tests.pki.authorities import DAY_SECS, NOW, admit, certificates, files_below, found, serve
 from tests.pki.test_authority import key_of, request_file
@@ -48,19 +48,23 @@ def test_renewing_takes_a_new_key_and_says_the_same(tmp_path: Path) -> None:
 
 def test_renewing_what_nobody_can_is_refused_in_words(tmp_path: Path) -> None:
     directory = found(tmp_path)
-    admit(directory, "hsm", request=request_file(tmp_path))
+    admit(directory, "hsm", groups=("ops", "a b"), days=9, request=request_file(tmp_path))
     admit(directory, "mallory")
     revoke(directory, "mallory", "key-compromise", NOW)
     before = files_below(directory.root)
     for name, part in (
         ("nobody", "nobody: no certificate was issued yet: angos-trio pki client nobody"),
         ("server", "server: no certificate was issued yet: angos-trio pki server --san NAME"),
-        ("hsm", "take a new request from it, and angos-trio pki client hsm --csr FILE"),
+        ("hsm", "pki client hsm --csr FILE --group ops --group 'a b' --days 9$"),
         ("mallory", "was revoked on .*: a new one is issued on purpose only"),
         ("../x", "no / and no"),
+        ("root", "this word stands for something else"),
     ):
         with pytest.raises(OperatorError, match=part):
             renew(directory, name, NOW)
+        if name != "hsm":
+            with pytest.raises(OperatorError, match=part):
+                find_due(directory, name, NOW)
     assert files_below(directory.root) == before
 
 
@@ -134,8 +138,9 @@ def test_authorities_that_end_are_warned_of(tmp_path: Path) -> None:
     assert ["issuing authority ended" in late[0], "the root ends" in late[1]] == [True, True]
 
 
-def test_issuing_authority_is_renewed_with_its_key(tmp_path: Path) -> None:
-    directory = found(tmp_path)
+@pytest.mark.parametrize("name", ["lab", 'ACME, "Inc." <+;>\\', "#lab"])
+def test_issuing_authority_is_renewed_with_its_name_and_key(tmp_path: Path, name: str) -> None:
+    directory = found(tmp_path, name=name)
     serve(directory)
     alice = admit(directory, "alice")
     key, leaf = directory.issuing_key.read_bytes(), certificates(directory.server)[0]
@@ -149,6 +154,7 @@ def test_issuing_authority_is_renewed_with_its_key(tmp_path: Path) -> None:
     new.verify_directly_issued_by(certificates(directory.ca)[0])
     assert directory.issuing_key.read_bytes() == key
     assert certificates(directory.server) == [leaf, new]
+    leaf.verify_directly_issued_by(new)
     assert certificates(directory.clients_ca) == [new, *certificates(directory.ca)]
     revoke(directory, alice.record.serial, "superseded", later)
     assert crl_of(directory).is_signature_valid(new.public_key())  # type: ignore[arg-type]

@@ -9,11 +9,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from angos_trio.errors import OperatorError
-from angos_trio.pki.authority import PkiDirectory, read_journal
+from angos_trio.limits.certificates import REVOCATION_REASONS
 from angos_trio.pki.certificates import read_certificate
+from angos_trio.pki.inspecting import inspect
+from angos_trio.pki.keeping import PkiDirectory, read_journal
+from angos_trio.pki.renewing import due_of
 from angos_trio.pki.revocation import read_lists as lists_of
 from angos_trio.pki.revocation import revocations_of
-from angos_trio.pki.revoking import REASONS, revoke
+from angos_trio.pki.revoking import make_list_anew, revoke
 from tests.pki.authorities import DAY_SECS, NOW, admit, certificates, files_below, found, serve
 
 
@@ -25,6 +28,12 @@ def problem(directory: PkiDirectory, pem: bytes) -> str | None:
     revocations = revocations_of(lists, denies_stale=True, authorities=authorities)
     shown = read_certificate(leaf.public_bytes(Encoding.DER), [above.public_bytes(Encoding.DER)])
     return revocations.problem_of(shown, NOW)
+
+
+def number_of(directory: PkiDirectory) -> int:
+    """That of the list."""
+    crl = x509.load_pem_x509_crl(directory.crl.read_bytes())
+    return crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
 
 
 def test_newest_of_a_name_is_revoked_and_older_ones_are_told_of(tmp_path: Path) -> None:
@@ -80,6 +89,8 @@ def test_what_cannot_be_revoked_is_said_in_words(tmp_path: Path) -> None:
         ("nobody", "nobody has a certificate under this name: angos-trio pki list"),
         ("", "nobody has a certificate under this name"),
         ("ab" * 10, "no certificate with this serial number was issued here"),
+        ("ab" * 20, "no certificate with this serial number was issued here"),
+        ("0" * 40, "no certificate with this serial number was issued here"),
         ("gone", r"its certificate \(.*\) was revoked already, on 20"),
         (gone.serial, "this certificate was revoked already, on 20"),
         (issuing, "this is an authority of our own"),
@@ -93,10 +104,16 @@ def test_what_cannot_be_revoked_is_said_in_words(tmp_path: Path) -> None:
 
 def test_every_reason_is_one_of_the_list(tmp_path: Path) -> None:
     directory = found(tmp_path)
-    for reason in REASONS:
+    for reason in REVOCATION_REASONS:
         admit(directory, reason)
         revoke(directory, reason, reason, NOW)
-    assert len(x509.load_pem_x509_crl(directory.crl.read_bytes())) == len(REASONS)
+    assert len(x509.load_pem_x509_crl(directory.crl.read_bytes())) == len(REVOCATION_REASONS)
+
+
+def test_name_is_found_however_its_letters_are_composed(tmp_path: Path) -> None:
+    directory = found(tmp_path)
+    admit(directory, "Zo\u00eb")
+    assert revoke(directory, "Zoe\u0308", "unspecified", NOW).revoked[0].name == "Zo\u00eb"
 
 
 def test_server_can_be_revoked(tmp_path: Path) -> None:
@@ -113,7 +130,68 @@ def test_what_ended_long_ago_leaves_the_list_and_not_the_journal(tmp_path: Path)
     revoke(directory, "long", "unspecified", NOW + 32 * DAY_SECS)
 
     assert len(x509.load_pem_x509_crl(directory.crl.read_bytes())) == 1
+    assert make_list_anew(directory, None, NOW + 32 * DAY_SECS).count == 1
     assert len(read_journal(directory).revoked) == 2
+
+
+def test_list_that_never_reached_the_disk_is_wrong_and_made_anew(tmp_path: Path) -> None:
+    directory = found(tmp_path)
+    before = directory.crl.read_bytes()
+    make_list_anew(directory, None, NOW)
+    directory.crl.write_bytes(before)  # as if the disk had been full
+
+    assert due_of(directory, NOW).has_list
+    assert any(
+        "its number is 1, and the journal's 2" in str(each) for _, each in inspect(directory, NOW)
+    )
+    admit(directory, "alice")
+    assert number_of(directory) == 3
+    assert inspect(directory, NOW) == []
+
+
+def test_journal_from_an_older_backup_lets_nobody_in_again(tmp_path: Path) -> None:
+    directory = found(tmp_path)
+    admit(directory, "alice")
+    before = directory.journal.read_bytes()
+    mallory = admit(directory, "mallory")
+    revoke(directory, "mallory", "key-compromise", NOW)
+    revoke(directory, "alice", "unspecified", NOW)
+    number = number_of(directory)
+    directory.journal.write_bytes(before)
+    issued = admit(directory, "bob")
+
+    assert any(f"and does now: {mallory.record.serial}, " in remark for remark in issued.remarks)
+    assert problem(directory, mallory.pem) == "the client certificate is revoked"
+    assert number_of(directory) > number
+    revoked = read_journal(directory).revoked
+    assert (len(revoked), revoked[mallory.record.serial].reason) == (2, "keyCompromise")
+    assert inspect(directory, NOW) == []
+    assert admit(directory, "bob").remarks[0].startswith("this renews bob")  # and is told once
+
+
+def test_list_of_another_authority_revokes_nobody_here(tmp_path: Path) -> None:
+    directory, other = found(tmp_path), found(tmp_path / "other")
+    admit(other, "alice")
+    revoke(other, "alice", "unspecified", NOW)
+    directory.crl.write_bytes(other.crl.read_bytes())
+
+    assert due_of(directory, NOW).has_list
+    admit(directory, "bob")
+    assert read_journal(directory).revoked == {}
+    assert inspect(directory, NOW) == []
+
+
+def test_certificate_that_the_journal_lost_is_revoked_by_its_serial_number(tmp_path: Path) -> None:
+    directory = found(tmp_path)
+    before = directory.journal.read_bytes()
+    lost = admit(directory, "lost")
+    directory.journal.write_bytes(before)
+    done = revoke(directory, lost.record.serial.upper(), "key-compromise", NOW)
+
+    assert (done.revoked, done.unknown) == ((), lost.record.serial)
+    assert problem(directory, lost.pem) == "the client certificate is revoked"
+    with pytest.raises(OperatorError, match="this certificate was revoked already"):
+        revoke(directory, lost.record.serial, "key-compromise", NOW)
 
 
 def test_list_that_lost_what_the_journal_knows_is_made_anew(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def test_edwards_key_is_seen() -> None:
 @pytest.mark.parametrize(
     ("host", "is_covered"),
     [
-        *((host, True) for host in ("registry.lab", "REGISTRY.lab", "a.wild.lab", "10.0.0.5")),
+        *((host, True) for host in ("registry.lab", "REGISTRY.lab.", "a.wild.lab", "10.0.0.5")),
         *(("fd00:0::5", True), ("wild.lab", False), ("a.b.wild.lab", False)),
         *(("10.0.0.6", False), ("xregistry.lab", False), ("", False), ("*.lab", False)),
     ],
