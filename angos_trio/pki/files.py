@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import stat
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from angos_trio import locks
 from angos_trio.errors import OperatorError, cause_and_cure
 from angos_trio.limits.callers import PKI_FILE_BYTES_MAX
 from angos_trio.limits.certificates import PKI_LOCK_LOOK_SECS
@@ -188,22 +187,10 @@ def locked(path: Path, secs: float) -> Iterator[None]:
     try:
         if os.fstat(descriptor).st_nlink == 1:  # or a file of root's may be given away by it
             _own(descriptor, path.parent)
-        ends_at = time.monotonic() + secs
-        while not _is_taken(descriptor):
-            if time.monotonic() >= ends_at:
-                raise TimeoutError
-            time.sleep(PKI_LOCK_LOOK_SECS)
+        locks.wait_for(descriptor, secs, PKI_LOCK_LOOK_SECS)
         yield
     finally:
         os.close(descriptor)
-
-
-def _is_taken(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def words_of(error: OSError) -> str:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
 import pwd
 import re
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from angos_trio import locks
 from angos_trio.errors import OperatorError, cause_and_cure
 from angos_trio.limits.processes import INSTANCE_WAIT_SECS_MAX
 from angos_trio.oci.digest import ALGORITHMS, Digest
@@ -174,11 +173,8 @@ def take_instance_lock(directory: DataDirectory) -> int:
         descriptor = os.open(directory.instance_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise _unusable(directory, error) from error
-    deadline = time.monotonic() + INSTANCE_WAIT_SECS_MAX
     try:
-        while not _is_locked(descriptor) and time.monotonic() < deadline:
-            time.sleep(INSTANCE_WAIT_SECS_MAX / 100)
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        locks.wait_for(descriptor, INSTANCE_WAIT_SECS_MAX, INSTANCE_WAIT_SECS_MAX / 100)
     except OSError as error:
         os.close(descriptor)
         raise _held_by_another(directory) from error
@@ -237,7 +233,7 @@ def try_instance_lock(directory: DataDirectory) -> int | None:
             descriptor, can_write = os.open(directory.instance_lock, os.O_RDONLY), False
     except OSError as error:
         raise OperatorError(f"{directory.instance_lock}: {cause_and_cure(error)}") from error
-    if not _is_locked(descriptor):
+    if not locks.take(descriptor):
         os.close(descriptor)
         return None
     if not (is_ours and can_write):
@@ -278,29 +274,21 @@ def _as_user(number: int) -> str:
 
 
 def is_held(directory: DataDirectory) -> bool:
-    """Whether an instance has the lock at this moment; it is taken for no longer than the look.
+    """Whether an instance runs there at this moment. Raises OSError where the user may not know."""
+    return is_locked(directory.instance_lock)
 
-    Raises OSError where the user may not know.
-    """
+
+def is_locked(path: Path) -> bool:
+    """Whether another process has the lock of a file, if it is there; it is taken for no longer
+    than the look. Raises OSError."""
     try:
-        descriptor = os.open(directory.instance_lock, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+        return locks.is_held(descriptor)
     finally:
         os.close(descriptor)
-    return False
-
-
-def _is_locked(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def prepare(directory: DataDirectory, files: Files) -> None:

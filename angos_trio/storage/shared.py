@@ -28,7 +28,7 @@ import trio
 from angos_trio.errors import OperatorError, cause_and_cure
 from angos_trio.limits.storage import COUNTER_FILE_BYTES, SHARED_BUSY_SECS_MAX
 from angos_trio.storage.connections import is_busy, unavailable
-from angos_trio.storage.directory import DataDirectory
+from angos_trio.storage.directory import DataDirectory, is_locked
 from angos_trio.storage.transactions import Rows
 
 Outcome = TypeVar("Outcome")
@@ -216,19 +216,7 @@ class Shared:
 
     def is_alive(self, process: str) -> bool:
         """Whether the process of that name runs; its lock goes with it, however it ends."""
-        if process == self.me:
-            return True
-        try:
-            descriptor = os.open(self._sign_of(process), os.O_RDWR | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return False
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(descriptor)
-        return False
+        return process == self.me or is_locked(self._sign_of(process))
 
     def bury(self, process: str) -> None:
         """Remove what a dead process left beside its sign of life, and that."""

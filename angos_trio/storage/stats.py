@@ -8,15 +8,14 @@ disk that broke would end the process. What is damaged or of a later version is 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import sqlite3
-import time
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import trio
 
+from angos_trio import locks
 from angos_trio.limits.storage import STATS_POLL_SECS, STATS_WAIT_SECS_MAX
 from angos_trio.records import Frozen
 from angos_trio.storage.connections import is_lost, unavailable
@@ -88,20 +87,11 @@ class Stats(Frozen):
 def stats_lock(directory: DataDirectory, files: Files) -> Iterator[None]:
     """Nobody else works on the rows meanwhile. Blocks, for some seconds at most. Raises OSError."""
     descriptor = files.open_to_append(directory.stats_lock)
-    deadline = time.monotonic() + STATS_WAIT_SECS_MAX
     try:
-        while not _is_taken(descriptor):
-            if time.monotonic() > deadline:
-                raise TimeoutError("another process works on stats.db for too long")
-            time.sleep(STATS_POLL_SECS)
+        try:
+            locks.wait_for(descriptor, STATS_WAIT_SECS_MAX, STATS_POLL_SECS)
+        except TimeoutError:
+            raise TimeoutError("another process works on stats.db for too long") from None
         yield
     finally:
         os.close(descriptor)
-
-
-def _is_taken(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
