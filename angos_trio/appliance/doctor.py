@@ -96,12 +96,3 @@ def _looked(look: Look) -> list[Finding]:
             )
         )
     return found
-
-
-def size_text(count: int) -> str:
-    """Bytes in the largest unit that keeps a digit before the point."""
-    size, units = float(count), ["bytes", "KiB", "MiB", "GiB", "TiB"]
-    while size >= 1024 and len(units) > 1:
-        size /= 1024
-        units.pop(0)
-    return f"{count} bytes" if units[0] == "bytes" else f"{size:.1f} {units[0]}"

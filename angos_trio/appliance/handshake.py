@@ -18,6 +18,7 @@ from angos_trio.net.knock import Door, Knocked, KnockError, Stage, knock
 from angos_trio.pki.certificates import CertificateError
 from angos_trio.pki.summary import Summary, summary_of
 from angos_trio.records import Frozen
+from angos_trio.telling import plain
 
 CLOCKS_DIFFER_SECS: Final = 300
 _PATH: Final = "/v2/"
@@ -164,7 +165,7 @@ def words_of_certificate(
     if error.verify_code in (_EXPIRED, _NOT_YET):
         return _time_words(visit, error.verify_code == _EXPIRED, server, skew)
     if error.verify_code in (_NAME, _ADDRESS):
-        names = "others" if server is None else ", ".join(server.hosts) or "no host"
+        names = "others" if server is None else plain(", ".join(server.hosts)) or "no host"
         return (
             f"the certificate of {place} is not for {visit.address.host}: it is for {names}; use "
             "one of these names, or make another certificate with angos-trio pki server --san"
@@ -286,7 +287,7 @@ def _reason(body: bytes) -> str:
         text = str(json.loads(body)["errors"][0]["message"])[:_REASON_CHARS_MAX]
     except (ValueError, KeyError, IndexError, TypeError, RecursionError):
         return ""
-    return text if text.isprintable() else ascii(text)
+    return plain(text)
 
 
 def _skew(headers: Mapping[str, str], now: int) -> tuple[str, ...]:
