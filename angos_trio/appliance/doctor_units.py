@@ -97,7 +97,7 @@ def judge_unit(name: str, found: Unit) -> Iterator[Finding]:
         )
         return
     state = f"{name} is {found.get('ActiveState', '?')} ({found.get('SubState', '?')})"
-    if found.get("ActiveState") == "failed":
+    if _fails(found):
         reason, code = found.get("Result", "?"), found.get("ExecMainStatus", "")
         yield bad(
             f"{state}: {reason}{f', code {code}' if code else ''}",
@@ -109,6 +109,13 @@ def judge_unit(name: str, found: Unit) -> Iterator[Finding]:
     else:
         yield note(state, f"systemctl enable --now {name} starts it")
     yield from _judge_file(name, found)
+
+
+def _fails(found: Unit) -> bool:
+    """Whether it failed, or does so again and again: between two tries it is being activated."""
+    active, sub = found.get("ActiveState"), found.get("SubState", "")
+    tries_again = active == "activating" and found.get("Result", "success") not in ("success", "")
+    return active == "failed" or sub.startswith("auto-restart") or tries_again
 
 
 def _judge_file(name: str, found: Unit) -> Iterator[Finding]:
