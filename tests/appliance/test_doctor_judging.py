@@ -368,6 +368,14 @@ DropInPaths=
         ("LoadState=not-found", "note", "is not installed"),
         ("LoadState=bad-setting", "bad", "is bad-setting"),
         ("ActiveState=failed\nSubState=failed\nResult=watchdog", "bad", "failed): watchdog"),
+        (
+            "ActiveState=activating\nSubState=auto-restart\nResult=exit-code\nExecMainStatus=1\n"
+            "NRestarts=412",
+            "bad",
+            "is activating (auto-restart): exit-code, code 1",
+        ),
+        ("ActiveState=activating\nSubState=start\nResult=exit-code", "bad", "start): exit-code"),
+        ("ActiveState=activating\nSubState=start\nResult=success", "note", "activating (start)"),
         ("UnitFileState=disabled", "note", "does not start with the host"),
         ("NeedDaemonReload=yes", "warn", "changed on disk"),
         ("DropInPaths=/etc/systemd/system/angos-trio.service.d/outbound.conf", "note", "outbound"),
@@ -405,16 +413,19 @@ def test_version_of_systemd_is_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "level"),
+    ("status", "body", "level"),
     [
-        (b'{"status": "ready"}', "ok"),
-        (b'{"status": "ready", "degraded": ["the last reload was refused"]}', "warn"),
-        (b'{"status": "not_ready", "problems": ["no room"]}', "bad"),
-        (b"what?", "bad"),
+        (200, b'{"status": "ready"}', "ok"),
+        (200, b'{"status": "ready", "degraded": ["the last reload was refused"]}', "warn"),
+        (503, b'{"status": "not_ready", "problems": ["no room"]}', "bad"),
+        (503, b"{}", "bad"),
+        (404, b'{"errors": [{"code": "NOT_FOUND"}]}', "bad"),
+        (500, b"[]", "bad"),
+        (200, b"what?", "bad"),
     ],
 )
-def test_answer_of_a_running_registry_is_judged(body: bytes, level: str) -> None:
-    assert worst(judge_answer(Answer(200, {}, body)))[0] == level
+def test_answer_of_a_running_registry_is_judged(status: int, body: bytes, level: str) -> None:
+    assert worst(judge_answer(Answer(status, {}, body)))[0] == level
 
 
 def test_check_that_fails_or_hangs_is_a_line_and_ends_no_other() -> None:
