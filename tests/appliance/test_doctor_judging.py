@@ -13,7 +13,7 @@ import pytest
 
 from angos_trio.appliance.doctor import Finding, Level, Look, bad, examine, ok
 from angos_trio.appliance.doctor_certificates import judge_names, judge_term
-from angos_trio.appliance.doctor_clock import Clock, judge_clock
+from angos_trio.appliance.doctor_clock import Clock, judge_clock, this_clock
 from angos_trio.appliance.doctor_disk import (
     Device,
     Mount,
@@ -37,10 +37,10 @@ from angos_trio.appliance.doctor_program import (
 from angos_trio.appliance.doctor_units import judge_unit, judge_version, parse_unit, places_of
 from angos_trio.clock import DAY_SECS, RELEASED_AT
 from angos_trio.net.control import Answer
-from angos_trio.net.listeners import Listener, in_the_way, parse_listeners
+from angos_trio.net.listeners import Listener, in_the_way, listeners_here, parse_listeners
 from angos_trio.pki.covering import Covered
 from angos_trio.records import replace
-from angos_trio.storage.probing import Room
+from angos_trio.storage.probing import Room, measure_syncs
 from angos_trio.telemetry.processes import Holder
 
 GOOD = Interpreter(
@@ -122,6 +122,8 @@ def test_limits_are_judged() -> None:
         (Clock(NOW, True, True, NOW + 30), "ok", "it is"),
         (Clock(NOW, True, True, NOW + 3600), "warn", "was written to at"),
         (Clock(NOW, True, True, NOW + 400 * DAY_SECS), "bad", "the clock is behind, or was ahead"),
+        (Clock(NOW, True, True, None, "/data: closed"), "note", "cannot be seen: /data: closed"),
+        (Clock(7, True, True, None, "/data: closed"), "bad", "this version was made"),
         (Clock(NOW, False, False, None), "warn", "no clock with a battery"),
         (Clock(NOW, False, True, None), "note", "drifts"),
         (Clock(NOW, None, True, None), "note", "does not say"),
@@ -267,6 +269,29 @@ def test_taken_port_is_judged_by_who_has_it(
     found = worst(judge_port("0.0.0.0", 443, taken, systemd_is_ours=systemd_is_ours))
     assert found[0] == level
     assert "0.0.0.0 port 443" in found[1]
+
+
+def test_one_table_of_listeners_is_enough_and_none_is_not_taken_for_nobody(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        listeners_here(tmp_path)
+    (tmp_path / "tcp").write_text("")
+    assert listeners_here(tmp_path) == []
+
+
+def test_file_that_a_hanging_disk_has_left_is_removed_by_the_next_look(tmp_path: Path) -> None:
+    left, other = tmp_path / ".doctor-1", tmp_path / ".doctor-2"
+    for each in (left, other):
+        each.write_text("")
+    os.utime(left, (1, 1))
+
+    assert measure_syncs(tmp_path, 1, 512, 1.0)
+    assert [path.name for path in tmp_path.iterdir()] == [".doctor-2"]
+
+
+def test_data_directory_that_is_closed_is_told_by_the_clock(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    assert this_clock(tmp_path / "missing").hidden is None
+    assert "loop: Too many levels" in str(this_clock(tmp_path / "loop").hidden)
 
 
 def test_low_port_is_roots_or_systemds() -> None:
@@ -437,12 +462,17 @@ def test_check_that_fails_or_hangs_is_a_line_and_ends_no_other() -> None:
         time.sleep(2)
         yield ok("late")
 
+    def slow() -> Iterator[Finding]:
+        yield ok("at first")
+        yield from hangs()
+
     def forbidden() -> list[Finding]:
         raise PermissionError(13, "Permission denied", "/secret")
 
     checks: dict[str, Look] = {
         "fails": fails,
         "hangs": hangs,
+        "slow": slow,
         "forbidden": forbidden,
         "bad": lambda: [bad("broken", "mend it")],
     }
@@ -451,6 +481,8 @@ def test_check_that_fails_or_hangs_is_a_line_and_ends_no_other() -> None:
         ("fails", "ok", "so far"),
         ("fails", "warn", "the check itself failed: ZeroDivisionError: surprise"),
         ("hangs", "warn", "nothing was found out within 0 s"),
+        ("slow", "ok", "at first"),
+        ("slow", "warn", "nothing more was found out within 0 s"),
         ("forbidden", "note", "cannot be seen by this user: /secret: Permission denied"),
         ("bad", "bad", "broken"),
     ]
