@@ -148,6 +148,21 @@ def places_of(found: Unit) -> list[tuple[str, int]]:
     return [(match[1].strip("[]"), int(match[2])) for match in matches if match]
 
 
+def user_of_service() -> str | None:
+    """As whom the installed service runs; None where it is not installed, or nobody knows."""
+    try:
+        found = unit(SERVICE)
+    except NoSystemd:
+        return None
+    return user_of(found)
+
+
+def user_of(found: Unit) -> str | None:
+    """The user of a service, which is root where it says nothing; None for a unit that is not
+    there."""
+    return found.get("User") or "root" if found.get("LoadState") == "loaded" else None
+
+
 def places_of_socket() -> list[tuple[str, int]]:
     """Where systemd listens for the registry; none where it does not, or nobody knows."""
     try:

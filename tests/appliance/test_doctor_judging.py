@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
+import struct
 import sys
+import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -12,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from angos_trio.appliance.doctor import Finding, Level, Look, bad, examine, ok
-from angos_trio.appliance.doctor_certificates import judge_names, judge_term
+from angos_trio.appliance.doctor_certificates import judge_keys, judge_names, judge_term
 from angos_trio.appliance.doctor_clock import Clock, judge_clock, this_clock
 from angos_trio.appliance.doctor_disk import (
     Device,
@@ -24,9 +26,15 @@ from angos_trio.appliance.doctor_disk import (
     mount_of,
     parse_mounts,
 )
+from angos_trio.appliance.doctor_handed import Handed
 from angos_trio.appliance.doctor_instance import judge_answer
 from angos_trio.appliance.doctor_names import judge_name
-from angos_trio.appliance.doctor_permissions import Owner, judge_data
+from angos_trio.appliance.doctor_permissions import (
+    Owner,
+    judge_data,
+    judge_made,
+    judge_readable,
+)
 from angos_trio.appliance.doctor_ports import judge_port, judge_privilege
 from angos_trio.appliance.doctor_program import (
     Interpreter,
@@ -34,14 +42,23 @@ from angos_trio.appliance.doctor_program import (
     judge_machine,
     judge_python,
 )
-from angos_trio.appliance.doctor_units import judge_unit, judge_version, parse_unit, places_of
+from angos_trio.appliance.doctor_units import (
+    judge_unit,
+    judge_version,
+    parse_unit,
+    places_of,
+    user_of,
+)
 from angos_trio.clock import DAY_SECS, RELEASED_AT
 from angos_trio.net.control import Answer
 from angos_trio.net.listeners import Listener, in_the_way, listeners_here, parse_listeners
 from angos_trio.pki.covering import Covered
+from angos_trio.pki.server import TlsFiles
 from angos_trio.records import replace
 from angos_trio.storage.probing import Room, measure_syncs
 from angos_trio.telemetry.processes import Holder
+from tests.skips import leave_out
+from tests.users import SOMEBODY_ELSE
 
 GOOD = Interpreter(
     version=(3, 12, 1),
@@ -356,6 +373,98 @@ def test_names_are_judged(addresses: list[str], own: list[str], level: str, word
     assert word in found[1]
 
 
+@pytest.mark.parametrize(
+    ("mode", "level", "word"),
+    [
+        (0o600, "ok", "its owner's alone"),
+        (0o640, "note", "its group may get at the private key"),
+        (0o604, "bad", "everybody on this host may get at the private key"),
+    ],
+)
+def test_key_is_judged_by_who_may_read_it(tmp_path: Path, mode: int, level: str, word: str) -> None:
+    key = tmp_path / "server.key"
+    key.write_text("")
+    key.chmod(mode)
+    found = worst(judge_keys([str(key)]))
+    assert found[0] == level
+    assert word in found[1]
+
+
+def test_copy_of_systemd_is_seen_and_its_origin_is_judged(tmp_path: Path) -> None:
+    handed = Handed(tmp_path / "credentials", tmp_path / "pki")
+    copies = TlsFiles(
+        certificate=str(handed.place / "server.crt"),
+        private_key=str(handed.place / "server.key"),
+        client_ca=str(tmp_path / "clients.pem"),
+    )
+    crt, key = handed.pki / "server.crt", handed.pki / "private" / "server.key"
+    assert handed.kept_keys(copies) == []
+    key.parent.mkdir(parents=True)
+    crt.write_text("")
+    key.write_text("")
+
+    seen = handed.seen(copies)
+    assert (seen.certificate, seen.private_key) == (str(crt), str(key))
+    handed.place.mkdir()
+    for name in ("server.crt", "server.key"):
+        (handed.place / name).write_text("")
+    assert handed.seen(copies) == copies
+    assert handed.kept_keys(copies) == [str(key)]
+    assert handed.read_by_service(copies) == [str(tmp_path / "clients.pem")]
+
+    own = replace(copies, certificate="/a.crt", private_key="/a.key")
+    assert handed.kept_keys(own) == ["/a.key"]
+    assert handed.read_by_service(own) == ["/a.crt", "/a.key", str(tmp_path / "clients.pem")]
+
+
+STRANGER = Owner("somebody", SOMEBODY_ELSE, frozenset({SOMEBODY_ELSE}))
+
+
+@pytest.fixture
+def open_place() -> Iterator[Path]:
+    """A directory that everybody may enter."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        os.chmod(name, 0o755)
+        yield Path(name)
+
+
+def test_file_that_an_access_list_opens_is_not_called_closed(open_place: Path) -> None:
+    file = open_place / "server.key"
+    file.write_text("")
+    file.chmod(0o640)
+    assert worst(judge_readable(file, STRANGER)) == ("bad", f"{file} cannot be read by somebody")
+    nobody = 2**32 - 1  # acl(5): owner, the stranger, group, mask, others
+    entries = [(1, 6, nobody), (2, 4, SOMEBODY_ELSE), (4, 4, nobody), (16, 4, nobody)]
+    packed = b"".join(struct.pack("<HHI", *each) for each in (*entries, (32, 0, nobody)))
+    try:
+        os.setxattr(file, "system.posix_acl_access", struct.pack("<I", 2) + packed)
+    except OSError as error:
+        leave_out(f"no access lists on this file system: {error}")
+    level, said = worst(judge_readable(file, STRANGER))
+    assert level == "note"
+    assert "its access list says" in said
+
+
+def test_closed_directory_behind_a_link_is_seen(open_place: Path) -> None:
+    closed, link = open_place / "archive", open_place / "live.pem"
+    closed.mkdir(mode=0o700)
+    (closed / "privkey.pem").write_text("")
+    (closed / "privkey.pem").chmod(0o644)
+    link.symlink_to(closed / "privkey.pem")
+
+    level, said = worst(judge_readable(link, STRANGER))
+    assert level == "bad"
+    assert said == f"somebody cannot enter {closed}, so not read {link}"
+
+
+def test_data_that_root_has_made_is_told_to_the_user_who_serves() -> None:
+    user = Owner("angos-trio", 999, frozenset({999}))
+    level, said = worst(judge_made(Path("/data"), state_of(0, 0, 0o640), user))
+    assert level == "warn"
+    assert "was made by root, and angos-trio serves" in said
+    assert list(judge_made(Path("/data"), state_of(999, 0, 0o640), user)) == []
+
+
 def state_of(uid: int, gid: int, mode: int) -> os.stat_result:
     return os.stat_result((stat.S_IFDIR | mode, 1, 1, 2, uid, gid, 0, 0, 0, 0))
 
@@ -429,6 +538,18 @@ def test_unit_is_judged_by_what_systemctl_shows(more: str, level: str, word: str
 )
 def test_places_of_a_socket_are_read(shown: str, places: list[tuple[str, int]]) -> None:
     assert places_of(parse_unit(shown)) == places
+
+
+@pytest.mark.parametrize(
+    ("shown", "user"),
+    [
+        ("LoadState=loaded\nUser=registry", "registry"),
+        ("LoadState=loaded\nUser=", "root"),
+        ("LoadState=not-found\nUser=", None),
+    ],
+)
+def test_user_of_a_service_is_read(shown: str, user: str | None) -> None:
+    assert user_of(parse_unit(shown)) == user
 
 
 def test_version_of_systemd_is_read() -> None:
