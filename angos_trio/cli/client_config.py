@@ -183,13 +183,9 @@ def _hand_out(content: bytes, output: str | None, mode: int) -> None:
     if output is not None:
         _write(Path(output), content, mode)
         return
-    try:
-        sys.stdout.flush()
-        sys.stdout.buffer.write(content)
-        sys.stdout.buffer.flush()
-    except BrokenPipeError:
-        # Whoever read it has left, and Python would complain of it at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.stdout.flush()
+    sys.stdout.buffer.write(content)
+    sys.stdout.buffer.flush()
 
 
 def _write(path: Path, content: bytes, mode: int) -> None:

@@ -27,6 +27,7 @@ from angos_trio.appliance import (
 from angos_trio.appliance.doctor import Finding, Look, bad, examine, note, ok
 from angos_trio.appliance.doctor_handed import Handed, is_there
 from angos_trio.cli.asking import plain
+from angos_trio.cli.codes import FOUND
 from angos_trio.config.model import Config
 from angos_trio.config.overrides import load_with_overrides
 from angos_trio.config.values import is_loopback, parse_size
@@ -37,8 +38,6 @@ from angos_trio.pki.server import CERTIFICATE_KEY, TlsFiles
 from angos_trio.records import Frozen
 from angos_trio.storage.directory import DataDirectory, owner_of
 
-FOUND: Final = 3
-"""The exit code when something is bad."""
 INSTALLED_CONFIG: Final = "/etc/angos-trio/config.toml"
 INSTALLED_DATA: Final = "/var/lib/angos-trio"
 _HANDED: Final = Handed()

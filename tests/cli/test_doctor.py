@@ -91,6 +91,18 @@ def test_lines_are_for_people_without_json(tmp_path: Path) -> None:
             assert cure.strip().startswith("→ ")
 
 
+@pytest.mark.parametrize("command", [["doctor"], ["config", "schema"]])
+def test_reader_that_leaves_is_no_traceback(command: list[str]) -> None:
+    running = subprocess.Popen(
+        [*program(), *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert running.stdout is not None
+    running.stdout.close()
+    _, told = running.communicate(timeout=SECS_MAX)
+
+    assert (running.returncode, told) == (141, "")
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_running_registry_is_seen_asked_and_left_as_it_is(tmp_path: Path, workers: int) -> None:
     config, data = write_config(tmp_path, workers=workers), tmp_path / "data"
