@@ -387,5 +387,4 @@ CLIENTS: Final[Mapping[str, _Maker]] = {
     "helm": _tool("helm", _helm, "helm push, install and upgrade take the same options."),
     "curl": _tool("curl", _curl),
 }
-PROGRAMS: Final = (*CLIENTS, "all")
 _OF_HOST: Final = frozenset({"containerd", "k3s", "rke2", "crio", "buildkit"})

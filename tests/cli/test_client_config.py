@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from angos_trio.appliance.client_files import CLIENTS
+from angos_trio.cli.client_config_arguments import PROGRAMS
 from angos_trio.cli.main import main
 from tests.appliance.layout import lay_out
 from tests.certificates import DAY_SECS, FOR_SERVERS, Authority
@@ -42,6 +44,10 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str,
     code = main(arguments)
     out, err = capsys.readouterr()
     return code, out, err
+
+
+def test_arguments_know_every_client() -> None:
+    assert (*CLIENTS, "all") == PROGRAMS
 
 
 def test_text_has_the_certificates_and_not_the_key(
