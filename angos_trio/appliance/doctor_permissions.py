@@ -117,8 +117,8 @@ def judge_made(path: Path, made: os.stat_result, user: Owner) -> Iterator[Findin
     if made.st_uid != user.uid:
         whose = user_numbered(made.st_uid).name
         yield warn(
-            f"what is in {path} was made by {whose}, and {user.name} serves: it may not write to "
-            "all of it",
+            f"what is in {path} was made by {whose}, and {user.name} serves: neither may be "
+            "able to use what the other writes",
             f"stop the registry, then chown -R {user.name}: {path}",
         )
 

@@ -135,16 +135,17 @@ def _subject(files: Sequence[str], data_dir: str | None) -> Subject:
     """The configuration that is named, or installed; without one what an installation would have:
     port 443, and its data directory."""
     named = tuple(files) or ((INSTALLED_CONFIG,) if is_there(INSTALLED_CONFIG) else ())
-    read = partial(load_with_overrides, listen=None, environ=_environment())
+    place = data_dir or (None if named else INSTALLED_DATA)
+    read = partial(load_with_overrides, named, None, place, _environment())
     findings: list[Finding] = []
     is_known = True
     try:
-        parsed = read(named, data_dir=data_dir or (None if named else INSTALLED_DATA))
+        parsed = read()
         make_plan(parsed.config, is_configured=bool(named))
     except OperatorError as error:
         findings.append(refused(error, is_running=is_there(_HANDED.place)))
         try:  # what can be read counts, though it is refused as a whole
-            config = read(named, data_dir=data_dir, reads_files=False).config
+            config = read(reads_files=False).config
         except OperatorError:
             config = load_with_overrides((), None, data_dir or INSTALLED_DATA, {}).config
             is_known = False
