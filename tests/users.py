@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,5 +37,6 @@ def _give_rights_away() -> None:
 def give_to_another(path: Path, mode: int) -> None:
     """Let a file, or a directory with all in it, be another user's."""
     for each in (path, *path.rglob("*")):
-        os.chown(each, SOMEBODY_ELSE, SOMEBODY_ELSE, follow_symlinks=False)
+        with suppress(FileNotFoundError):  # who runs there may remove it meanwhile
+            os.chown(each, SOMEBODY_ELSE, SOMEBODY_ELSE, follow_symlinks=False)
     path.chmod(mode)

@@ -63,13 +63,21 @@ def parse_address(text: str, option: str) -> RegistryAddress:
     if text.startswith("["):
         host, bracket, rest = text[1:].partition("]")
         port = rest.removeprefix(":")
-        is_good = ":" in host and _is_ip(host) and bool(bracket) and rest[:1] in ("", ":")
+        # A zone of an address (%) is a matter of one host, and may be any text.
+        is_address = ":" in host and "%" not in host and _is_ip(host)
+        is_good = is_address and bool(bracket) and (not rest or (rest[0] == ":" and bool(port)))
     else:
         host, colon, port = text.partition(":")
         is_good = is_host_name(host) and (bool(port) or not colon)
     if not is_good or (port and (_PORT.fullmatch(port) is None or not 0 < int(port) < 65_536)):
         raise OperatorError(f"{option}: {text!a} is not like registry.lab or registry.lab:5443")
     return RegistryAddress(host.lower(), int(port or HTTPS_PORT))
+
+
+def address_of(host: str, option: str) -> RegistryAddress:
+    """The registry at port 443 of a host, which is a name or an address without brackets. Raises
+    OperatorError."""
+    return parse_address(f"[{host}]" if ":" in host else host, option)
 
 
 def is_host_name(text: str) -> bool:

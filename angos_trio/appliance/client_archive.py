@@ -12,28 +12,49 @@ from angos_trio.appliance.client_files import HOME, ClientFile, ClientSetup, Wan
 
 _END: Final = "END-OF-FILE"
 _PUT: Final = """\
+scratch=
+trap clean EXIT
+# Not every shell cleans up after a signal by itself.
+trap 'exit 1' HUP INT TERM
 scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
 
-# put MODE PATH: what comes in becomes the file, unless it is that already.
+# same FILE OTHER: whether both hold the same text. A small host has no cmp.
+same() {
+    [ "$(cat "$1"; echo .)" = "$(cat "$2"; echo .)" ]
+}
+
+# keep PATH: what others may have written is left beside the new file, under a name that is free.
+keep() {
+    kept=$1.before
+    number=1
+    while [ -e "$kept" ] && ! same "$kept" "$1"; do
+        number=$((number + 1))
+        kept=$1.before.$number
+    done
+    [ -e "$kept" ] || cp -p "$1" "$kept"
+    echo "kept what was there as $kept" >&2
+}
+
+# put MODE PATH [shared]: what comes in is to be the file, unless it is that already.
 put() {
     cat > "$scratch/new"
-    if [ -f "$2" ] && cmp -s "$scratch/new" "$2"; then
+    if [ -f "$2" ] && same "$scratch/new" "$2"; then
         chmod "$1" "$2"
+        rm -f "$2.new"
         return
+    fi
+    if [ "${3-}" ] && [ -f "$2" ]; then
+        keep "$2"
     fi
     (umask 022; mkdir -p "$(dirname "$2")")
     install -m "$1" "$scratch/new" "$2.new"
-    mv -f "$2.new" "$2"
-    echo "wrote $2"
 }
 
-# keep PATH: a file that others may have written something into is left beside the new one.
-keep() {
-    cat > "$scratch/next"
-    if [ -f "$1" ] && ! cmp -s "$scratch/next" "$1"; then
-        cp -p "$1" "$1.before"
-        echo "kept what was there as $1.before" >&2
+# place PATH: the new one becomes the file.
+place() {
+    if [ -e "$1.new" ]; then
+        mv -f "$1.new" "$1"
+        echo "wrote $1"
     fi
 }
 """
@@ -66,9 +87,13 @@ def _content(file: ClientFile, key_file: str) -> list[str]:
 def as_script(setups: Sequence[ClientSetup], wanted: Wanted, key_file: str) -> str:
     """A script for sh that writes the files. It may run as often as one likes.
 
-    `DESTDIR` in its environment is a directory that they are put below.
+    All is written beside the files before the first of them is replaced: a certificate and a key
+    that do not belong together let nobody in. `DESTDIR` in its environment is a directory that they
+    are put below.
     """
     who = "whose they are" if wanted.is_user else "root"
+    files = files_of(setups)
+    brought = [file for file in files if file.content is not None]
     lines = [
         "#!/bin/sh",
         *(f"# {_title(setup, wanted)}" for setup in setups),
@@ -76,36 +101,45 @@ def as_script(setups: Sequence[ClientSetup], wanted: Wanted, key_file: str) -> s
         "set -eu",
         "umask 077",
         "",
+        *_cleaning(brought),
         _PUT,
     ]
-    files = files_of(setups)
-    for file in files:
+    for file in brought:
         lines += _putting(file)
     for file in files:
         if file.content is None:
             lines += _missing(file, key_file)
+    lines += [f"place {_quoted(file.path)}" for file in brought]
     lines += ["cat <<'NOTES'", *_words(setups), "NOTES", ""]
     return "\n".join(lines)
 
 
+def _cleaning(files: Sequence[ClientFile]) -> list[str]:
+    left = (f"{_quoted(file.path)}.new" for file in files)
+    return ["clean() {", '    rm -rf "$scratch"', *(f"    rm -f {each}" for each in left), "}"]
+
+
 def _putting(file: ClientFile) -> list[str]:
-    if file.content is None:
-        return []
+    content = file.content or ""
     end = _END
-    while end in file.content.splitlines():
+    while end in content.splitlines():
         end += "-"
-    here = [f"<<'{end}'", file.content.rstrip("\n"), end]
-    place = _quoted(file.path)
-    lines = []
-    if file.is_shared:
-        lines += [f"keep {place} {here[0]}", *here[1:]]
-    return [*lines, f"put {file.mode:04o} {place} {here[0]}", *here[1:], ""]
+    shared = " shared" if file.is_shared else ""
+    put = f"put {file.mode:04o} {_quoted(file.path)}{shared} <<'{end}'"
+    return [put, content.rstrip("\n"), end, ""]
 
 
 def _missing(file: ClientFile, key_file: str) -> list[str]:
+    """The key must be brought where there is none, and where the certificate becomes another."""
     place = _quoted(file.path)
-    words = shlex.quote(f"is still missing: copy {key_file} there, mode {file.mode:04o}")
-    return [f"[ -f {place} ] || echo {place} {words} >&2"]
+    certificate = _quoted(file.path.removesuffix(".key") + ".cert")
+    copy = f"copy {key_file} there, mode {file.mode:04o}"
+    missing = shlex.quote(f"is still missing: {copy}")
+    other = shlex.quote(f"may not be the key of the new certificate beside it: {copy}")
+    return [
+        f"if [ ! -f {place} ]; then echo {place} {missing} >&2",
+        f"elif [ -e {certificate}.new ]; then echo {place} {other} >&2; fi",
+    ]
 
 
 def _quoted(path: str) -> str:

@@ -57,9 +57,9 @@ class Mirrors(Frozen):
     @property
     def told(self) -> tuple[Mirror, ...]:
         """One by one, for clients that know no other way."""
-        if self.named or not self.is_every:
-            return self.named
-        return tuple(Mirror(name, name) for name in WELL_KNOWN)
+        named = {mirror.upstream for mirror in self.named}
+        more = [name for name in WELL_KNOWN if self.is_every and name not in named]
+        return (*self.named, *(Mirror(name, name) for name in more))
 
 
 class Credentials(Frozen):
@@ -183,11 +183,11 @@ def _containers(client: str, check: Callable[[str], str], *notes: str) -> _Maker
 
 
 def _one_by_one(wanted: Wanted) -> list[str]:
-    if not wanted.mirrors.is_every or wanted.mirrors.named:
+    if not wanted.mirrors.is_every:
         return []
+    told = ", ".join(mirror.upstream for mirror in wanted.mirrors.told)
     return [
-        f"A registry must be named for this client; these are {', '.join(WELL_KNOWN)}. "
-        "Name others with --mirror."
+        f"A registry must be named for this client; these are {told}. Name others with --mirror."
     ]
 
 
@@ -387,5 +387,4 @@ CLIENTS: Final[Mapping[str, _Maker]] = {
     "helm": _tool("helm", _helm, "helm push, install and upgrade take the same options."),
     "curl": _tool("curl", _curl),
 }
-PROGRAMS: Final = (*CLIENTS, "all")
 _OF_HOST: Final = frozenset({"containerd", "k3s", "rke2", "crio", "buildkit"})

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from angos_trio.appliance.client_address import RegistryAddress
-from angos_trio.clock import DAY_SECS
+from angos_trio.appliance.client_address import RegistryAddress, address_of
+from angos_trio.clock import DAY_SECS, date_of
 from angos_trio.errors import OperatorError
+from angos_trio.limits.appliance import CERTIFICATE_SOON_SECS
 from angos_trio.pki.certificates import CertificateError
 from angos_trio.pki.files import read_file
 from angos_trio.pki.keeping import PkiDirectory
 from angos_trio.pki.summary import Summary, summaries_of
 from angos_trio.records import Frozen
+from angos_trio.telling import plain
 
-EXPIRES_SOON_SECS: Final = 30 * DAY_SECS
 _SHOWN_MAX: Final = 10
 """Names of clients that an error lists."""
 _OF_DOCKER: Final = frozenset({"docker", "all"})
@@ -100,8 +100,9 @@ def read_certificates(path: Path) -> Certified:
     return Certified(content.decode("ascii", "replace"), first)
 
 
-def first_host(directory: PkiDirectory, server: Certified | None) -> str:
-    """The name by which clients know the registry, unless another is told. Raises OperatorError."""
+def first_host(directory: PkiDirectory, server: Certified | None) -> RegistryAddress:
+    """The registry by the name by which clients know it, unless another is told. The certificate
+    may be anybody's, and the name goes into paths: so it must be one. Raises OperatorError."""
     if server is None:
         raise OperatorError(
             f"{directory.server}: there is no certificate of a server to take the registry's name "
@@ -110,7 +111,12 @@ def first_host(directory: PkiDirectory, server: Certified | None) -> str:
     hosts = [host for host in server.summary.hosts if not host.startswith("*")]
     if not hosts:
         raise OperatorError(f"{directory.server}: it is for no single host; give --host")
-    return hosts[0]
+    try:
+        return address_of(hosts[0], "--host")
+    except OperatorError:
+        raise OperatorError(
+            f"{directory.server}: it is for {hosts[0]!a}, which can be no host; give --host"
+        ) from None
 
 
 class Seen(Frozen):
@@ -136,7 +142,7 @@ def cautions(seen: Seen) -> Iterator[str]:
     if seen.server is not None and not seen.server.covers(host):
         yield (
             f"the server's certificate is not for {host}: clients will refuse it; it is for "
-            f"{', '.join(seen.server.hosts) or 'no host'}"
+            f"{plain(', '.join(seen.server.hosts)) or 'no host'}"
         )
     if not seen.client.is_for_clients:
         yield "the client's certificate is not for clients (no clientAuth): it will be refused"
@@ -148,21 +154,16 @@ def cautions(seen: Seen) -> Iterator[str]:
 
 
 def _cautions_on(owner: str, summary: Summary, now: int, cure: str) -> Iterator[str]:
-    end = day_of(summary.not_after)
+    end = date_of(summary.not_after // DAY_SECS)
     if summary.not_after < now:
         yield f"the {owner}'s certificate expired on {end}: {cure}"
-    elif summary.not_after < now + EXPIRES_SOON_SECS:
+    elif summary.not_after < now + CERTIFICATE_SOON_SECS:
         yield f"the {owner}'s certificate ends on {end}: {cure} before"
     elif summary.not_before > now:
-        begin = day_of(summary.not_before)
+        begin = date_of(summary.not_before // DAY_SECS)
         yield f"the {owner}'s certificate is valid from {begin} only: is this host's clock right?"
     if summary.is_edwards:
         yield (
             f"the {owner}'s certificate has an Ed25519 key, which some clients do not take: ECDSA "
             "P-256 is taken by all"
         )
-
-
-def day_of(at: int) -> str:
-    """The day of a time in epoch seconds, UTC."""
-    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import StrEnum
 
@@ -58,50 +59,47 @@ def bad(saw: str, cure: str) -> Finding:
 
 def examine(checks: Mapping[str, Look], secs_max: float) -> Iterator[tuple[str, Finding]]:
     """What each check finds, with its name, in their order; one after the other, since one of them
-    measures. A check that takes longer than `secs_max`, or fails, is a finding of its own."""
+    measures. A check that takes longer than `secs_max`, or fails, is a finding of its own, after
+    what it had found."""
     for name, look in checks.items():
         for finding in _found(look, secs_max):
             yield name, finding
 
 
-def _found(look: Look, secs_max: float) -> list[Finding]:
-    answers: queue.SimpleQueue[list[Finding]] = queue.SimpleQueue()
+def _found(look: Look, secs_max: float) -> Iterator[Finding]:
+    answers: queue.SimpleQueue[Finding | None] = queue.SimpleQueue()
     # A daemon: what hangs in the kernel must not keep the command from ending.
-    threading.Thread(target=lambda: answers.put(_looked(look)), daemon=True).start()
-    try:
-        return answers.get(timeout=secs_max)
-    except queue.Empty:
-        return [
-            warn(
-                f"nothing was found out within {secs_max:.0f} s",
+    threading.Thread(target=_look, args=(look, answers.put), daemon=True).start()
+    ends_at = time.monotonic() + secs_max
+    nothing = "nothing"
+    while True:
+        try:
+            finding = answers.get(timeout=max(0.0, ends_at - time.monotonic()))
+        except queue.Empty:
+            yield warn(
+                f"{nothing} was found out within {secs_max:.0f} s",
                 "look whether a disk or a server of names does not answer, then ask again",
             )
-        ]
+            return
+        if finding is None:
+            return
+        nothing = "nothing more"
+        yield finding
 
 
-def _looked(look: Look) -> list[Finding]:
-    found: list[Finding] = []
+def _look(look: Look, tell: Callable[[Finding | None], None]) -> None:
+    """Tell what is found as it is found, and None at the end."""
     try:
-        found.extend(look())  # what was found before it failed stays
+        for finding in look():
+            tell(finding)
     except PermissionError as error:
         what = f"{error.filename}: " if error.filename else ""
-        found.append(
-            note(f"cannot be seen by this user: {what}{error.strerror}", "ask again as root")
-        )
+        tell(note(f"cannot be seen by this user: {what}{error.strerror}", "ask again as root"))
     except Exception as error:
-        found.append(
+        tell(
             warn(
                 f"the check itself failed: {type(error).__name__}: {error}",
                 "look at this by hand, and tell the makers of angos-trio",
             )
         )
-    return found
-
-
-def size_text(count: int) -> str:
-    """Bytes in the largest unit that keeps a digit before the point."""
-    size, units = float(count), ["bytes", "KiB", "MiB", "GiB", "TiB"]
-    while size >= 1024 and len(units) > 1:
-        size /= 1024
-        units.pop(0)
-    return f"{count} bytes" if units[0] == "bytes" else f"{size:.1f} {units[0]}"
+    tell(None)

@@ -52,9 +52,10 @@ def judge_names(summary: Summary, wanted: Sequence[str]) -> Iterator[Finding]:
 
 
 def look_at_certificates(
-    files: TlsFiles | None, wanted: Sequence[str], *, is_local: bool
+    files: TlsFiles | None, keys: Sequence[str], wanted: Sequence[str], *, is_local: bool
 ) -> Iterator[Finding]:
-    """What `[server.tls]` comes to; `is_local`: only this host can connect."""
+    """What `[server.tls]` comes to; `keys` are the files of private keys that are to be kept from
+    others, `is_local`: only this host can connect."""
     if files is None:
         if is_local:
             yield note("there is no [server.tls]: plain HTTP, for this host alone")
@@ -80,7 +81,7 @@ def look_at_certificates(
                     yield warn(remark, "put a new one in its place: it is taken within seconds")
     if not _is_hidden(files.certificate):
         yield from _certificate(CERTIFICATE_KEY, files.certificate, wanted)
-    yield from judge_keys([files.private_key])
+    yield from judge_keys(keys)
 
 
 def _certificate(key: str, path: str, wanted: Sequence[str]) -> Iterator[Finding]:
@@ -105,16 +106,23 @@ def _is_hidden(path: str) -> bool:
 
 
 def judge_keys(paths: Sequence[str]) -> Iterator[Finding]:
-    """Whether others than the owner may get at private keys."""
+    """Whether others than those whom they are for may get at private keys."""
     for path in paths:
         try:
             mode = stat.S_IMODE(Path(path).stat().st_mode)
         except OSError:
             continue
-        if mode & 0o077:
+        if mode & 0o007:
             yield bad(
-                f"{path} has mode {mode:04o}: others than its owner may get at the private key",
-                f"chmod 600 {path}; and issue it anew, if somebody else has been on this host",
+                f"{path} has mode {mode:04o}: everybody on this host may get at the private key",
+                f"give it to whom reads it (chown), then chmod 600 {path}; and issue it anew, if "
+                "somebody else has been on this host",
+            )
+        elif mode & 0o070:
+            # So a distribution may do it: the service would be locked out by less.
+            yield note(
+                f"{path} has mode {mode:04o}: its group may get at the private key",
+                f"see that only the service is in that group (ls -l {path})",
             )
         else:
             yield ok(f"{path} is its owner's alone")

@@ -23,12 +23,14 @@ SET_IT: Final = (
 
 
 class Clock(Frozen):
-    """`now` and `newest` in epoch seconds; None where nobody knows."""
+    """`now` and `newest` in epoch seconds; None where nobody knows. `hidden` says why the data
+    directory could not be looked at for what is newest."""
 
     now: int
     is_synchronised: bool | None
     has_battery: bool
     newest: int | None
+    hidden: str | None = None
 
 
 def is_synchronised() -> bool | None:
@@ -43,15 +45,17 @@ def is_synchronised() -> bool | None:
 
 def this_clock(data: Path) -> Clock:
     """The host's, beside what is in a data directory."""
+    newest, hidden = None, None
     try:
         newest = newest_change(data, LOOKED_AT_MAX)
-    except OSError:
-        newest = None
+    except OSError as error:
+        hidden = f"{error.filename}: {error.strerror}"
     return Clock(
         now=wall_seconds(),
         is_synchronised=is_synchronised(),
         has_battery=any(Path("/sys/class/rtc").glob("rtc*")),
         newest=None if newest is None else int(newest),
+        hidden=hidden,
     )
 
 
@@ -68,6 +72,11 @@ def judge_clock(clock: Clock) -> Iterator[Finding]:
             f"{now}, and the data directory was written to at {iso(clock.newest)}: the clock is "
             "behind, or was ahead then",
             SET_IT,
+        )
+    elif clock.hidden is not None:
+        yield note(
+            f"{now}; whether that is behind the last write cannot be seen: {clock.hidden}",
+            "ask again as root",
         )
     else:
         yield ok(now)

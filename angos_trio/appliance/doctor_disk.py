@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from angos_trio.appliance.doctor import Finding, bad, note, ok, size_text, warn
+from angos_trio.appliance.doctor import Finding, bad, note, ok, warn
 from angos_trio.limits.appliance import (
     INODES_MIN,
     SYNC_BYTES,
@@ -21,6 +21,7 @@ from angos_trio.limits.appliance import (
 )
 from angos_trio.records import Frozen
 from angos_trio.storage.probing import Room, measure_syncs, room_of
+from angos_trio.telling import size_of
 
 _OVER_NETWORK: Final = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "9p", "ceph", "glusterfs", "lustre", "afs", "virtiofs"}
@@ -122,13 +123,13 @@ def judge_program(program: Path, mount: Mount) -> Iterator[Finding]:
 def judge_room(path: Path, room: Room, reserve: int, ballast: int) -> Iterator[Finding]:
     """Whether content can be taken in; `ballast` bytes are still to be taken by the registry."""
     more = "make room, use a larger disk, or lower global.min_free_space"
-    said = f"{size_text(room.free_bytes)} of {size_text(room.bytes)} are free at {path}"
+    said = f"{size_of(room.free_bytes)} of {size_of(room.bytes)} are free at {path}"
     if room.free_bytes < reserve:
-        yield bad(f"{said}; pushes are refused below {size_text(reserve)}", more)
+        yield bad(f"{said}; pushes are refused below {size_of(reserve)}", more)
     elif room.free_bytes < 2 * reserve + ballast:
-        yield warn(f"{said}; pushes are refused below {size_text(reserve)}", more)
+        yield warn(f"{said}; pushes are refused below {size_of(reserve)}", more)
     else:
-        yield ok(f"{said}; {size_text(reserve)} stay free")
+        yield ok(f"{said}; {size_of(reserve)} stay free")
     if room.free_names is not None and room.free_names < INODES_MIN:
         yield warn(
             f"only {room.free_names} files can still be made there, and each blob is one",

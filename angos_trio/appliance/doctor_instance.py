@@ -21,7 +21,9 @@ def judge_answer(answer: Answer) -> Iterator[Finding]:
         problems = [str(each) for each in document.get("problems", ())]
         degraded = [str(each) for each in document.get("degraded", ())]
     except (ValueError, AttributeError, TypeError):
-        problems, degraded = [f"/readyz answers {answer.status}"], []
+        problems, degraded = [_unexpected(answer)], []
+    if answer.status != 200 and not problems:
+        problems = [_unexpected(answer)]
     look = "docs/troubleshooting.md and the log say more"
     for problem in problems:
         yield bad(f"it says: {problem}", look)
@@ -29,6 +31,10 @@ def judge_answer(answer: Answer) -> Iterator[Finding]:
         yield warn(f"it says: {problem}", look)
     if not problems and not degraded:
         yield ok("it says that it is ready")
+
+
+def _unexpected(answer: Answer) -> str:
+    return f"/readyz answers {answer.status}"
 
 
 def look_at_instance(data: Path) -> Iterator[Finding]:

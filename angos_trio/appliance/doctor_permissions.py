@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import grp
 import os
 import pwd
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from angos_trio.appliance.doctor import Finding, bad, note, ok, warn
 from angos_trio.records import Frozen
+from angos_trio.storage.directory import DataDirectory
 
 _OTHERS = 0o007
 
@@ -82,7 +84,7 @@ def way_to(path: Path, user: Owner) -> Path | None:
 
 def judge_readable(path: Path, user: Owner) -> Iterator[Finding]:
     """Whether the user can read a file that the configuration names, or is it."""
-    if (closed := way_to(path, user)) is not None:
+    if (closed := way_to(path, user) or way_to(path.resolve(), user)) is not None:
         yield bad(
             f"{user.name} cannot enter {closed}, so not read {path}",
             f"chgrp {user.name} {closed} && chmod g+x {closed}",
@@ -94,10 +96,30 @@ def judge_readable(path: Path, user: Owner) -> Iterator[Finding]:
         return
     if user.may(found, 0o4):
         yield ok(f"{path} can be read by {user.name}")
+    elif _has_access_list(path):
+        yield note(f"whether {path} can be read by {user.name}, its access list says: getfacl")
     else:
         yield bad(
             f"{path} cannot be read by {user.name}",
             f"chgrp {user.name} {path} && chmod 640 {path}",
+        )
+
+
+def _has_access_list(path: Path) -> bool:
+    try:
+        return bool(os.getxattr(path, "system.posix_acl_access"))
+    except OSError:
+        return False
+
+
+def judge_made(path: Path, made: os.stat_result, user: Owner) -> Iterator[Finding]:
+    """Who made what is in the data directory: whoever served first."""
+    if made.st_uid != user.uid:
+        whose = user_numbered(made.st_uid).name
+        yield warn(
+            f"what is in {path} was made by {whose}, and {user.name} serves: neither may be "
+            "able to use what the other writes",
+            f"stop the registry, then chown -R {user.name}: {path}",
         )
 
 
@@ -135,3 +157,5 @@ def look_at_permissions(
     for name in files:
         yield from judge_readable(Path(os.path.abspath(name)), user)
     yield from judge_program(program, program.stat(), user)
+    with contextlib.suppress(FileNotFoundError):
+        yield from judge_made(data, DataDirectory(data).format_file.stat(), user)

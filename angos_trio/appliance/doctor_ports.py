@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from angos_trio.appliance.doctor import Finding, bad, ok, warn
+from angos_trio.appliance.doctor import Finding, bad, note, ok, warn
 from angos_trio.net.listeners import Listener, in_the_way, listeners_here, who_has
 from angos_trio.telemetry.processes import Holder
 
@@ -66,7 +66,14 @@ def look_at_ports(
     wanted: list[tuple[str, int]], *, may_bind: bool, systemd_listens: Callable[[], bool]
 ) -> Iterator[Finding]:
     """Each place where the registry is to listen; port 0 is any."""
-    listening, systemd_is_ours = listeners_here(), systemd_listens()
+    try:
+        listening = listeners_here()
+    except OSError as error:
+        yield note(
+            f"who listens here cannot be seen: {error.filename}: {error.strerror}", "ss -ltnp"
+        )
+        return
+    systemd_is_ours = systemd_listens()
     for host, port in wanted:
         if port == 0:
             continue

@@ -97,7 +97,7 @@ def judge_unit(name: str, found: Unit) -> Iterator[Finding]:
         )
         return
     state = f"{name} is {found.get('ActiveState', '?')} ({found.get('SubState', '?')})"
-    if found.get("ActiveState") == "failed":
+    if _fails(found):
         reason, code = found.get("Result", "?"), found.get("ExecMainStatus", "")
         yield bad(
             f"{state}: {reason}{f', code {code}' if code else ''}",
@@ -109,6 +109,13 @@ def judge_unit(name: str, found: Unit) -> Iterator[Finding]:
     else:
         yield note(state, f"systemctl enable --now {name} starts it")
     yield from _judge_file(name, found)
+
+
+def _fails(found: Unit) -> bool:
+    """Whether it failed, or does so again and again: between two tries it is being activated."""
+    active, sub = found.get("ActiveState"), found.get("SubState", "")
+    tries_again = active == "activating" and found.get("Result", "success") not in ("success", "")
+    return active == "failed" or sub.startswith("auto-restart") or tries_again
 
 
 def _judge_file(name: str, found: Unit) -> Iterator[Finding]:
@@ -139,6 +146,21 @@ def places_of(found: Unit) -> list[tuple[str, int]]:
     """Hosts and ports of a socket's unit; without its Unix sockets."""
     matches = map(_PLACE.fullmatch, found.get("Listen", "").splitlines())
     return [(match[1].strip("[]"), int(match[2])) for match in matches if match]
+
+
+def user_of_service() -> str | None:
+    """As whom the installed service runs; None where it is not installed, or nobody knows."""
+    try:
+        found = unit(SERVICE)
+    except NoSystemd:
+        return None
+    return user_of(found)
+
+
+def user_of(found: Unit) -> str | None:
+    """The user of a service, which is root where it says nothing; None for a unit that is not
+    there."""
+    return found.get("User") or "root" if found.get("LoadState") == "loaded" else None
 
 
 def places_of_socket() -> list[tuple[str, int]]:

@@ -18,6 +18,7 @@ from angos_trio.net.knock import Door, Knocked, KnockError, Stage, knock
 from angos_trio.pki.certificates import CertificateError
 from angos_trio.pki.summary import Summary, summary_of
 from angos_trio.records import Frozen
+from angos_trio.telling import plain
 
 CLOCKS_DIFFER_SECS: Final = 300
 _PATH: Final = "/v2/"
@@ -92,14 +93,18 @@ async def _why(visit: Visit, error: KnockError) -> str:
 
 
 async def _look_without_trust(visit: Visit) -> Knocked | None:
-    """Whoever it is: what they show, and what time they have. Nothing is shown to them."""
+    """Whoever it is: what they show, and what time they have. Nothing is shown to them, which some
+    take amiss after they have shown their certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     try:
         return await knock(visit.door, context, _PATH)
-    except KnockError:
-        return None
+    except KnockError as error:
+        if error.certificate is None:
+            return None
+        no_answer = 0
+        return Knocked(no_answer, {}, b"", error.certificate, error.address)
 
 
 async def _speaks_plain_http(visit: Visit) -> bool:
@@ -164,15 +169,16 @@ def words_of_certificate(
     if error.verify_code in (_EXPIRED, _NOT_YET):
         return _time_words(visit, error.verify_code == _EXPIRED, server, skew)
     if error.verify_code in (_NAME, _ADDRESS):
-        names = "others" if server is None else ", ".join(server.hosts) or "no host"
+        names = "" if server is None else plain(", ".join(server.hosts))
+        told = f"it is for {names}; use one of these names, or " if names else ""
         return (
-            f"the certificate of {place} is not for {visit.address.host}: it is for {names}; use "
-            "one of these names, or make another certificate with angos-trio pki server --san"
+            f"the certificate of {place} is not for {visit.address.host}: {told}make another "
+            "certificate with angos-trio pki server --san"
         )
     if error.verify_code in _ISSUERS:
-        issuer = "an unknown one" if server is None else repr(server.issuer)
+        issuer = "" if server is None else f" {server.issuer!r},"
         return (
-            f"the certificate of {place} is from another authority, {issuer}, and "
+            f"the certificate of {place} is from another authority,{issuer} and "
             f"{visit.ca_file} is {visit.ca.subject!r}: take the ca.crt of that registry's own "
             "authority, or see that the registry sends its intermediate too"
         )
@@ -286,7 +292,7 @@ def _reason(body: bytes) -> str:
         text = str(json.loads(body)["errors"][0]["message"])[:_REASON_CHARS_MAX]
     except (ValueError, KeyError, IndexError, TypeError, RecursionError):
         return ""
-    return text if text.isprintable() else ascii(text)
+    return plain(text)
 
 
 def _skew(headers: Mapping[str, str], now: int) -> tuple[str, ...]:

@@ -245,7 +245,7 @@ def run(command: Sequence[str], secs: float = _SECS_MAX) -> None:
     ended = _run(command, secs)
     words = " ".join(command)
     if ended is None:
-        raise OperatorError(f"`{words}` is not there, or was silent for {secs:.0f} seconds")
+        raise OperatorError(f"`{words}` cannot be started, or was silent for {secs:.0f} seconds")
     if ended.returncode != 0:
         said = ended.stderr.strip() or ended.stdout.strip() or f"code {ended.returncode}"
         raise OperatorError(f"`{words}` failed: {said.splitlines()[0]}")
@@ -258,8 +258,9 @@ def _run(command: Sequence[str], secs: float) -> subprocess.CompletedProcess[str
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
+            errors="replace",
             timeout=secs,
             check=False,
         )
-    except (FileNotFoundError, subprocess.TimeoutExpired):
+    except (OSError, subprocess.TimeoutExpired):
         return None

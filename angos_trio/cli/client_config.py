@@ -7,7 +7,7 @@ import os
 import socket
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -22,6 +22,7 @@ from angos_trio.appliance.client_files import (
     Mirror,
     Mirrors,
     Wanted,
+    files_of,
     setups_for,
 )
 from angos_trio.appliance.client_pki import (
@@ -98,9 +99,9 @@ def client_config(asked: Asked) -> int:
             "DNS or in /etc/hosts",
             file=sys.stderr,
         )
-    if asked.format == "tar" and key is None:
-        file = directory.client_key(asked.client)
-        print(f"note: the private key is not in it: copy {file}, mode 0600", file=sys.stderr)
+    if asked.format == "tar":
+        for remark in _of_archive(setups, str(directory.client_key(asked.client)), key):
+            print(f"note: {remark}", file=sys.stderr)
     is_private = asked.with_key or asked.format == "tar"
     _hand_out(content, asked.output, _PRIVATE_MODE if is_private else _PUBLIC_MODE)
     return 0
@@ -118,10 +119,22 @@ def _content(
     return as_text(setups, wanted, key_file).encode()
 
 
+def _of_archive(setups: Sequence[ClientSetup], key_file: str, key: str | None) -> Iterator[str]:
+    """What unpacking does not do, or does where the script is careful."""
+    if key is None:
+        yield f"the private key is not in it: copy {key_file}, mode 0600"
+    for file in files_of(setups):
+        if file.is_shared:
+            yield (
+                f"unpacking replaces {file.path}, where others may have written something: keep a "
+                "copy of it, or take --format sh, which does"
+            )
+
+
 def _address_of(asked: Asked, directory: PkiDirectory, server: Certified | None) -> RegistryAddress:
     if asked.host is not None:
         return parse_address(asked.host, "--host")
-    return RegistryAddress(first_host(directory, server))
+    return first_host(directory, server)
 
 
 def parse_mirrors(text: str | None, address: RegistryAddress, *, is_strict: bool) -> Mirrors:
@@ -170,21 +183,17 @@ def _hand_out(content: bytes, output: str | None, mode: int) -> None:
     if output is not None:
         _write(Path(output), content, mode)
         return
-    try:
-        sys.stdout.flush()
-        sys.stdout.buffer.write(content)
-        sys.stdout.buffer.flush()
-    except BrokenPipeError:
-        # Whoever read it has left, and Python would complain of it at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.stdout.flush()
+    sys.stdout.buffer.write(content)
+    sys.stdout.buffer.flush()
 
 
 def _write(path: Path, content: bytes, mode: int) -> None:
     """Whole, or not at all; nobody else reads it on the way. Raises OperatorError."""
-    if path.exists() and not path.is_file():
-        raise OperatorError(f"-o {path}: this is no file; give another name")
     temporary = None
     try:
+        if path.exists() and not path.is_file():
+            raise OperatorError(f"-o {path}: this is no file; give another name")
         descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)

@@ -12,10 +12,11 @@ if TYPE_CHECKING:
     from angos_trio.cli.arguments import Commands
 
 FORMATS: Final = ("text", "tar", "sh")
-_PROGRAMS: Final = (
+PROGRAMS: Final = (
     *("docker", "podman", "containerd", "k3s", "rke2", "crio", "buildkit"),
     *("skopeo", "buildah", "oras", "helm", "curl", "all"),
 )
+"""As `client_files` knows them, which takes too long to import for each command."""
 _TEST: Final = "test"
 
 
@@ -27,8 +28,8 @@ def add_client_config(commands: Commands) -> None:
     command.add_argument(
         "program",
         metavar="CLIENT",
-        choices=(*_PROGRAMS, _TEST),
-        help=f"{', '.join(_PROGRAMS)}; or test: knock as a client, and say why it is refused",
+        choices=(*PROGRAMS, _TEST),
+        help=f"{', '.join(PROGRAMS)}; or test: knock as a client, and say why it is refused",
     )
     command.add_argument(
         "--client", metavar="NAME", help="whose certificate: a name of angos-trio pki client"

@@ -15,6 +15,7 @@ from urllib.parse import urlencode, urlsplit
 import trio
 
 from angos_trio.cli.asking import plain
+from angos_trio.cli.streams import mute
 from angos_trio.errors import OperatorError
 from angos_trio.limits.callers import PASSWORD_BYTES_MAX
 from angos_trio.limits.lists import EVENTS_AGAIN_SECS_MAX, EVENTS_AGAIN_SECS_MIN
@@ -47,7 +48,7 @@ class Wanted(Frozen):
 
 
 class _NobodyReadsError(Exception):
-    """Whoever read what is printed has left."""
+    """Whoever read what is printed has left. No BrokenPipeError: that would be the connection's."""
 
 
 def events(wanted: Wanted) -> int:
@@ -60,8 +61,7 @@ def events(wanted: Wanted) -> int:
     try:
         trio.run(_Follower(place, wanted, tls, headers).run)
     except _NobodyReadsError:
-        # Python would complain of what is still to be written at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        mute(sys.stdout)  # to leave is how a reader ends it
     except BaseExceptionGroup as group:
         if group.subgroup(KeyboardInterrupt) is not None:
             raise KeyboardInterrupt from None

@@ -1,5 +1,5 @@
-"""`angos-trio`: the argument tree and the exit codes (0 done, 1 refused, 2 wrong arguments, 3
-something was found by a scrub or by the doctor)."""
+"""`angos-trio`: the argument tree and the exit codes (0 done, 1 refused, 2 wrong arguments; others
+in `codes`)."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from angos_trio.cli.arguments import (
 )
 from angos_trio.cli.backup_arguments import add_backup
 from angos_trio.cli.client_config_arguments import add_client_config
+from angos_trio.cli.codes import INTERRUPTED, NOBODY_READS
 from angos_trio.cli.doctor_arguments import add_doctor
 from angos_trio.cli.events_arguments import add_events
 from angos_trio.cli.gc_arguments import add_gc
@@ -27,6 +28,7 @@ from angos_trio.cli.prune_arguments import add_prune
 from angos_trio.cli.read_only_arguments import add_read_only
 from angos_trio.cli.scrub_arguments import add_scrub
 from angos_trio.cli.self_arguments import add_init, add_self
+from angos_trio.cli.streams import has_left, mute
 from angos_trio.cli.token_arguments import add_token
 from angos_trio.errors import OperatorError
 
@@ -35,12 +37,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
     parsed = _parser().parse_args(arguments)
     try:
-        return int(parsed.run(parsed))
+        code = int(parsed.run(parsed))
+        if sys.stdout is not None:
+            sys.stdout.flush()  # here, where a failure can still be met
+        return code
     except OperatorError as error:
         print(f"angos-trio: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:
+        if not has_left(sys.stdout):
+            raise
+        mute(sys.stdout)
+        return NOBODY_READS
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED
 
 
 def _parser() -> argparse.ArgumentParser:

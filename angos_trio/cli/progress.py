@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import trio
 
+from angos_trio.cli.streams import mute
 from angos_trio.errors import only_error
 from angos_trio.limits.housekeeping import (
     PROGRESS_FIRST_SECS,
@@ -47,10 +48,11 @@ async def beside(work: Callable[[], Awaitable[Outcome]], look: Look) -> Outcome:
 
 
 async def _tell(look: Look) -> None:
-    if sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
-        await _move(look)
-    else:
-        await _tell_plainly(look)
+    is_moving = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+    try:
+        await (_move if is_moving else _tell_plainly)(look)
+    except OSError:
+        mute(sys.stderr)  # who read it has left: no reason to end the work
 
 
 async def _tell_plainly(look: Look) -> None:

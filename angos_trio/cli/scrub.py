@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 from angos_trio.cli.asking import Place, run, run_to_its_end, size_of
+from angos_trio.cli.codes import FOUND
 from angos_trio.config.values import parse_size
-
-FOUND: Final = 3
-"""The exit code of a scrub that found something, or could not look at everything."""
 
 
 def scrub(place: Place, *, dry_run: bool, rate: str | None) -> int:

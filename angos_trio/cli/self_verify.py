@@ -9,8 +9,8 @@ from angos_trio.appliance.archive import (
     read_about,
     running_file,
 )
+from angos_trio.cli.codes import FOUND
 
-FOUND_CODE = 3
 _SHOWN_MAX = 20
 
 
@@ -28,6 +28,6 @@ def verify() -> int:
         print(f"and {len(found) - _SHOWN_MAX} more")
     if found:
         print("copy the file anew, and let root run `self install` of it")
-        return FOUND_CODE
+        return FOUND
     print(f"{file}: {about.version}, build {about.build[:12]}: every file is as it was built")
     return 0

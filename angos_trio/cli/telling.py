@@ -4,21 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from angos_trio.telling import plain, size_of
+
+__all__ = ["plain", "size_of", "time_of"]
+
 
 def time_of(at: int) -> str:
     """Epoch seconds as RFC 3339 without seconds, in UTC."""
     return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%MZ}"
-
-
-def size_of(count: int) -> str:
-    """Bytes in the largest unit that keeps a digit before the point."""
-    size, units = float(count), ["bytes", "KiB", "MiB", "GiB", "TiB"]
-    while size >= 1024 and len(units) > 1:
-        size /= 1024
-        units.pop(0)
-    return f"{count} bytes" if units[0] == "bytes" else f"{size:.1f} {units[0]}"
-
-
-def plain(text: str) -> str:
-    """Any text: what a terminal could take for more is shown spelled out."""
-    return text if text.isprintable() else ascii(text)

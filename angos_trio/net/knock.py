@@ -37,7 +37,10 @@ class Stage(enum.Enum):
 
 
 class KnockError(Exception):
-    """It came so far; `cause` is None when the time was over."""
+    """It came so far; `cause` is None when the time was over. `certificate` is what the other side
+    has shown before, in DER."""
+
+    certificate: bytes | None = None
 
     def __init__(self, stage: Stage, cause: BaseException | None, address: str = "") -> None:
         super().__init__(stage.value, cause)
@@ -77,6 +80,7 @@ async def knock(door: Door, tls: ssl.SSLContext | None, path: str) -> Knocked:
     use_own_threads()
     addresses = await _within(Stage.NAME, "", partial(_addresses, door))
     wire, address = await _connected(addresses[:CONNECT_ADDRESSES_MAX], door.port)
+    certificate = None
     try:
         if tls is not None:
             await _within(Stage.TLS, address, partial(wire.secure, tls, door.host))
@@ -84,6 +88,9 @@ async def knock(door: Door, tls: ssl.SSLContext | None, path: str) -> Knocked:
         asked = partial(_ask, wire, door.authority, path)
         status, headers, body = await _within(Stage.ANSWER, address, asked)
         return Knocked(status, headers, body, certificate, address)
+    except KnockError as error:
+        error.certificate = certificate
+        raise
     finally:
         wire.close()
 

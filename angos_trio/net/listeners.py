@@ -13,6 +13,7 @@ from angos_trio.records import Frozen
 from angos_trio.telemetry.processes import Holder, holder_of
 
 _LISTENING: Final = "0A"
+_TABLES: Final = Path("/proc/net")
 
 
 class Listener(Frozen):
@@ -45,14 +46,20 @@ def _address(hexadecimal: str) -> str:
     return str(ipaddress.ip_address(packed))
 
 
-def listeners_here() -> list[Listener]:
-    """All of this host, or of this network namespace."""
+def listeners_here(tables: Path = _TABLES) -> list[Listener]:
+    """All of this host, or of this network namespace. Raises OSError where it tells of none of
+    them: that is not the same as nobody listening."""
     found: list[Listener] = []
+    failures = []
     for name in ("tcp", "tcp6"):
         try:
-            found += parse_listeners(Path(f"/proc/net/{name}").read_text(encoding="ascii"))
-        except (OSError, UnicodeDecodeError):
-            continue
+            text = (tables / name).read_text(encoding="ascii", errors="replace")
+        except OSError as error:
+            failures.append(error)  # a host may do without one of both
+        else:
+            found += parse_listeners(text)
+    if len(failures) == 2:
+        raise failures[0]
     return found
 
 
@@ -87,5 +94,8 @@ def who_has(listener: Listener) -> Holder | None:
 
 def who_is_at(host: str, port: int) -> Holder | None:
     """Who keeps us from listening there; None where nobody does, or nobody is seen."""
-    blocking = in_the_way(listeners_here(), host, port)
+    try:
+        blocking = in_the_way(listeners_here(), host, port)
+    except OSError:
+        return None
     return who_has(blocking[0]) if blocking else None

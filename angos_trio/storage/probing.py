@@ -8,8 +8,14 @@ import sqlite3
 import time
 import uuid
 from pathlib import Path
+from typing import Final
 
+from angos_trio.clock import wall_seconds
 from angos_trio.records import Frozen
+
+_OURS: Final = ".doctor-"
+_OLD_SECS: Final = 3600.0
+"""Who made it is not at it any more."""
 
 
 class Room(Frozen):
@@ -37,9 +43,11 @@ def measure_syncs(directory: Path, count: int, size: int, secs_max: float) -> li
     """How long it took to make small writes survive, in microseconds each: a file of its own in the
     directory, written at its end and synced up to `count` times. It is gone afterwards.
 
-    Raises OSError. Never takes much longer than `secs_max`, but for a disk that hangs.
+    Raises OSError. Never takes much longer than `secs_max`, but for a disk that hangs: then the
+    file is left, and the next look removes it.
     """
-    path = directory / f".doctor-{uuid.uuid4().hex}"
+    _remove_old(directory)
+    path = directory / f"{_OURS}{uuid.uuid4().hex}"
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         taken: list[float] = []
@@ -54,6 +62,14 @@ def measure_syncs(directory: Path, count: int, size: int, secs_max: float) -> li
         os.close(descriptor)
         with contextlib.suppress(OSError):
             os.unlink(path)
+
+
+def _remove_old(directory: Path) -> None:
+    # It cannot lose its name before it is synced: some file systems sync nothing without a name.
+    for left in directory.glob(f"{_OURS}*"):
+        with contextlib.suppress(OSError):
+            if wall_seconds() - left.stat().st_mtime > _OLD_SECS:
+                left.unlink()
 
 
 def newest_change(directory: Path, limit: int) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import subprocess
 import tarfile
 from pathlib import Path
@@ -23,6 +24,7 @@ from angos_trio.appliance.client_files import (
     setups_for,
 )
 from angos_trio.records import replace
+from tests.skips import leave_out
 
 KEY_FILE = "private/clients/build-01.key"
 SHOWN = Credentials("build-01", "the authority\n", "the certificate\n", "the key\n")
@@ -31,10 +33,12 @@ WITHOUT_KEY = replace(WANTED, credentials=replace(SHOWN, key=None))
 CA = "etc/docker/certs.d/registry.lab/ca.crt"
 
 
-def run(script: str, root: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def run(
+    script: str, root: Path, *, shell: str = "sh", **environment: str
+) -> subprocess.CompletedProcess[str]:
     """Run a script below a root."""
     return subprocess.run(
-        ["sh", "-s"],
+        [str(shutil.which(shell)), "-s"],
         input=script,
         capture_output=True,
         text=True,
@@ -127,6 +131,85 @@ def test_script_keeps_what_others_wrote_into_a_shared_file(tmp_path: Path) -> No
     assert file.read_text().startswith("mirrors:\n")
     assert (file.parent / "registries.yaml.before").read_text() == "configs: {}\n"
     assert f"kept what was there as {file}.before" in ended.stderr
+
+
+def test_script_never_overwrites_what_it_kept(tmp_path: Path) -> None:
+    file = tmp_path / "etc/rancher/k3s/registries.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text("configs: {}\n")
+    for mirrors in (Mirrors(), WANTED.mirrors, Mirrors(is_every=True), Mirrors()):
+        run(script_of("k3s", replace(WANTED, mirrors=mirrors)), tmp_path)
+
+    def kept(end: str) -> str:
+        return (file.parent / f"registries.yaml.before{end}").read_text()
+
+    assert kept("") == "configs: {}\n"
+    assert "quay.io" not in kept(".2")
+    assert "quay.io" in kept(".3")
+    assert '"*"' in kept(".4")
+
+
+def test_script_knows_what_is_the_same_on_a_host_without_cmp(tmp_path: Path) -> None:
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name in ("sh", "cat", "chmod", "cp", "dirname", "install", "mkdir", "mktemp", "mv", "rm"):
+        (tools / name).symlink_to(str(shutil.which(name)))
+    root = tmp_path / "root"
+    assert run(script_of("k3s"), root, PATH=str(tools)).returncode == 0
+
+    again = run(script_of("k3s"), root, PATH=str(tools))
+
+    assert (again.returncode, again.stderr) == (0, "")
+    assert "wrote" not in again.stdout
+
+
+def test_script_replaces_nothing_where_it_cannot_write_all(tmp_path: Path) -> None:
+    run(script_of("docker"), tmp_path / "root")
+    before = below(tmp_path / "root")
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    full = tools / "install"  # a disk that is full when it is the key's turn
+    full.write_text(
+        f'#!/bin/sh\n[ "$4" = "${{4%.key.new}}" ] && exec {shutil.which("install")} "$@"\nexit 1\n'
+    )
+    full.chmod(0o755)
+    other = replace(SHOWN, certificate="another certificate\n", key="another key\n")
+    script = script_of("docker", replace(WANTED, credentials=other))
+
+    ended = run(script, tmp_path / "root", PATH=f"{tools}:{os.environ['PATH']}")
+
+    assert ended.returncode != 0
+    assert below(tmp_path / "root") == before
+
+
+@pytest.mark.parametrize("shell", ["sh", "dash", "bash"])
+def test_script_that_is_ended_by_a_signal_leaves_no_key_behind(tmp_path: Path, shell: str) -> None:
+    if shutil.which(shell) is None:
+        leave_out(f"there is no {shell}")
+    scratch, root = tmp_path / "scratch", tmp_path / "root"
+    scratch.mkdir()
+    script = script_of("docker").replace("\nplace ", "\nkill -TERM $$\nplace ", 1)
+
+    ended = run(script, root, shell=shell, TMPDIR=str(scratch))
+
+    assert ended.returncode != 0
+    assert list(scratch.iterdir()) == []
+    assert below(root) == {}
+
+
+def test_script_without_the_key_tells_of_a_certificate_that_an_old_key_may_not_fit(
+    tmp_path: Path,
+) -> None:
+    run(script_of("docker"), tmp_path)
+    renewed = replace(SHOWN, certificate="another certificate\n", key=None)
+
+    ended = run(script_of("docker", replace(WANTED, credentials=renewed)), tmp_path)
+
+    key = tmp_path / "etc/docker/certs.d/registry.lab/client.key"
+    assert ended.stderr == (
+        f"{key} may not be the key of the new certificate beside it: copy {KEY_FILE} there, mode "
+        "0600\n"
+    )
 
 
 def test_script_without_the_key_leaves_one_that_is_there_and_misses_one_that_is_not(

@@ -224,6 +224,14 @@ def test_every_registry_is_the_well_known_ones_where_each_must_be_named() -> Non
     assert any("Name others with --mirror" in note for note in found.notes)
 
 
+def test_every_registry_is_meant_beside_those_that_are_named() -> None:
+    told = Mirrors((QUAY,), is_every=True).told
+
+    assert told == (QUAY, *(Mirror(name, name) for name in WELL_KNOWN if name != "quay.io"))
+    [note] = setup("buildah", Mirrors((QUAY,), is_every=True)).notes
+    assert "these are quay.io, docker.io, ghcr.io, registry.k8s.io. Name others" in note
+
+
 @pytest.mark.parametrize("program", ["k3s", "rke2"])
 def test_registries_yaml_names_the_host_as_mirror_and_as_what_is_asked(program: str) -> None:
     found = setup(program, Mirrors((QUAY,), is_every=True, is_strict=True))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
+import struct
 import sys
+import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -12,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from angos_trio.appliance.doctor import Finding, Level, Look, bad, examine, ok
-from angos_trio.appliance.doctor_certificates import judge_names, judge_term
-from angos_trio.appliance.doctor_clock import Clock, judge_clock
+from angos_trio.appliance.doctor_certificates import judge_keys, judge_names, judge_term
+from angos_trio.appliance.doctor_clock import Clock, judge_clock, this_clock
 from angos_trio.appliance.doctor_disk import (
     Device,
     Mount,
@@ -24,9 +26,15 @@ from angos_trio.appliance.doctor_disk import (
     mount_of,
     parse_mounts,
 )
+from angos_trio.appliance.doctor_handed import Handed
 from angos_trio.appliance.doctor_instance import judge_answer
 from angos_trio.appliance.doctor_names import judge_name
-from angos_trio.appliance.doctor_permissions import Owner, judge_data
+from angos_trio.appliance.doctor_permissions import (
+    Owner,
+    judge_data,
+    judge_made,
+    judge_readable,
+)
 from angos_trio.appliance.doctor_ports import judge_port, judge_privilege
 from angos_trio.appliance.doctor_program import (
     Interpreter,
@@ -34,14 +42,23 @@ from angos_trio.appliance.doctor_program import (
     judge_machine,
     judge_python,
 )
-from angos_trio.appliance.doctor_units import judge_unit, judge_version, parse_unit, places_of
+from angos_trio.appliance.doctor_units import (
+    judge_unit,
+    judge_version,
+    parse_unit,
+    places_of,
+    user_of,
+)
 from angos_trio.clock import DAY_SECS, RELEASED_AT
 from angos_trio.net.control import Answer
-from angos_trio.net.listeners import Listener, in_the_way, parse_listeners
+from angos_trio.net.listeners import Listener, in_the_way, listeners_here, parse_listeners
+from angos_trio.pki.server import TlsFiles
 from angos_trio.pki.summary import Summary
 from angos_trio.records import replace
-from angos_trio.storage.probing import Room
+from angos_trio.storage.probing import Room, measure_syncs
 from angos_trio.telemetry.processes import Holder
+from tests.skips import leave_out
+from tests.users import SOMEBODY_ELSE
 
 GOOD = Interpreter(
     version=(3, 12, 1),
@@ -122,6 +139,8 @@ def test_limits_are_judged() -> None:
         (Clock(NOW, True, True, NOW + 30), "ok", "it is"),
         (Clock(NOW, True, True, NOW + 3600), "warn", "was written to at"),
         (Clock(NOW, True, True, NOW + 400 * DAY_SECS), "bad", "the clock is behind, or was ahead"),
+        (Clock(NOW, True, True, None, "/data: closed"), "note", "cannot be seen: /data: closed"),
+        (Clock(7, True, True, None, "/data: closed"), "bad", "this version was made"),
         (Clock(NOW, False, False, None), "warn", "no clock with a battery"),
         (Clock(NOW, False, True, None), "note", "drifts"),
         (Clock(NOW, None, True, None), "note", "does not say"),
@@ -269,6 +288,29 @@ def test_taken_port_is_judged_by_who_has_it(
     assert "0.0.0.0 port 443" in found[1]
 
 
+def test_one_table_of_listeners_is_enough_and_none_is_not_taken_for_nobody(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        listeners_here(tmp_path)
+    (tmp_path / "tcp").write_text("")
+    assert listeners_here(tmp_path) == []
+
+
+def test_file_that_a_hanging_disk_has_left_is_removed_by_the_next_look(tmp_path: Path) -> None:
+    left, other = tmp_path / ".doctor-1", tmp_path / ".doctor-2"
+    for each in (left, other):
+        each.write_text("")
+    os.utime(left, (1, 1))
+
+    assert measure_syncs(tmp_path, 1, 512, 1.0)
+    assert [path.name for path in tmp_path.iterdir()] == [".doctor-2"]
+
+
+def test_data_directory_that_is_closed_is_told_by_the_clock(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    assert this_clock(tmp_path / "missing").hidden is None
+    assert "loop: Too many levels" in str(this_clock(tmp_path / "loop").hidden)
+
+
 def test_low_port_is_roots_or_systemds() -> None:
     def level(port: int, *, may_bind: bool = False, systemd_listens: bool = False) -> str:
         return worst(
@@ -332,6 +374,98 @@ def test_names_are_judged(addresses: list[str], own: list[str], level: str, word
     assert word in found[1]
 
 
+@pytest.mark.parametrize(
+    ("mode", "level", "word"),
+    [
+        (0o600, "ok", "its owner's alone"),
+        (0o640, "note", "its group may get at the private key"),
+        (0o604, "bad", "everybody on this host may get at the private key"),
+    ],
+)
+def test_key_is_judged_by_who_may_read_it(tmp_path: Path, mode: int, level: str, word: str) -> None:
+    key = tmp_path / "server.key"
+    key.write_text("")
+    key.chmod(mode)
+    found = worst(judge_keys([str(key)]))
+    assert found[0] == level
+    assert word in found[1]
+
+
+def test_copy_of_systemd_is_seen_and_its_origin_is_judged(tmp_path: Path) -> None:
+    handed = Handed(tmp_path / "credentials", tmp_path / "pki")
+    copies = TlsFiles(
+        certificate=str(handed.place / "server.crt"),
+        private_key=str(handed.place / "server.key"),
+        client_ca=str(tmp_path / "clients.pem"),
+    )
+    crt, key = handed.pki / "server.crt", handed.pki / "private" / "server.key"
+    assert handed.kept_keys(copies) == []
+    key.parent.mkdir(parents=True)
+    crt.write_text("")
+    key.write_text("")
+
+    seen = handed.seen(copies)
+    assert (seen.certificate, seen.private_key) == (str(crt), str(key))
+    handed.place.mkdir()
+    for name in ("server.crt", "server.key"):
+        (handed.place / name).write_text("")
+    assert handed.seen(copies) == copies
+    assert handed.kept_keys(copies) == [str(key)]
+    assert handed.read_by_service(copies) == [str(tmp_path / "clients.pem")]
+
+    own = replace(copies, certificate="/a.crt", private_key="/a.key")
+    assert handed.kept_keys(own) == ["/a.key"]
+    assert handed.read_by_service(own) == ["/a.crt", "/a.key", str(tmp_path / "clients.pem")]
+
+
+STRANGER = Owner("somebody", SOMEBODY_ELSE, frozenset({SOMEBODY_ELSE}))
+
+
+@pytest.fixture
+def open_place() -> Iterator[Path]:
+    """A directory that everybody may enter."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        os.chmod(name, 0o755)
+        yield Path(name)
+
+
+def test_file_that_an_access_list_opens_is_not_called_closed(open_place: Path) -> None:
+    file = open_place / "server.key"
+    file.write_text("")
+    file.chmod(0o640)
+    assert worst(judge_readable(file, STRANGER)) == ("bad", f"{file} cannot be read by somebody")
+    nobody = 2**32 - 1  # acl(5): owner, the stranger, group, mask, others
+    entries = [(1, 6, nobody), (2, 4, SOMEBODY_ELSE), (4, 4, nobody), (16, 4, nobody)]
+    packed = b"".join(struct.pack("<HHI", *each) for each in (*entries, (32, 0, nobody)))
+    try:
+        os.setxattr(file, "system.posix_acl_access", struct.pack("<I", 2) + packed)
+    except OSError as error:
+        leave_out(f"no access lists on this file system: {error}")
+    level, said = worst(judge_readable(file, STRANGER))
+    assert level == "note"
+    assert "its access list says" in said
+
+
+def test_closed_directory_behind_a_link_is_seen(open_place: Path) -> None:
+    closed, link = open_place / "archive", open_place / "live.pem"
+    closed.mkdir(mode=0o700)
+    (closed / "privkey.pem").write_text("")
+    (closed / "privkey.pem").chmod(0o644)
+    link.symlink_to(closed / "privkey.pem")
+
+    level, said = worst(judge_readable(link, STRANGER))
+    assert level == "bad"
+    assert said == f"somebody cannot enter {closed}, so not read {link}"
+
+
+def test_data_that_root_has_made_is_told_to_the_user_who_serves() -> None:
+    user = Owner("angos-trio", 999, frozenset({999}))
+    level, said = worst(judge_made(Path("/data"), state_of(0, 0, 0o640), user))
+    assert level == "warn"
+    assert "was made by root, and angos-trio serves" in said
+    assert list(judge_made(Path("/data"), state_of(999, 0, 0o640), user)) == []
+
+
 def state_of(uid: int, gid: int, mode: int) -> os.stat_result:
     return os.stat_result((stat.S_IFDIR | mode, 1, 1, 2, uid, gid, 0, 0, 0, 0))
 
@@ -369,6 +503,14 @@ DropInPaths=
         ("LoadState=not-found", "note", "is not installed"),
         ("LoadState=bad-setting", "bad", "is bad-setting"),
         ("ActiveState=failed\nSubState=failed\nResult=watchdog", "bad", "failed): watchdog"),
+        (
+            "ActiveState=activating\nSubState=auto-restart\nResult=exit-code\nExecMainStatus=1\n"
+            "NRestarts=412",
+            "bad",
+            "is activating (auto-restart): exit-code, code 1",
+        ),
+        ("ActiveState=activating\nSubState=start\nResult=exit-code", "bad", "start): exit-code"),
+        ("ActiveState=activating\nSubState=start\nResult=success", "note", "activating (start)"),
         ("UnitFileState=disabled", "note", "does not start with the host"),
         ("NeedDaemonReload=yes", "warn", "changed on disk"),
         ("DropInPaths=/etc/systemd/system/angos-trio.service.d/outbound.conf", "note", "outbound"),
@@ -399,6 +541,18 @@ def test_places_of_a_socket_are_read(shown: str, places: list[tuple[str, int]]) 
     assert places_of(parse_unit(shown)) == places
 
 
+@pytest.mark.parametrize(
+    ("shown", "user"),
+    [
+        ("LoadState=loaded\nUser=registry", "registry"),
+        ("LoadState=loaded\nUser=", "root"),
+        ("LoadState=not-found\nUser=", None),
+    ],
+)
+def test_user_of_a_service_is_read(shown: str, user: str | None) -> None:
+    assert user_of(parse_unit(shown)) == user
+
+
 def test_version_of_systemd_is_read() -> None:
     assert worst(judge_version("systemd 252 (252.1-1)\n+PAM"))[0] == "ok"
     assert worst(judge_version("systemd 239"))[0] == "warn"
@@ -406,16 +560,19 @@ def test_version_of_systemd_is_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "level"),
+    ("status", "body", "level"),
     [
-        (b'{"status": "ready"}', "ok"),
-        (b'{"status": "ready", "degraded": ["the last reload was refused"]}', "warn"),
-        (b'{"status": "not_ready", "problems": ["no room"]}', "bad"),
-        (b"what?", "bad"),
+        (200, b'{"status": "ready"}', "ok"),
+        (200, b'{"status": "ready", "degraded": ["the last reload was refused"]}', "warn"),
+        (503, b'{"status": "not_ready", "problems": ["no room"]}', "bad"),
+        (503, b"{}", "bad"),
+        (404, b'{"errors": [{"code": "NOT_FOUND"}]}', "bad"),
+        (500, b"[]", "bad"),
+        (200, b"what?", "bad"),
     ],
 )
-def test_answer_of_a_running_registry_is_judged(body: bytes, level: str) -> None:
-    assert worst(judge_answer(Answer(200, {}, body)))[0] == level
+def test_answer_of_a_running_registry_is_judged(status: int, body: bytes, level: str) -> None:
+    assert worst(judge_answer(Answer(status, {}, body)))[0] == level
 
 
 def test_check_that_fails_or_hangs_is_a_line_and_ends_no_other() -> None:
@@ -427,12 +584,17 @@ def test_check_that_fails_or_hangs_is_a_line_and_ends_no_other() -> None:
         time.sleep(2)
         yield ok("late")
 
+    def slow() -> Iterator[Finding]:
+        yield ok("at first")
+        yield from hangs()
+
     def forbidden() -> list[Finding]:
         raise PermissionError(13, "Permission denied", "/secret")
 
     checks: dict[str, Look] = {
         "fails": fails,
         "hangs": hangs,
+        "slow": slow,
         "forbidden": forbidden,
         "bad": lambda: [bad("broken", "mend it")],
     }
@@ -441,6 +603,8 @@ def test_check_that_fails_or_hangs_is_a_line_and_ends_no_other() -> None:
         ("fails", "ok", "so far"),
         ("fails", "warn", "the check itself failed: ZeroDivisionError: surprise"),
         ("hangs", "warn", "nothing was found out within 0 s"),
+        ("slow", "ok", "at first"),
+        ("slow", "warn", "nothing more was found out within 0 s"),
         ("forbidden", "note", "cannot be seen by this user: /secret: Permission denied"),
         ("bad", "bad", "broken"),
     ]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from angos_trio.appliance.host import check_ports, group_id, ports_of, write_port
+from angos_trio.appliance.host import check_ports, group_id, ports_of, run, write_port
 from angos_trio.appliance.layout import Layout
 from angos_trio.errors import OperatorError
 
@@ -54,3 +54,12 @@ def test_the_group_is_that_of_the_tree(tmp_path: Path) -> None:
     (tmp_path / "etc" / "group").write_text("root:x:0:\n")
     with pytest.raises(OperatorError, match="there is no group angos-trio"):
         group_id(Layout(tmp_path))
+
+
+def test_command_that_cannot_run_or_says_anything_is_a_sentence(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.write_text("")
+    with pytest.raises(OperatorError, match="cannot be started, or was silent"):
+        run([str(closed)])
+    with pytest.raises(OperatorError, match="failed: caf\N{REPLACEMENT CHARACTER}"):
+        run(["sh", "-c", "printf 'caf\\351' >&2; exit 1"])

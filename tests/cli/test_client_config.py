@@ -10,10 +10,13 @@ from typing import Any
 
 import pytest
 
+from angos_trio.appliance.client_files import CLIENTS
+from angos_trio.cli.client_config_arguments import PROGRAMS
 from angos_trio.cli.main import main
 from tests.appliance.layout import lay_out
 from tests.certificates import DAY_SECS, FOR_SERVERS, Authority
 from tests.running import program
+from tests.users import give_to_another, without_rights
 
 ROOT = Authority("Lab root")
 ISSUING = ROOT.intermediate("Lab issuing")
@@ -41,6 +44,10 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str,
     code = main(arguments)
     out, err = capsys.readouterr()
     return code, out, err
+
+
+def test_arguments_know_every_client() -> None:
+    assert (*CLIENTS, "all") == PROGRAMS
 
 
 def test_text_has_the_certificates_and_not_the_key(
@@ -79,6 +86,53 @@ def test_archive_goes_into_a_private_file_and_has_the_key_only_when_asked(
         with tarfile.open(file) as archive:
             assert len(archive.getnames()) == count
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_archive_says_which_files_of_others_it_replaces(
+    pki: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = words(pki, "all", "--client", "k8s", "--format", "tar", "-o", str(tmp_path / "t"))
+    _, _, err = said(capsys, *arguments)
+
+    for file in ("rancher/k3s/registries.yaml", "registry-client/buildkitd.toml"):
+        assert f"note: unpacking replaces /etc/{file}, where others may have written" in err
+    assert "ca.crt, where" not in err
+
+
+@pytest.mark.parametrize(
+    "name", ["../../../etc/cron.d/x", "a.lab\ntouch /pwned", "a.lab\x1b[2m", "fe80::1%/../x"]
+)
+def test_name_of_a_foreign_certificate_that_is_no_host_goes_into_no_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    pki = lay_out(tmp_path / "pki", ROOT, {"a": ISSUING.client("a")}, ISSUING.server(name))
+    code, out, err = said(capsys, *words(pki, "docker", "--client", "a", "--format", "sh"))
+
+    assert (code, out) == (1, "")
+    assert err == (
+        f"angos-trio: {pki}/server.crt: it is for {name!a}, which can be no host; give --host\n"
+    )
+    _, _, err = said(capsys, *words(pki, "docker", "--client", "a", "--host", "localhost"))
+    assert name not in err or name.isprintable()
+
+
+def test_file_in_a_place_that_is_closed_is_a_sentence(pki: Path, tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    give_to_another(closed, 0o700)
+    arguments = words(pki, "docker", "--client", "k8s", "-o", str(closed / "x"))
+    ended = subprocess.run(
+        [*program(), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=SECS_MAX,
+        check=False,
+        **without_rights(),
+    )
+
+    assert ended.stderr.splitlines()[-1] == (
+        f"angos-trio: -o {closed}/x: cannot be written (Permission denied)"
+    )
 
 
 def test_script_with_a_key_goes_into_a_private_file(pki: Path, tmp_path: Path) -> None:
@@ -152,6 +206,8 @@ def test_mirrors_of_another_repository_are_named(
         (("--mirror", "quay.io=UPPER"), "'UPPER' can be the name of no repository"),
         (("--strict-airgap",), "--strict-airgap is about --mirror; say which registries"),
         (("--host", "https://registry.lab"), "--host: 'https://registry.lab' is not like"),
+        (("--host", "[fe80::1%eth0]"), "--host: '[fe80::1%eth0]' is not like"),
+        (("--host", "[::1]:"), "--host: '[::1]:' is not like"),
         (("--address", "10.0.0.5"), "--address is for client-config test"),
         (("--client", "biuld-01"), "there is no client 'biuld-01' in {0}/clients; did you mean"),
         (("--client", "x"), "there is no client 'x' in {0}/clients; there are build-01, k8s"),

@@ -149,6 +149,11 @@ def test_certificate_that_is_required_is_asked_for(
         said = sentence(capsys, strict.test())
         assert "wants a client certificate, and none was shown: give --client NAME" in said
         assert "it expired on 20" in sentence(capsys, strict.test("--client", "expired"))
+        other = lay_out(strict.pki.parent / "strangers", STRANGERS, {})
+        said = sentence(capsys, strict.test(pki=other))
+        assert "is from another authority, 'CN=Servers', and" in said
+        said = sentence(capsys, strict.test("--client", "good", host="other.example.test"))
+        assert "it is for localhost, registry.example.test, " in said
         assert main(strict.test("--client", "good")) == 0
 
 

@@ -7,11 +7,16 @@ import json
 import os
 import socket
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from angos_trio.cli.doctor import INSTALLED_CONFIG, Subject, is_local, places_of, refused
+from angos_trio.config.model import Config
+from angos_trio.errors import OperatorError
+from angos_trio.records import replace
 from tests.certificates import DAY_SECS, Authority
 from tests.cli.commands import SECS_MAX, write_config
 from tests.clock.wrong import WrongClock
@@ -86,6 +91,18 @@ def test_lines_are_for_people_without_json(tmp_path: Path) -> None:
             assert cure.strip().startswith("→ ")
 
 
+@pytest.mark.parametrize("command", [["doctor"], ["config", "schema"]])
+def test_reader_that_leaves_is_no_traceback(command: list[str]) -> None:
+    running = subprocess.Popen(
+        [*program(), *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert running.stdout is not None
+    running.stdout.close()
+    _, told = running.communicate(timeout=SECS_MAX)
+
+    assert (running.returncode, told) == (141, "")
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_running_registry_is_seen_asked_and_left_as_it_is(tmp_path: Path, workers: int) -> None:
     config, data = write_config(tmp_path, workers=workers), tmp_path / "data"
@@ -150,6 +167,84 @@ def test_wrong_configuration_is_a_line_and_the_rest_is_looked_at(tmp_path: Path)
     assert "server.prot" in said(found, "configuration", "bad")
     assert said(found, "python", "ok")
     assert "no registry is in" in said(found, "registry", "note")
+    for check in ("names", "certificates", "ports"):
+        assert [each["saw"] for each in found[check]] == [
+            "not known: the configuration could not be read"
+        ]
+
+
+def test_configuration_whose_secret_is_not_there_is_read_all_the_same(tmp_path: Path) -> None:
+    config = with_tls(tmp_path, name="localhost", server_name="localhost", ends_secs=90 * DAY_SECS)
+    more = tmp_path / "more.toml"
+    more.write_text(f'[auth.identity.a]\nusername = "a"\npassword_file = "{tmp_path}/nowhere"\n')
+    found = findings("-c", str(config), "-c", str(more), "--data-dir", str(tmp_path / "data"))
+
+    assert "password_file" in said(found, "configuration", "bad")
+    assert "good until" in said(found, "certificates", "ok")
+
+
+def test_key_that_the_user_who_serves_may_not_read_is_told_of(tmp_path: Path) -> None:
+    config, data = tmp_path / "registry.toml", tmp_path / "data"
+    with running_registry(data):
+        pass
+    give_to_another(data, 0o750)
+    with_tls(tmp_path, name="localhost", server_name="localhost", ends_secs=90 * DAY_SECS)
+    found = findings("-c", str(config), "--data-dir", str(data))
+
+    assert "cannot" in said(found, "permissions", "bad")
+    assert str(tmp_path / "server.key") in said(found, "permissions", "bad")
+
+
+def refusal(cause: Exception) -> OperatorError:
+    """As the configuration makes one of a file that systemd hands over."""
+    try:
+        try:
+            raise cause
+        except type(cause):
+            raise OperatorError("/run/credentials/angos-trio.service/x: not good") from None
+    except OperatorError as error:
+        return error
+
+
+@pytest.mark.parametrize(
+    ("cause", "is_running", "level"),
+    [
+        (FileNotFoundError(), False, "note"),
+        (PermissionError(), True, "note"),
+        (FileNotFoundError(), True, "bad"),
+        (ValueError(), True, "bad"),
+    ],
+)
+def test_what_systemd_hands_over_is_forgiven_only_where_it_cannot_be_seen(
+    cause: Exception, is_running: bool, level: str
+) -> None:
+    assert refused(refusal(cause), is_running=is_running).level == level
+
+
+def test_registry_is_local_where_clients_come_and_not_where_probes_do() -> None:
+    installed = Subject(Config(), (INSTALLED_CONFIG,), ())
+    everywhere = [("::", 443)]
+
+    assert places_of(installed, everywhere) == everywhere
+    assert not is_local(installed, places_of(installed, everywhere))
+    own = places_of(installed, [])
+    assert [host for host, _ in own] == [HOST]
+    assert is_local(installed, own)
+    assert places_of(replace(installed, is_known=False), []) == []
+
+
+def test_what_is_in_a_closed_directory_counts_as_there(tmp_path: Path) -> None:
+    closed = tmp_path / "credentials"
+    closed.mkdir()
+    give_to_another(closed, 0o700)
+    script = (
+        "import sys; from angos_trio.appliance.doctor_handed import is_there; "
+        "print(is_there(sys.argv[1]))"
+    )
+    command = [sys.executable, "-c", script, str(closed / "server.key")]
+    told = subprocess.run(command, capture_output=True, text=True, check=True, **without_rights())
+
+    assert told.stdout == "True\n"
 
 
 def test_other_things_in_the_directory_are_told_of(tmp_path: Path) -> None:
@@ -170,7 +265,9 @@ def test_ordinary_user_is_told_what_they_may_not_see(tmp_path: Path) -> None:
         give_to_another(data, 0o700)
         give_to_another(config, 0o600)
         found = findings("-c", str(config), "--data-dir", str(data), **nobody)
-        assert "Permission denied" in said(found, "configuration", "bad")
+        assert "Permission denied" in said(found, "configuration", "note")
+        for check in ("names", "certificates", "ports"):
+            assert "not known: the conf" in said(found, check, "note")
 
         config.chmod(0o644)
         found = findings("-c", str(config), "--data-dir", str(data), **nobody)

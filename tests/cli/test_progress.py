@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import pty
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,33 @@ def test_quick_work_says_nothing_and_its_error_is_its_own(
     with pytest.raises(LookupError, match="nothing"):
         trio.run(beside, work, lambda: Stage("never told"))
     assert capsys.readouterr().err == ""
+
+
+def test_work_goes_on_when_nobody_reads_how_far_it_is() -> None:
+    script = """
+import trio, trio.testing
+from angos_trio.cli.progress import Stage, beside
+
+async def work():
+    await trio.sleep(60)
+    return "outcome"
+
+clock = trio.testing.MockClock(autojump_threshold=0)
+print(trio.run(beside, work, lambda: Stage("at it"), clock=clock))
+"""
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        ended = subprocess.run(
+            [sys.executable, "-c", script],
+            stdout=subprocess.PIPE,
+            stderr=writer,
+            timeout=SECS_MAX,
+            check=False,
+        )
+    finally:
+        os.close(writer)
+    assert (ended.returncode, ended.stdout) == (0, b"outcome\n")
 
 
 def test_what_a_run_has_looked_at_is_told_in_words() -> None:
