@@ -169,7 +169,8 @@ class Supervisor(Mutable, dict=True):
         )
 
     def _start(self, member: _Member, now: float) -> None:
-        sys.stderr.flush()
+        with contextlib.suppress(OSError):
+            sys.stderr.flush()
         try:
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             pid = os.fork()

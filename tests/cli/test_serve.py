@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import signal
 import socket
@@ -10,11 +11,14 @@ import stat
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
 import pytest
 
+from tests.cli.commands import write_config
+from tests.processes import family
 from tests.running import HOST, free_port, program, running_registry, start_registry
 
 pytestmark = pytest.mark.slow
@@ -218,6 +222,37 @@ def accepts(host: str, port: int) -> bool:
     except OSError:
         return False
     return True
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_log_on_a_full_disk_ends_nothing(tmp_path: Path, workers: int) -> None:
+    config, port = write_config(tmp_path, workers=workers), free_port()
+    options = ["-c", str(config), "--listen", f"{HOST}:{port}", "--data-dir", str(tmp_path)]
+    with open("/dev/full", "wb") as full:
+        process = subprocess.Popen([*program(), "serve", *options], stderr=full)
+    try:
+        wait_until_ready(process, port)
+        for pid in family(process.pid)[1:2]:
+            os.kill(pid, signal.SIGKILL)  # of which the supervisor tells before it forks anew
+        process.send_signal(signal.SIGHUP)
+        time.sleep(1)
+        wait_until_ready(process, port)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(SECS_MAX) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+def wait_until_ready(process: subprocess.Popen[bytes], port: int) -> None:
+    deadline = time.monotonic() + SECS_MAX
+    while True:
+        with suppress(httpx.TransportError):
+            if httpx.get(f"http://{HOST}:{port}/readyz").status_code == 200:
+                return
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_running_out_of_descriptors_ends_nothing() -> None:
