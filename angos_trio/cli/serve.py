@@ -37,7 +37,7 @@ def _serve(
     files: Sequence[str], listen: str | None, data_dir: str | None, reporter: Reporter
 ) -> int:
     read = partial(load_with_overrides, files, listen, data_dir)
-    parsed = read()
+    parsed, read_again = read(), partial(read, is_again=True)
     plan = make_plan(parsed.config, is_configured=bool(files))
     os.umask(PRIVATE_UMASK)
     log.configure(parsed.config.observability.log_level)
@@ -48,9 +48,9 @@ def _serve(
     gc.freeze()
     gc.enable()
     if plan.workers > 1:
-        return serve_family(plan, read_again=read, reporter=reporter)
+        return serve_family(plan, read_again=read_again, reporter=reporter)
     try:
-        trio.run(partial(run, plan, read_again=read, reporter=reporter))
+        trio.run(partial(run, plan, read_again=read_again, reporter=reporter))
     except BaseExceptionGroup as group:
         raise _operator_error(group) from None
     return 0

@@ -166,8 +166,8 @@ def test_configuring_again_replaces_the_stream(stream: io.StringIO) -> None:
 def test_line_that_nobody_reads_ends_nobody(stream: io.StringIO) -> None:
     reads, writes = os.pipe()
     os.close(reads)
-    for target in (os.fdopen(writes, "w"), open("/dev/full", "w")):
-        with target:
+    with os.fdopen(writes, "w") as broken, open("/dev/full", "w") as full:
+        for target in (broken, full):
             configure(stream=target)
             logger("app").info("happened")
             logging.getLogger("quart").warning("careful")
