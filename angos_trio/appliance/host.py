@@ -257,9 +257,10 @@ def _run(command: Sequence[str], secs: float) -> subprocess.CompletedProcess[str
             command,
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",  # a line of the journal may be anything
             timeout=secs,
             check=False,
         )
-    except (FileNotFoundError, subprocess.TimeoutExpired):
+    except (OSError, subprocess.TimeoutExpired):
         return None
