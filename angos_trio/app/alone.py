@@ -6,7 +6,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from types import FrameType
 from typing import Final
@@ -50,6 +50,7 @@ from angos_trio.storage.store import Storage, open_storage
 from angos_trio.telemetry.log import logger
 
 _log = logger("app")
+_STOPS: Final = (signal.SIGTERM, signal.SIGINT)
 Follow = Callable[[Serving, Storage, list[socket.socket]], Awaitable[None]]
 SWITCH_SECS: Final = 0.0005
 """Python's thread switch interval: with one busy thread a 5 µs read took 6 ms at the default."""
@@ -66,14 +67,17 @@ async def run(
     `read_again` is called when SIGHUP comes; `reporter` tells a service manager how it goes.
     """
     sys.setswitchinterval(SWITCH_SECS)
-    with (
-        stop_signals(signal.SIGTERM, signal.SIGINT) as signals,
-        stop_signals(signal.SIGHUP) as hangups,
-    ):
+    # A start may take an hour in threads that nothing can cancel. What they leave is what a power
+    # cut would, so a signal ends the process at once until there are requests to drain.
+    for kind in _STOPS:
+        signal.signal(kind, signal.SIG_DFL)
+    with ExitStack() as until_the_end, stop_signals(signal.SIGHUP) as hangups:
+        take_signals = partial(until_the_end.enter_context, stop_signals(*_STOPS))
         alone = Alone(reporter or Reporter())
         async with trio.open_nursery() as reports:
             reports.start_soon(alone.go_round)
-            await _serve(plan, files, signals, partial(_follow, hangups, read_again, alone), alone)
+            follow = partial(_follow, hangups, read_again, alone)
+            await _serve(plan, files, take_signals, follow, alone)
             reports.cancel_scope.cancel()
 
 
@@ -114,7 +118,11 @@ def _take_no_notice(kind: int, frame: FrameType | None) -> None:
 
 
 async def _serve(
-    plan: Plan, files: Files | None, signals: AsyncIterator[int], follow: Follow, alone: Alone
+    plan: Plan,
+    files: Files | None,
+    take_signals: Callable[[], AsyncIterator[int]],
+    follow: Follow,
+    alone: Alone,
 ) -> None:
     # A certificate that is refused leaves no data directory behind.
     tls = await trio.to_thread.run_sync(open_tls, plan.tls)
@@ -124,6 +132,7 @@ async def _serve(
         registry = build_registry(plan, storage)
         completed = await complete_interrupted(registry, storage.interrupted)
         await begin_cursors(storage, plan.endpoints)  # what happens from now on is told
+        signals = take_signals()
         sockets, probes = listening_sockets(plan)
         control = listen_for_control(plan)
         runtime = build_runtime(registry)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import signal
 from collections.abc import Sequence
 from functools import partial
 
@@ -25,6 +26,9 @@ PRIVATE_UMASK = 0o027
 
 def serve(files: Sequence[str], listen: str | None, data_dir: str | None) -> int:
     """Serve until SIGTERM or SIGINT; 0 after a clean stop."""
+    # A reload that is asked for during the start comes after it; it would end the process, and a
+    # service manager takes that for a clean end.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     with contextlib.closing(take_manager(os.environ)) as manager:
         try:
             return _serve(files, listen, data_dir, Reporter(manager))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import resource
@@ -11,12 +12,15 @@ import stat
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 import httpx
 import pytest
 
+from angos_trio.storage.directory import DataDirectory
 from tests.cli.commands import write_config
 from tests.processes import family
 from tests.running import HOST, free_port, program, running_registry, start_registry
@@ -209,6 +213,58 @@ def test_signal_at_any_moment_of_the_start_stops_it(tmp_path: Path, kind: signal
             assert json.loads(lines[-1])["event"] == "stopped"
     assert set(codes) <= {0, -kind, 130}
     assert codes[-1] == 0
+
+
+@pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGINT])
+def test_signal_during_a_long_start_ends_it_at_once(tmp_path: Path, kind: signal.Signals) -> None:
+    """The start waits for the lock of an instance that goes, and would then be refused."""
+    with starting_for_long(tmp_path, workers=1) as (process, _):
+        process.send_signal(kind)
+
+        assert process.wait(SECS_MAX) == -kind
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_hangup_during_a_start_is_a_reload_after_it(tmp_path: Path, workers: int) -> None:
+    with starting_for_long(tmp_path, workers) as (process, lock):
+        process.send_signal(signal.SIGHUP)
+        lock.close()
+        deadline = time.monotonic() + SECS_MAX
+        while "reload.done" not in (tmp_path / "log").read_text():
+            assert time.monotonic() < deadline
+            assert process.poll() is None
+            time.sleep(0.05)
+
+
+@contextmanager
+def starting_for_long(
+    folder: Path, workers: int
+) -> Iterator[tuple[subprocess.Popen[bytes], BinaryIO]]:
+    """A start that waits, some seconds at most, for a lock that we hold."""
+    config, data = write_config(folder, workers=workers), DataDirectory(folder / "data")
+    data.root.mkdir(mode=0o750)
+    options = ["-c", str(config), "--listen", f"{HOST}:{free_port()}", "--data-dir", str(data.root)]
+    with data.instance_lock.open("wb") as lock, (folder / "log").open("wb") as log:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        process = subprocess.Popen(
+            [*program(), "serve", *options], stderr=log, preexec_fn=heed_interrupts
+        )
+        try:
+            while data.instance_lock not in open_files(process.pid):
+                assert process.poll() is None, (folder / "log").read_text()
+                time.sleep(0.01)
+            yield process, lock
+        finally:
+            process.kill()
+            process.wait()
+
+
+def open_files(pid: int) -> list[Path]:
+    found = []
+    for each in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(OSError):
+            found.append(each.readlink())
+    return found
 
 
 def heed_interrupts() -> None:
