@@ -121,6 +121,13 @@ def test_only_the_renewal_is_root_and_each_writes_its_own_directory() -> None:
     }
 
 
+def test_backup_that_is_not_made_is_a_failure() -> None:
+    """A condition that does not hold is none: the timer stays green."""
+    found = directives(UNITS / "angos-trio-backup.service")
+
+    assert [name for _, name, _ in found if name.startswith("Condition")] == []
+
+
 def test_every_file_is_in_the_docs() -> None:
     text = (REPOSITORY / "docs" / "systemd.md").read_text(encoding="utf-8")
     named = set(re.findall(r"`(angos-trio[^`]*\.(?:service|socket|timer|conf))`", text))
