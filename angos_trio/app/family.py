@@ -214,7 +214,7 @@ async def _follow(link: Link, serving: Serving, storage: Storage | None = None) 
         await trio.lowlevel.wait_readable(link)
         match link.hear():
             case Offer() as offer:
-                prepared = _prepare(link, offer, serving)
+                prepared = await _prepare(link, offer, serving)
             case Take() if prepared is not None:
                 serving.become(prepared)
                 if storage is not None:
@@ -225,9 +225,9 @@ async def _follow(link: Link, serving: Serving, storage: Storage | None = None) 
                     await note_outcome(storage, reason)
 
 
-def _prepare(link: Link, offer: Offer, serving: Serving) -> Serving | None:
+async def _prepare(link: Link, offer: Offer, serving: Serving) -> Serving | None:
     try:
-        prepared = serving.prepare(plan_anew(decode(offer.content), serving.plan))
+        prepared = await serving.prepare(plan_anew(decode(offer.content), serving.plan))
     except (OperatorError, ValueError) as error:
         link.refuse(offer, f"{type(error).__name__}: {error}")
         return None
