@@ -42,6 +42,7 @@ from angos_trio.server.sockets import (
     listen,
     listen_for_operator,
     listeners_of,
+    path_of,
     places_of,
 )
 from angos_trio.storage.directory import DataDirectory
@@ -139,7 +140,7 @@ async def _serve(
         doors = doors_of(storage, tls)
         serving = serve_by(plan, runtime, doors, worker_name(0))
         alone.reporter.places = places_of(sockets)
-        log_started(plan, sockets, workers=1, completed=completed)
+        log_started(sockets, workers=1, completed=completed)
         async with trio.open_nursery() as services:
             services.start_soon(storage.sessions.run)
             services.start_soon(run_beside, runtime)
@@ -203,6 +204,9 @@ def listening_sockets(plan: Plan) -> tuple[list[socket.socket], list[socket.sock
     probes = list(handed.probes)
     if section is not None and not probes:
         probes = listen(section.bind_address, section.port)
+    reached = [each.getsockname()[0] for each in requests if not is_local(each)]
+    for remark in plan.remarks_on(list(dict.fromkeys(reached))):
+        logger("config").warning("config.remark", remark=remark)
     return requests, probes
 
 
@@ -228,14 +232,17 @@ def forget_control(plan: Plan) -> None:
         DataDirectory(plan.storage.root).control_socket.unlink()
 
 
-def log_started(
-    plan: Plan, sockets: list[socket.socket], workers: int, completed: int | None
-) -> None:
+def log_started(sockets: list[socket.socket], workers: int, completed: int | None) -> None:
     """The line that says where requests are taken."""
     places = [each.getsockname() for each in sockets if each.family != socket.AF_UNIX]
-    host = places[0][0] if places else plan.host  # of sockets that systemd hands over, theirs
-    ports = [place[1] for place in places]
-    _log.info("started", host=host, ports=ports, workers=workers, completed_uploads=completed)
+    _log.info(
+        "started",
+        host=places[0][0] if places else None,  # of sockets that systemd hands over, theirs
+        ports=[place[1] for place in places],
+        paths=[path_of(each) for each in sockets if each.family == socket.AF_UNIX],
+        workers=workers,
+        completed_uploads=completed,
+    )
 
 
 def worker_name(number: int) -> str:

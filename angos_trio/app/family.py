@@ -158,7 +158,7 @@ def _supervisor(family: _Family, reporter: Reporter) -> Supervisor:
     return Supervisor(
         children=[*workers, steward],
         drain_secs=plan.serve.drain_secs,
-        on_ready=lambda: log_started(plan, family.sockets, plan.workers, None),
+        on_ready=lambda: log_started(family.sockets, plan.workers, None),
         on_hangup=family.offer,
         on_reload=family.settle,
         reporter=reporter,

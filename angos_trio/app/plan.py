@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -63,12 +64,16 @@ class Plan(Frozen):
 
     @property
     def remarks(self) -> list[str]:
-        """What an operator may not have meant."""
+        """What an operator may not have meant who listens where the configuration says."""
+        return self.remarks_on([] if is_loopback(self.host) else [self.host])
+
+    def remarks_on(self, addresses: Sequence[str]) -> list[str]:
+        """The same for one who listens on these addresses, which others reach."""
         has_secrets = bool(self.authentication.users or self.authentication.providers)
-        if has_secrets and self.tls is None and not is_loopback(self.host):
+        if has_secrets and self.tls is None and addresses:
             return [
-                f"{self.host} takes passwords in the clear: there is no [server.tls], and "
-                "whoever is on the way can read them"
+                f"{', '.join(addresses)} takes passwords in the clear: there is no [server.tls], "
+                "and whoever is on the way can read them"
             ]
         return []
 

@@ -45,7 +45,7 @@ def _serve(
     plan = make_plan(parsed.config, is_configured=bool(files))
     os.umask(PRIVATE_UMASK)
     log.configure(parsed.config.observability.log_level)
-    for remark in (*parsed.remarks, *plan.remarks):
+    for remark in parsed.remarks:
         log.logger("config").warning("config.remark", remark=remark)
     # What was imported stays: a full collection need not look through it, while requests wait. To
     # collect before would take a tenth of the start, for less than a megabyte.
