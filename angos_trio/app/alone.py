@@ -25,7 +25,7 @@ from angos_trio.app.building import (
 )
 from angos_trio.app.certificates import follow_files, open_tls, secured
 from angos_trio.app.housekeeping import housekeeping_of
-from angos_trio.app.plan import Plan
+from angos_trio.app.plan import Plan, tell_remarks
 from angos_trio.app.reload import ReadAgain, Serving, reload_alone, serve_by
 from angos_trio.app.reporting import Alone, watch_problems
 from angos_trio.app.services import report_alive, run_services
@@ -205,8 +205,7 @@ def listening_sockets(plan: Plan) -> tuple[list[socket.socket], list[socket.sock
     if section is not None and not probes:
         probes = listen(section.bind_address, section.port)
     reached = [each.getsockname()[0] for each in requests if not is_local(each)]
-    for remark in plan.remarks_on(list(dict.fromkeys(reached))):
-        logger("config").warning("config.remark", remark=remark)
+    tell_remarks(plan.remarks_on(list(dict.fromkeys(reached))))
     return requests, probes
 
 

@@ -13,7 +13,7 @@ import trio
 
 from angos_trio.app.alone import run
 from angos_trio.app.family import serve_family
-from angos_trio.app.plan import make_plan
+from angos_trio.app.plan import make_plan, tell_remarks
 from angos_trio.config.overrides import load_with_overrides
 from angos_trio.errors import OperatorError
 from angos_trio.server.manager import take_manager
@@ -45,8 +45,7 @@ def _serve(
     plan = make_plan(parsed.config, is_configured=bool(files))
     os.umask(PRIVATE_UMASK)
     log.configure(parsed.config.observability.log_level)
-    for remark in parsed.remarks:
-        log.logger("config").warning("config.remark", remark=remark)
+    tell_remarks(parsed.remarks)
     # What was imported stays: a full collection need not look through it, while requests wait. To
     # collect before would take a tenth of the start, for less than a megabyte.
     gc.freeze()
