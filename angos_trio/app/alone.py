@@ -6,7 +6,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from types import FrameType
 from typing import Final
@@ -25,7 +25,7 @@ from angos_trio.app.building import (
 )
 from angos_trio.app.certificates import follow_files, open_tls, secured
 from angos_trio.app.housekeeping import housekeeping_of
-from angos_trio.app.plan import Plan
+from angos_trio.app.plan import Plan, tell_remarks
 from angos_trio.app.reload import ReadAgain, Serving, reload_alone, serve_by
 from angos_trio.app.reporting import Alone, watch_problems
 from angos_trio.app.services import report_alive, run_services
@@ -42,6 +42,7 @@ from angos_trio.server.sockets import (
     listen,
     listen_for_operator,
     listeners_of,
+    path_of,
     places_of,
 )
 from angos_trio.storage.directory import DataDirectory
@@ -50,6 +51,7 @@ from angos_trio.storage.store import Storage, open_storage
 from angos_trio.telemetry.log import logger
 
 _log = logger("app")
+_STOPS: Final = (signal.SIGTERM, signal.SIGINT)
 Follow = Callable[[Serving, Storage, list[socket.socket]], Awaitable[None]]
 SWITCH_SECS: Final = 0.0005
 """Python's thread switch interval: with one busy thread a 5 µs read took 6 ms at the default."""
@@ -66,14 +68,17 @@ async def run(
     `read_again` is called when SIGHUP comes; `reporter` tells a service manager how it goes.
     """
     sys.setswitchinterval(SWITCH_SECS)
-    with (
-        stop_signals(signal.SIGTERM, signal.SIGINT) as signals,
-        stop_signals(signal.SIGHUP) as hangups,
-    ):
+    # A start may take an hour in threads that nothing can cancel. What they leave is what a power
+    # cut would, so a signal ends the process at once until there are requests to drain.
+    for kind in _STOPS:
+        signal.signal(kind, signal.SIG_DFL)
+    with ExitStack() as until_the_end, stop_signals(signal.SIGHUP) as hangups:
+        take_signals = partial(until_the_end.enter_context, stop_signals(*_STOPS))
         alone = Alone(reporter or Reporter())
         async with trio.open_nursery() as reports:
             reports.start_soon(alone.go_round)
-            await _serve(plan, files, signals, partial(_follow, hangups, read_again, alone), alone)
+            follow = partial(_follow, hangups, read_again, alone)
+            await _serve(plan, files, take_signals, follow, alone)
             reports.cancel_scope.cancel()
 
 
@@ -114,7 +119,11 @@ def _take_no_notice(kind: int, frame: FrameType | None) -> None:
 
 
 async def _serve(
-    plan: Plan, files: Files | None, signals: AsyncIterator[int], follow: Follow, alone: Alone
+    plan: Plan,
+    files: Files | None,
+    take_signals: Callable[[], AsyncIterator[int]],
+    follow: Follow,
+    alone: Alone,
 ) -> None:
     # A certificate that is refused leaves no data directory behind.
     tls = await trio.to_thread.run_sync(open_tls, plan.tls)
@@ -124,13 +133,14 @@ async def _serve(
         registry = build_registry(plan, storage)
         completed = await complete_interrupted(registry, storage.interrupted)
         await begin_cursors(storage, plan.endpoints)  # what happens from now on is told
+        signals = take_signals()
         sockets, probes = listening_sockets(plan)
         control = listen_for_control(plan)
         runtime = build_runtime(registry)
         doors = doors_of(storage, tls)
         serving = serve_by(plan, runtime, doors, worker_name(0))
         alone.reporter.places = places_of(sockets)
-        log_started(plan, sockets, workers=1, completed=completed)
+        log_started(sockets, workers=1, completed=completed)
         async with trio.open_nursery() as services:
             services.start_soon(storage.sessions.run)
             services.start_soon(run_beside, runtime)
@@ -194,6 +204,8 @@ def listening_sockets(plan: Plan) -> tuple[list[socket.socket], list[socket.sock
     probes = list(handed.probes)
     if section is not None and not probes:
         probes = listen(section.bind_address, section.port)
+    reached = [each.getsockname()[0] for each in requests if not is_local(each)]
+    tell_remarks(plan.remarks_on(list(dict.fromkeys(reached))))
     return requests, probes
 
 
@@ -219,14 +231,17 @@ def forget_control(plan: Plan) -> None:
         DataDirectory(plan.storage.root).control_socket.unlink()
 
 
-def log_started(
-    plan: Plan, sockets: list[socket.socket], workers: int, completed: int | None
-) -> None:
+def log_started(sockets: list[socket.socket], workers: int, completed: int | None) -> None:
     """The line that says where requests are taken."""
     places = [each.getsockname() for each in sockets if each.family != socket.AF_UNIX]
-    host = places[0][0] if places else plan.host  # of sockets that systemd hands over, theirs
-    ports = [place[1] for place in places]
-    _log.info("started", host=host, ports=ports, workers=workers, completed_uploads=completed)
+    _log.info(
+        "started",
+        host=places[0][0] if places else None,  # of sockets that systemd hands over, theirs
+        ports=[place[1] for place in places],
+        paths=[path_of(each) for each in sockets if each.family == socket.AF_UNIX],
+        workers=workers,
+        completed_uploads=completed,
+    )
 
 
 def worker_name(number: int) -> str:

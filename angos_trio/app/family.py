@@ -158,7 +158,7 @@ def _supervisor(family: _Family, reporter: Reporter) -> Supervisor:
     return Supervisor(
         children=[*workers, steward],
         drain_secs=plan.serve.drain_secs,
-        on_ready=lambda: log_started(plan, family.sockets, plan.workers, None),
+        on_ready=lambda: log_started(family.sockets, plan.workers, None),
         on_hangup=family.offer,
         on_reload=family.settle,
         reporter=reporter,
@@ -214,7 +214,7 @@ async def _follow(link: Link, serving: Serving, storage: Storage | None = None) 
         await trio.lowlevel.wait_readable(link)
         match link.hear():
             case Offer() as offer:
-                prepared = _prepare(link, offer, serving)
+                prepared = await _prepare(link, offer, serving)
             case Take() if prepared is not None:
                 serving.become(prepared)
                 if storage is not None:
@@ -225,9 +225,9 @@ async def _follow(link: Link, serving: Serving, storage: Storage | None = None) 
                     await note_outcome(storage, reason)
 
 
-def _prepare(link: Link, offer: Offer, serving: Serving) -> Serving | None:
+async def _prepare(link: Link, offer: Offer, serving: Serving) -> Serving | None:
     try:
-        prepared = serving.prepare(plan_anew(decode(offer.content), serving.plan))
+        prepared = await serving.prepare(plan_anew(decode(offer.content), serving.plan))
     except (OperatorError, ValueError) as error:
         link.refuse(offer, f"{type(error).__name__}: {error}")
         return None

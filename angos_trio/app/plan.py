@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -26,9 +27,12 @@ from angos_trio.records import Frozen
 from angos_trio.registry.context import Limits
 from angos_trio.server.serve import ServeOptions
 from angos_trio.storage.store import StorageSettings
+from angos_trio.telemetry.log import logger
 
 if TYPE_CHECKING:
     from angos_trio.pki.server import TlsFiles
+
+_log = logger("config")
 
 
 class Plan(Frozen):
@@ -63,12 +67,16 @@ class Plan(Frozen):
 
     @property
     def remarks(self) -> list[str]:
-        """What an operator may not have meant."""
+        """What an operator may not have meant who listens where the configuration says."""
+        return self.remarks_on([] if is_loopback(self.host) else [self.host])
+
+    def remarks_on(self, addresses: Sequence[str]) -> list[str]:
+        """The same for one who listens on these addresses, which others reach."""
         has_secrets = bool(self.authentication.users or self.authentication.providers)
-        if has_secrets and self.tls is None and not is_loopback(self.host):
+        if has_secrets and self.tls is None and addresses:
             return [
-                f"{self.host} takes passwords in the clear: there is no [server.tls], and "
-                "whoever is on the way can read them"
+                f"{', '.join(addresses)} takes passwords in the clear: there is no [server.tls], "
+                "and whoever is on the way can read them"
             ]
         return []
 
@@ -110,6 +118,12 @@ class Plan(Frozen):
             return []
         what = "probes and scrapes" if section.metrics else "probes"
         return [f"answers {what} on http://{_url_host(section.bind_address)}:{section.port}"]
+
+
+def tell_remarks(remarks: Iterable[str]) -> None:
+    """The log has what an operator may not have meant."""
+    for remark in remarks:
+        _log.warning("config.remark", remark=remark)
 
 
 def make_plan(config: Config, *, is_configured: bool = False) -> Plan:

@@ -53,13 +53,14 @@ class Serving(Mutable):
         """One request, or the beginning or end of the application's life."""
         await self.application(scope, receive, send)
 
-    def prepare(self, plan: Plan) -> Serving:
+    async def prepare(self, plan: Plan) -> Serving:
         """The same with another plan, beside this one. Requests go on counting where they were."""
         registry = replace(self.runtime.registry, **limits_of(plan))
         runtime = replace(self.runtime, registry=registry)
         prepared = serve_by(plan, runtime, self.doors, self.worker)
         if self.doors.tls is not None:
-            prepared.tls = load_tls(plan.tls)
+            # Files, and signatures to check: requests go on meanwhile.
+            prepared.tls = await trio.to_thread.run_sync(load_tls, plan.tls)
         return prepared
 
     def become(self, other: Serving) -> None:
@@ -149,7 +150,7 @@ async def reload_alone(
     """A reload where one process does everything. Why it was refused; None if it was not."""
     anew = partial(read_anew, read_again, serving.plan, is_local=is_local)
     try:
-        serving.become(serving.prepare(await trio.to_thread.run_sync(anew)))
+        serving.become(await serving.prepare(await trio.to_thread.run_sync(anew)))
     except OperatorError as error:
         tell_refused(str(error))
         await note_outcome(storage, str(error))

@@ -257,8 +257,8 @@ def _run(command: Sequence[str], secs: float) -> subprocess.CompletedProcess[str
             command,
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            text=True,
-            errors="replace",
+            encoding="utf-8",
+            errors="replace",  # a line of the journal may be anything
             timeout=secs,
             check=False,
         )

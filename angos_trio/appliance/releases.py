@@ -34,7 +34,6 @@ from angos_trio.pki.files import locked, sync_directory, words_of
 _CLEAN_ENVIRONMENT: Final = {
     "PATH": os.defpath,
     "LANG": "C.UTF-8",
-    "PYTHONDONTWRITEBYTECODE": "1",
 }
 _NEW: Final = ".new-"
 _HERE: Final = -100
@@ -131,7 +130,7 @@ def run_release(release: Path, *words: str) -> None:
 
     Raises OperatorError with the last that it said.
     """
-    command = [sys.executable, "-I", str(release / FILE_NAME), *words]
+    command = [sys.executable, "-I", "-B", str(release / FILE_NAME), *words]
     try:
         ended = subprocess.run(
             command,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import signal
 from collections.abc import Sequence
 from functools import partial
 
@@ -12,7 +13,7 @@ import trio
 
 from angos_trio.app.alone import run
 from angos_trio.app.family import serve_family
-from angos_trio.app.plan import make_plan
+from angos_trio.app.plan import make_plan, tell_remarks
 from angos_trio.config.overrides import load_with_overrides
 from angos_trio.errors import OperatorError
 from angos_trio.server.manager import take_manager
@@ -27,6 +28,9 @@ PRIVATE_UMASK = 0o027
 def serve(files: Sequence[str], listen: str | None, data_dir: str | None) -> int:
     """Serve until SIGTERM or SIGINT; 0 after a clean stop."""
     name_this_process("angos-trio")
+    # A reload that is asked for during the start comes after it; it would end the process, and a
+    # service manager takes that for a clean end.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     with contextlib.closing(take_manager(os.environ)) as manager:
         try:
             return _serve(files, listen, data_dir, Reporter(manager))
@@ -39,20 +43,19 @@ def _serve(
     files: Sequence[str], listen: str | None, data_dir: str | None, reporter: Reporter
 ) -> int:
     read = partial(load_with_overrides, files, listen, data_dir)
-    parsed = read()
+    parsed, read_again = read(), partial(read, is_again=True)
     plan = make_plan(parsed.config, is_configured=bool(files))
     os.umask(PRIVATE_UMASK)
     log.configure(parsed.config.observability.log_level)
-    for remark in (*parsed.remarks, *plan.remarks):
-        log.logger("config").warning("config.remark", remark=remark)
+    tell_remarks(parsed.remarks)
     # What was imported stays: a full collection need not look through it, while requests wait. To
     # collect before would take a tenth of the start, for less than a megabyte.
     gc.freeze()
     gc.enable()
     if plan.workers > 1:
-        return serve_family(plan, read_again=read, reporter=reporter)
+        return serve_family(plan, read_again=read_again, reporter=reporter)
     try:
-        trio.run(partial(run, plan, read_again=read, reporter=reporter))
+        trio.run(partial(run, plan, read_again=read_again, reporter=reporter))
     except BaseExceptionGroup as group:
         raise _operator_error(group) from None
     return 0

@@ -15,6 +15,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from angos_trio.limits.processes import DRAIN_SECS_MAX
+
 AtStart = Meta(extra={"at_start": True})
 PresenceAtStart = Meta(extra={"presence_at_start": True})
 
@@ -91,7 +93,7 @@ class Server(_Table, frozen=True):
     port: Annotated[int, Meta(ge=0, le=65_535), AtStart] = 8000
     workers: Annotated[Annotated[int, Meta(ge=0, le=64)] | None, AtStart] = None
     stall_timeout: Annotated[Seconds, AtStart] = 60
-    drain_timeout: Annotated[Annotated[int, Meta(ge=0, le=86_400)] | None, AtStart] = None
+    drain_timeout: Annotated[Annotated[int, Meta(ge=0, le=DRAIN_SECS_MAX)] | None, AtStart] = None
     max_uploads_per_caller: Annotated[int, Meta(ge=1, le=1_000_000)] = 1000
     external_url: str | None = None
     handshake_timeout: Annotated[Seconds, AtStart] = 10
@@ -141,7 +143,7 @@ class Global(_Table, frozen=True):
     update_pull_time: bool = True
     retention_policy: RetentionPolicy | None = None
     prune_interval_secs: Seconds = 3600
-    shutdown_drain_secs: Annotated[int, Meta(ge=0, le=86_400), AtStart] = 30
+    shutdown_drain_secs: Annotated[int, Meta(ge=0, le=DRAIN_SECS_MAX), AtStart] = 30
     access_policy: AccessPolicy | None = None
     authorization_webhook: str | None = None
     event_webhooks: tuple[str, ...] = ()

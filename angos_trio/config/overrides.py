@@ -30,13 +30,15 @@ def load_with_overrides(
     environ: Mapping[str, str] = os.environ,
     *,
     reads_files: bool = True,
+    is_again: bool = False,
 ) -> ParsedConfig:
-    """The configuration that a command works with, checked, secrets in their places.
+    """The configuration that a command works with, checked, secrets in their places; `is_again`:
+    this process has read it before.
 
     Without `reads_files` what stands in files of its own, secrets and certificates, is not read:
     for all commands but those that serve, check, or send something. Raises OperatorError.
     """
-    parsed = load(files, environ)
+    parsed = load(files, environ, is_again=is_again)
     config = parsed.config
     if listen is not None:
         config = _with_server(config, parse_listen(listen))

@@ -23,13 +23,16 @@ from angos_trio.limits.processes import CONFIG_FILE_BYTES_MAX
 NO_ENVIRONMENT: Mapping[str, str] = MappingProxyType({})
 
 
-def load(paths: Sequence[str], environ: Mapping[str, str] = NO_ENVIRONMENT) -> ParsedConfig:
+def load(
+    paths: Sequence[str], environ: Mapping[str, str] = NO_ENVIRONMENT, *, is_again: bool = False
+) -> ParsedConfig:
     """Read and merge files, the later over the earlier, and the environment over all of them; no
     file and no variable give the defaults. What it all means is not checked yet.
 
-    Raises OperatorError for a file that cannot be read or is no configuration.
+    Raises OperatorError for a file that cannot be read or is no configuration; and, where it was
+    read before, for one that can be read once only.
     """
-    document = merge_texts([(path, _read_text(path)) for path in paths])
+    document = merge_texts([(path, _read_text(path, is_again=is_again)) for path in paths])
     remarks = take_known(document)
     refuse_unknown(document)
     found = read_variables(environ)
@@ -42,9 +45,12 @@ def load(paths: Sequence[str], environ: Mapping[str, str] = NO_ENVIRONMENT) -> P
     return ParsedConfig(config, (*remarks, *found.remarks, *more), variables)
 
 
-def _read_text(path: str) -> str:
+def _read_text(path: str, *, is_again: bool) -> str:
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=_open_at_once if is_again else None) as file:
+            # A pipe is empty by now, which would be a configuration of nothing but defaults.
+            if is_again and not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise OperatorError(f"{path} can be read once only: start the registry anew")
             content = file.read(CONFIG_FILE_BYTES_MAX + 1)
         if len(content) > CONFIG_FILE_BYTES_MAX:
             raise OperatorError(f"{path}: larger than {CONFIG_FILE_BYTES_MAX} bytes")
@@ -53,6 +59,11 @@ def _read_text(path: str) -> str:
         raise OperatorError(f"{path}: {cause_and_cure(error)}") from error
     except UnicodeDecodeError as error:
         raise OperatorError(f"{path}: not UTF-8") from error
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Nobody may ever write into a named pipe."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def read_small_file(path: str, bytes_max: int) -> tuple[bytes, int]:

@@ -58,13 +58,14 @@ WATCH_STORAGE_SECS: Final = 2.0
 SWEEP_SECS: Final = 60.0
 """Between two looks at idle upload sessions and the ballast."""
 
+DRAIN_SECS_MAX: Final = 86_400
+"""The longest drain that can be configured."""
+
 # The program on a host (`appliance`)
 INSTALL_LOCK_SECS_MAX: Final = 60.0
 """Another command that installs is waited for."""
 INSTALL_PROVE_SECS_MAX: Final = 300.0
 """A new file may take for unpacking itself and starting: a memory card is slow."""
-SERVICE_START_SECS_MAX: Final = 330.0
-"""systemd may take to start the service, over its own `TimeoutStartSec`."""
 # Logs (`telemetry`)
 JOURNAL_VALUE_BYTES_MAX: Final = 16 * 1024
 """Of one field of an entry of systemd's journal; the rest is cut off,"""
@@ -84,3 +85,7 @@ START_EXTEND_SECS: Final = 30.0
 """A start asks for so long at a time,"""
 START_SECS_MAX: Final = 3600.0
 """and for so long altogether; then the manager's own limit counts."""
+SERVICE_START_SECS_MAX: Final = DRAIN_SECS_MAX + START_SECS_MAX + 600.0
+"""systemd may take to start the service anew: the old process drains, and the new one begins. It
+ends both itself, much sooner with shorter times; so this only ends a wait for a systemd that hangs.
+"""

@@ -9,6 +9,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from angos_trio.errors import OperatorError
@@ -74,7 +75,8 @@ def become(child: Child, link: Link, orphaned: int, says: int | None = None) -> 
     except BaseException as raised:
         reason = _operator_error(raised)
         if reason is None:
-            traceback.print_exception(raised)
+            with suppress(OSError):  # nobody may read it
+                traceback.print_exception(raised)
         else:
             code = REFUSED_CODE
             if says is not None:
@@ -82,7 +84,8 @@ def become(child: Child, link: Link, orphaned: int, says: int | None = None) -> 
             else:
                 _log.error("process.refused", process=child.name, reason=str(reason))
     finally:
-        sys.stderr.flush()
+        with suppress(OSError):
+            sys.stderr.flush()
         os._exit(code)
 
 

@@ -44,13 +44,14 @@ class Manager(Mutable):
         """A new configuration is looked at; until the next `ready`."""
         self._insist("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
-    def stopping(self, status: str) -> None:
-        """The process has begun to end."""
-        self._insist("STOPPING=1", _status(status))
+    def stopping(self, status: str, secs: float) -> None:
+        """The process has begun to end, and may take so long from now on, whatever the unit says.
+        In one message: to a stop that it hears of only here, the manager gives the unit's time."""
+        self._insist("STOPPING=1", _extension(secs), _status(status))
 
     def extend(self, secs: float) -> None:
-        """A start, or a stop, may take so long from now on, whatever the unit says."""
-        self._say(f"EXTEND_TIMEOUT_USEC={int(secs * _USEC)}")
+        """A start may take so long from now on, whatever the unit says."""
+        self._say(_extension(secs))
 
     def feed(self) -> None:
         """All is well at this moment."""
@@ -92,6 +93,10 @@ class Manager(Mutable):
 
 def _message(lines: tuple[str, ...]) -> bytes:
     return "\n".join(lines).encode(errors="replace")
+
+
+def _extension(secs: float) -> str:
+    return f"EXTEND_TIMEOUT_USEC={int(secs * _USEC)}"
 
 
 def _status(text: str) -> str:

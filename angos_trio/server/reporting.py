@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Sequence
 
-from angos_trio.clock import epoch_seconds, iso
+from angos_trio.clock import behind, epoch_seconds, iso
 from angos_trio.limits.processes import (
     START_EXTEND_SECS,
     START_SECS_MAX,
@@ -95,12 +95,14 @@ class Reporter(Mutable):
         self._feed(now)
 
     def reloading(self) -> None:
-        """A hang-up came."""
-        self.manager.reloading()
+        """A hang-up came. Until requests are answered, and once they end, nobody waits for it."""
+        if self.phase is Phase.SERVING:
+            self.manager.reloading()
 
     def reloaded(self, refused: str | None, look: Look, now: float) -> None:
         """All took the new configuration; or nobody did, and why."""
-        done = f"reloaded at {iso(epoch_seconds())}"
+        # A clock that cannot be right is not told: who supervises does not count time by itself.
+        done = "reloaded" if behind() else f"reloaded at {iso(epoch_seconds())}"
         self._reload = done if refused is None else f"reload refused: {refused}"
         if self.phase is Phase.SERVING:
             self._told = self._line(look, now)
@@ -110,9 +112,8 @@ class Reporter(Mutable):
         """Requests may go on for `drain_secs`, the process may need `more_secs` beyond that."""
         self.phase = Phase.STOPPING
         self._drained_at = now + drain_secs
-        self.manager.extend(drain_secs + more_secs)
         self._told = self._line(look, now)
-        self.manager.stopping(self._told)
+        self.manager.stopping(self._told, drain_secs + more_secs)
 
     def _line(self, look: Look, now: float) -> str:
         if self.phase is Phase.STOPPING:

@@ -125,10 +125,16 @@ def _taken(descriptor: int, name: str) -> socket.socket:
 def places_of(sockets: list[socket.socket]) -> tuple[str, ...]:
     """What people call the sockets: ports, and paths of Unix sockets; each once."""
     addresses = [
-        each.getsockname() if each.family == socket.AF_UNIX else each.getsockname()[1]
+        path_of(each) if each.family == socket.AF_UNIX else str(each.getsockname()[1])
         for each in sockets
     ]
-    return tuple(dict.fromkeys(map(str, addresses)))
+    return tuple(dict.fromkeys(addresses))
+
+
+def path_of(listener: socket.socket) -> str:
+    """Where a Unix socket is: a path, or an abstract name, which begins with `@` as in a unit."""
+    name: str | bytes = listener.getsockname()
+    return name if isinstance(name, str) else f"@{os.fsdecode(name[1:])}"
 
 
 def is_local(listener: socket.socket) -> bool:

@@ -169,7 +169,11 @@ class Supervisor(Mutable, dict=True):
         )
 
     def _start(self, member: _Member, now: float) -> None:
-        sys.stderr.flush()
+        with contextlib.suppress(OSError):
+            sys.stderr.flush()
+        # Until a child has left the family, what comes for it would be told to the supervisor.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        pid = -1
         try:
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             pid = os.fork()
@@ -182,6 +186,9 @@ class Supervisor(Mutable, dict=True):
                 restart_secs=round(wait_secs, 1),
             )
             return
+        finally:
+            if pid != 0:
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         if pid == 0:
             self._leave_family(ours)
             become(member.child, Link(theirs), self._orphaned)
@@ -200,6 +207,7 @@ class Supervisor(Mutable, dict=True):
             signal.signal(kind, signal.SIG_DFL)
         for kind in (signal.SIGINT, signal.SIGHUP):  # a terminal sends these to the whole group
             signal.signal(kind, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         self._selector.close()
         self._wake.close()
         os.close(self._holds)
@@ -242,6 +250,9 @@ class Supervisor(Mutable, dict=True):
         offer = Offer(self._generation, content)
         asked = {member.child.name for member in self._members if member.pid}
         self._reload = _Reload(offer, asked, time.monotonic() + RELOAD_SECS_MAX)
+        if not asked:  # who starts next has what counts then
+            self._end_reload(None)
+            return
         with contextlib.closing(Memory(content)) as memory:
             for member in self._members:
                 self._say(member, OFFER + b"%d" % offer.generation, [memory.descriptor])
@@ -393,6 +404,9 @@ class Supervisor(Mutable, dict=True):
         signal.set_wakeup_fd(writes.fileno(), warn_on_full_buffer=False)
         for kind in _SIGNALS:
             signal.signal(kind, _only_wake)
+        signal.pthread_sigmask(
+            signal.SIG_UNBLOCK, _SIGNALS
+        )  # who starts us may have held some back
         try:
             yield reads
         finally:

@@ -12,12 +12,12 @@ import logging
 import os
 import re
 import socket
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, TextIO
 
 from angos_trio.limits.processes import JOURNAL_ENTRY_BYTES_MAX, JOURNAL_VALUE_BYTES_MAX
+from angos_trio.telemetry.lines import EventDict, Lines, with_lost
 
-EventDict = MutableMapping[str, Any]
 ADDRESS: Final = "/run/systemd/journal/socket"
 IDENTIFIER: Final = "angos-trio"
 PRIORITIES: Final = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
@@ -96,22 +96,26 @@ def _line(name: str, value: str) -> bytes:
 
 
 class Journal:
-    """Takes log lines; what the journal does not take goes to a stream, as `render` has it."""
+    """Takes log lines. One that comes while the journal has no room is lost, and the next tells how
+    many were; where there is no journal they go to a stream, as `render` has them."""
 
     def __init__(
         self, stream: TextIO, render: Callable[[EventDict], str], address: str = ADDRESS
     ) -> None:
-        self._stream = stream
-        self._render = render
+        self._otherwise = Lines(stream, render)
         self._address = address
+        self._lost = 0
 
     def msg(self, event: EventDict) -> None:
-        """Write one. Never waits for the journal."""
+        """Write one. Never waits for the journal: the stream, which leads to it too, would."""
         try:
-            _socket().sendto(entry_of(event), self._address)
+            _socket().sendto(entry_of(with_lost(event, self._lost)), self._address)
+        except BlockingIOError:
+            self._lost += 1
         except OSError:
-            self._stream.write(f"{self._render(event)}\n")
-            self._stream.flush()
+            self._otherwise.msg(event)
+        else:
+            self._lost = 0
 
     debug = info = warning = error = critical = exception = msg
 
@@ -122,13 +126,13 @@ def _socket() -> socket.socket:
     return socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
 
 
-class JournalHandler(logging.Handler):
+class LineHandler(logging.Handler):
     """Hands on what other libraries log; its formatter makes a line of JSON of it."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, takes: Journal | Lines) -> None:
         super().__init__()
-        self._journal = journal
+        self._takes = takes
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one."""
-        self._journal.msg(json.loads(self.format(record)))
+        self._takes.msg(json.loads(self.format(record)))

@@ -8,11 +8,12 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Callable, MutableMapping
+from collections.abc import MutableMapping
 from functools import partial
 from typing import Any, Final, TextIO
 
-from angos_trio.telemetry.journal import EventDict, Journal, JournalHandler, is_journal
+from angos_trio.telemetry.journal import Journal, LineHandler, is_journal
+from angos_trio.telemetry.lines import EventDict, Lines
 from angos_trio.telemetry.plain_structlog import structlog
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING}
@@ -30,22 +31,19 @@ def configure(
     target = stream or sys.stderr
     if journal is None and is_journal(target):
         journal = Journal(target, render)
+    takes = Lines(target, render) if journal is None else journal
     stamps: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     ends: list[structlog.typing.Processor] = [structlog.processors.format_exc_info, _JSON]
-    write: Callable[..., Any] = structlog.WriteLoggerFactory(file=target)
-    handler: logging.Handler = logging.StreamHandler(target)
-    last: structlog.typing.Processor = _JSON
-    if journal is not None:
-        write, handler, last = partial(_same, journal), JournalHandler(journal), _as_it_is
     structlog.configure(
-        processors=[structlog.contextvars.merge_contextvars, *stamps, *ends[:-1], last],
+        processors=[structlog.contextvars.merge_contextvars, *stamps, *ends[:-1], _as_it_is],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
-        logger_factory=write,
+        logger_factory=partial(_same, takes),
         cache_logger_on_first_use=False,
     )
+    handler = LineHandler(takes)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[_name_room, *stamps],
@@ -64,9 +62,9 @@ def render(event: EventDict) -> str:
     return str(_JSON(None, "", event))
 
 
-def _same(journal: Journal, *_: Any) -> Journal:
+def _same(takes: Journal | Lines, *_: Any) -> Journal | Lines:
     """All loggers write to the one."""
-    return journal
+    return takes
 
 
 def _as_it_is(_: Any, __: str, event: EventDict) -> tuple[tuple[EventDict], dict[str, Any]]:

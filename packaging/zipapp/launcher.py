@@ -106,8 +106,9 @@ def check_host(archive, about):
     if problem is not None:
         other = other_python(about)
         if other is not None:
-            isolated = ["-I"] if getattr(sys.flags, "isolated", 0) else []
-            os.execv(other, [other] + isolated + [archive] + sys.argv[1:])
+            options = ["-I"] if getattr(sys.flags, "isolated", 0) else []
+            options += ["-B"] if sys.flags.dont_write_bytecode else []
+            os.execv(other, [other] + options + [archive] + sys.argv[1:])
         refuse(
             "it needs Python %s to %s; this is %s (%s), and no other is on PATH: install one "
             "(Debian 12: python3; RHEL 8 and 9: python3.12)"

@@ -85,7 +85,7 @@ class ServedRegistry:
         self.server.call(self._become, plan)
 
     async def _become(self, plan: Plan) -> None:
-        self.serves.become(self.serves.prepare(plan))
+        self.serves.become(await self.serves.prepare(plan))
 
     def happen(self, name: str, count: int, origin: Origin = NOWHERE) -> None:
         """So many events of a namespace, past every use-case: for those who read them."""

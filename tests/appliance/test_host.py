@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from pathlib import Path
 
 import pytest
 
-from angos_trio.appliance.host import check_ports, group_id, ports_of, run, write_port
+from angos_trio.appliance.host import (
+    check_ports,
+    group_id,
+    ports_of,
+    restart_service,
+    run,
+    write_port,
+)
 from angos_trio.appliance.layout import Layout
 from angos_trio.errors import OperatorError
+from angos_trio.limits.processes import (
+    CHILD_STOP_SECS_MAX,
+    DRAIN_SECS_MAX,
+    SERVICE_START_SECS_MAX,
+    START_SECS_MAX,
+)
 
 
 def drop_in(layout: Layout, text: str, name: str = "port.conf") -> None:
@@ -63,3 +77,29 @@ def test_command_that_cannot_run_or_says_anything_is_a_sentence(tmp_path: Path) 
         run([str(closed)])
     with pytest.raises(OperatorError, match="failed: caf\N{REPLACEMENT CHARACTER}"):
         run(["sh", "-c", "printf 'caf\\351' >&2; exit 1"])
+
+
+def test_service_that_does_not_start_is_told_of_with_whatever_it_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, script in {
+        "systemctl": '[ "$1" != restart ] || { echo "Job failed." >&2; exit 1; }',
+        "journalctl": r"printf 'no such file: \377.toml\n'",
+    }.items():
+        path = tmp_path / name
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with pytest.raises(OperatorError, match=r"does not start: no such file: \ufffd\.toml$"):
+        restart_service()
+
+    (tmp_path / "journalctl").chmod(0o644)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(OperatorError, match=r"does not start: .*Job failed"):
+        restart_service()
+
+
+def test_service_may_take_as_long_as_it_may_ask_systemd_for() -> None:
+    stop_secs = DRAIN_SECS_MAX + 2 * CHILD_STOP_SECS_MAX
+
+    assert stop_secs + START_SECS_MAX < SERVICE_START_SECS_MAX

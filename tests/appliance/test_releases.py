@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from angos_trio.appliance.archive import RECORD
+from angos_trio.appliance.archive import FILE_NAME, RECORD
 from angos_trio.appliance.layout import Layout
 from angos_trio.appliance.releases import (
     check_command,
@@ -16,6 +16,7 @@ from angos_trio.appliance.releases import (
     prune,
     put_back,
     release_of,
+    run_release,
     switch,
 )
 from angos_trio.errors import OperatorError
@@ -93,3 +94,14 @@ def test_what_is_installed_has_no_umask_of_the_administrator(tmp_path: Path) -> 
         os.umask(before)
     assert (tmp_path / "made").stat().st_mode & 0o777 == 0o755
     assert Layout(tmp_path).library.stat().st_mode & 0o777 == 0o755
+
+
+def test_release_that_runs_a_command_is_left_as_it_is(tmp_path: Path) -> None:
+    """Compiled modules are made once, with sums, at the end of an installation."""
+    (tmp_path / "beside.py").touch()
+    asked = "import sys; sys.path.insert(0, sys.argv[1]); import beside; sys.exit('asked')"
+    (tmp_path / FILE_NAME).write_text(asked)
+    with pytest.raises(OperatorError, match=r"^asked$"):
+        run_release(tmp_path, str(tmp_path))
+
+    assert sorted(each.name for each in tmp_path.iterdir()) == [FILE_NAME, "beside.py"]

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import httpx
@@ -108,6 +109,21 @@ def test_refused_configuration_changes_nothing_and_is_told(reloading: Reloading)
 
     assert reloading.reload("")["event"] == "reload.done"
     reloading.wait_for_degraded(None)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_configuration_from_a_pipe_stays_as_it_was(tmp_path: Path, workers: int) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    text = f'[server]\nworkers = {workers}\n[global]\nmax_manifest_size = "1KiB"\n'
+    Thread(target=pipe.write_text, args=(text,)).start()
+    with running_registry(arguments=["-c", str(pipe)]) as registry:
+        reloading = Reloading(registry, tmp_path / "unused", workers)
+        said = reloading.reload("")
+
+        assert (said["event"], said["reason"][: len(str(pipe))]) == ("reload.refused", str(pipe))
+        assert "can be read once only" in said["reason"]
+        assert reloading.statuses() == {413}
 
 
 def test_keys_of_the_start_are_named_and_the_rest_is_taken(reloading: Reloading) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import resource
 import signal
 import socket
@@ -10,11 +12,17 @@ import stat
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 import httpx
 import pytest
 
+from angos_trio.storage.directory import DataDirectory
+from tests.cli.commands import write_config
+from tests.processes import family
 from tests.running import HOST, free_port, program, running_registry, start_registry
 
 pytestmark = pytest.mark.slow
@@ -221,6 +229,58 @@ def test_signal_at_any_moment_of_the_start_stops_it(tmp_path: Path, kind: signal
     assert codes[-1] == 0
 
 
+@pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGINT])
+def test_signal_during_a_long_start_ends_it_at_once(tmp_path: Path, kind: signal.Signals) -> None:
+    """The start waits for the lock of an instance that goes, and would then be refused."""
+    with starting_for_long(tmp_path, workers=1) as (process, _):
+        process.send_signal(kind)
+
+        assert process.wait(SECS_MAX) == -kind
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_hangup_during_a_start_is_a_reload_after_it(tmp_path: Path, workers: int) -> None:
+    with starting_for_long(tmp_path, workers) as (process, lock):
+        process.send_signal(signal.SIGHUP)
+        lock.close()
+        deadline = time.monotonic() + SECS_MAX
+        while "reload.done" not in (tmp_path / "log").read_text():
+            assert time.monotonic() < deadline
+            assert process.poll() is None
+            time.sleep(0.05)
+
+
+@contextmanager
+def starting_for_long(
+    folder: Path, workers: int
+) -> Iterator[tuple[subprocess.Popen[bytes], BinaryIO]]:
+    """A start that waits, some seconds at most, for a lock that we hold."""
+    config, data = write_config(folder, workers=workers), DataDirectory(folder / "data")
+    data.root.mkdir(mode=0o750)
+    options = ["-c", str(config), "--listen", f"{HOST}:{free_port()}", "--data-dir", str(data.root)]
+    with data.instance_lock.open("wb") as lock, (folder / "log").open("wb") as log:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        process = subprocess.Popen(
+            [*program(), "serve", *options], stderr=log, preexec_fn=heed_interrupts
+        )
+        try:
+            while data.instance_lock not in open_files(process.pid):
+                assert process.poll() is None, (folder / "log").read_text()
+                time.sleep(0.01)
+            yield process, lock
+        finally:
+            process.kill()
+            process.wait()
+
+
+def open_files(pid: int) -> list[Path]:
+    found = []
+    for each in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(OSError):
+            found.append(each.readlink())
+    return found
+
+
 def heed_interrupts() -> None:
     """A shell lets what it runs in the background ignore them, and children inherit that."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -232,6 +292,37 @@ def accepts(host: str, port: int) -> bool:
     except OSError:
         return False
     return True
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_log_on_a_full_disk_ends_nothing(tmp_path: Path, workers: int) -> None:
+    config, port = write_config(tmp_path, workers=workers), free_port()
+    options = ["-c", str(config), "--listen", f"{HOST}:{port}", "--data-dir", str(tmp_path)]
+    with open("/dev/full", "wb") as full:
+        process = subprocess.Popen([*program(), "serve", *options], stderr=full)
+    try:
+        wait_until_ready(process, port)
+        for pid in family(process.pid)[1:2]:
+            os.kill(pid, signal.SIGKILL)  # of which the supervisor tells before it forks anew
+        process.send_signal(signal.SIGHUP)
+        time.sleep(1)
+        wait_until_ready(process, port)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(SECS_MAX) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+def wait_until_ready(process: subprocess.Popen[bytes], port: int) -> None:
+    deadline = time.monotonic() + SECS_MAX
+    while True:
+        with suppress(httpx.TransportError):
+            if httpx.get(f"http://{HOST}:{port}/readyz").status_code == 200:
+                return
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_running_out_of_descriptors_ends_nothing() -> None:

@@ -99,6 +99,30 @@ def test_endless_file_is_read_no_further_than_its_bound(tmp_path: Path) -> None:
     assert sum(written) < 2 * CONFIG_FILE_BYTES_MAX
 
 
+def test_pipe_is_read_once_only(tmp_path: Path) -> None:
+    reads, writes = os.pipe()
+    os.write(writes, b"[server]\nport = 5001\n")
+    os.close(writes)
+    try:
+        assert load([f"/dev/fd/{reads}"]).config.server.port == 5001
+        with pytest.raises(OperatorError, match=f"/dev/fd/{reads} can be read once only"):
+            load([f"/dev/fd/{reads}"], is_again=True)
+    finally:
+        os.close(reads)
+
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(OperatorError, match="can be read once only"):
+        load([str(pipe)], is_again=True)
+
+
+def test_regular_file_is_read_again_and_another_refused_as_before(tmp_path: Path) -> None:
+    path = file_of(tmp_path, b"[server]\nport = 5001\n")
+    assert load([path], is_again=True).config == load([path]).config
+    with pytest.raises(OperatorError, match="directory"):
+        load([str(tmp_path)], is_again=True)
+
+
 def write_much(pipe: Path, written: list[int]) -> None:
     """Write until nobody reads any more, or far more than anybody should have read."""
     descriptor = os.open(pipe, os.O_WRONLY)

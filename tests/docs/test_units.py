@@ -18,7 +18,7 @@ FILES = sorted(path for path in UNITS.rglob("*") if path.is_file())
 SECTIONED = [path for path in FILES if path.suffix in (".service", ".socket", ".timer")]
 SERVICES = [path for path in SECTIONED if path.suffix == ".service"]
 DROP_INS = sorted(UNITS.glob("*.d/*.conf"))
-PROGRAM = "/usr/bin/python3 -I -X utf8 /usr/lib/angos-trio/current/angos-trio"
+PROGRAM = "/usr/bin/python3 -I -B -X utf8 /usr/lib/angos-trio/current/angos-trio"
 MAY_REPEAT = {("Service", "SystemCallFilter"), ("Service", "LoadCredential")}
 SECS_MAX = 60.0
 
@@ -96,13 +96,12 @@ def test_every_service_is_hardened(path: Path) -> None:
 @pytest.mark.parametrize("path", SERVICES, ids=lambda path: path.name)
 def test_every_command_of_ours_is_the_same_program(path: Path) -> None:
     """So that an installation can put another interpreter in its place."""
-    commands = [
-        value for _, name, value in directives(path) if name in ("ExecStart", "ExecCondition")
-    ]
+    commands = [value for _, name, value in directives(path) if name.startswith("Exec")]
     ours = [command for command in commands if "angos-trio/current" in command]
 
     assert ours
-    assert all(command.startswith(f"{PROGRAM} ") for command in ours)
+    assert all(f"{PROGRAM} " in command for command in ours)
+    assert all("PYTHON" not in value for _, _, value in directives(path)), "-I does not look at it"
 
 
 def test_only_the_renewal_is_root_and_each_writes_its_own_directory() -> None:
@@ -119,6 +118,13 @@ def test_only_the_renewal_is_root_and_each_writes_its_own_directory() -> None:
         "angos-trio-backup": "/var/backups/angos-trio",
         "angos-trio-renew": "/etc/angos-trio/pki",
     }
+
+
+def test_backup_that_is_not_made_is_a_failure() -> None:
+    """A condition that does not hold is none: the timer stays green."""
+    found = directives(UNITS / "angos-trio-backup.service")
+
+    assert [name for _, name, _ in found if name.startswith("Condition")] == []
 
 
 def test_every_file_is_in_the_docs() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import socket
 import subprocess
 import sys
@@ -14,6 +16,9 @@ import httpx
 import pytest
 
 from tests.cli.commands import write_config
+from tests.config.documents import ARGON2ID
+from tests.managed import below
+from tests.managed import listening as managing
 from tests.running import HOST, program
 
 pytestmark = pytest.mark.slow
@@ -134,3 +139,50 @@ def test_socket_that_others_reach_needs_a_policy(tmp_path: Path) -> None:
         line = refusal_of(tmp_path, ["https"], [requests])
 
     assert "[global.access_policy]" in line
+
+
+def log_of(folder: Path, sockets: Sequence[socket.socket], workers: int, more: str = "") -> str:
+    """What a registry with these has logged until it served and was stopped, and what it told a
+    service manager."""
+    command = handing(["https"] * len(sockets), sockets, *serving(folder, workers, more))
+    descriptors = [each.fileno() for each in sockets]
+    with managing(below(folder)) as manager:
+        environment = {**os.environ, **manager.environment()}
+        process = subprocess.Popen(
+            command, pass_fds=descriptors, stderr=subprocess.PIPE, text=True, env=environment
+        )
+        try:
+            status = manager.wait_for(READY="1")["STATUS"]
+        finally:
+            process.terminate()
+            _, said = process.communicate(timeout=SECS_MAX)
+    assert process.returncode == 0, said
+    return f"{said}{status}"
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_unix_sockets_alone_are_named_where_it_started(tmp_path: Path, workers: int) -> None:
+    path, name = str(tmp_path / "requests.sock"), f"angos-trio-test-{os.getpid()}"
+    with (
+        listening(socket.AF_UNIX, path) as first,
+        listening(socket.AF_UNIX, f"\0{name}") as second,
+    ):
+        said = log_of(tmp_path, [first, second], workers)
+    started = next(json.loads(line) for line in said.splitlines() if '"started"' in line)
+
+    assert (started["host"], started["ports"]) == (None, [])
+    assert started["paths"] == [path, f"@{name}"]
+    assert f"serving {path}, @{name} " in said
+
+
+@pytest.mark.parametrize(("host", "is_told"), [("0.0.0.0", True), (HOST, False)])
+def test_passwords_in_the_clear_are_told_of_by_the_socket(
+    tmp_path: Path, host: str, *, is_told: bool
+) -> None:
+    more = (
+        f'[auth.identity.a]\nusername = "alice"\npassword = "{ARGON2ID}"\n[global.access_policy]\n'
+    )
+    with listening(socket.AF_INET, host) as requests:
+        said = log_of(tmp_path, [requests], 1, more)
+
+    assert (f"{host} takes passwords in the clear" in said) is is_told

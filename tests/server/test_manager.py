@@ -26,7 +26,7 @@ def test_each_message_has_the_words_of_sd_notify(tmp_path: Path, *, is_abstract:
         told.ready("serving 443")
         told.status("a\nREADY=0\n b")
         told.reloading()
-        told.stopping("stopping")
+        told.stopping("stopping", 2.5)
         told.extend(1.5)
         told.feed()
         ready, status, reloading, *others = manager.hear(0.1)
@@ -36,7 +36,7 @@ def test_each_message_has_the_words_of_sd_notify(tmp_path: Path, *, is_abstract:
     assert reloading["RELOADING"] == "1"
     assert 0 <= int(reloading["MONOTONIC_USEC"]) - before < 60_000_000
     assert others == [
-        {"STOPPING": "1", "STATUS": "stopping"},
+        {"STOPPING": "1", "EXTEND_TIMEOUT_USEC": "2500000", "STATUS": "stopping"},
         {"EXTEND_TIMEOUT_USEC": "1500000"},
         {"WATCHDOG": "1"},
     ]

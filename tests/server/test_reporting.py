@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -126,8 +127,11 @@ def test_stop_asks_for_the_time_of_the_drain_and_is_watched_no_more(
     said = manager.hear(0.1)
 
     assert said == [
-        {"EXTEND_TIMEOUT_USEC": "180000000"},
-        {"STOPPING": "1", "STATUS": "stopping: 12 connections, for 120 s at most"},
+        {
+            "STOPPING": "1",
+            "EXTEND_TIMEOUT_USEC": "180000000",
+            "STATUS": "stopping: 12 connections, for 120 s at most",
+        },
         {"WATCHDOG": "1"},
         {"STATUS": "stopping: 1 connection, for 100 s at most"},
     ]
@@ -148,6 +152,32 @@ def test_reload_is_told_with_its_outcome(reporter: Reporter, manager: Listening)
     assert refused["READY"] == taken["READY"] == "1"
     assert refused["STATUS"].endswith("12 connections; reload refused: server.x: not known")
     assert "; reloaded at 2" in taken["STATUS"]
+
+
+def test_reload_of_one_that_does_not_serve_is_not_told(
+    reporter: Reporter, manager: Listening
+) -> None:
+    """A manager that hears of it after the stop would wait for it."""
+    reporter.reloading()
+    reporter.reloaded(None, WELL, 0)
+    assert manager.hear(0.1) == []
+
+    reporter.ready(WELL, 0)
+    reporter.stopping(WELL, 1, drain_secs=1, more_secs=1)
+    manager.hear(0.1)
+    reporter.reloading()
+    reporter.reloaded(None, WELL, 2)
+    assert manager.hear(0.1) == []
+
+
+def test_time_of_a_reload_is_left_out_where_the_clock_cannot_be_right(
+    reporter: Reporter, manager: Listening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reporter.ready(WELL, 0)
+    monkeypatch.setattr(time, "time", lambda: 100.0)
+    reporter.reloaded(None, WELL, 1)
+
+    assert manager.hear(0.1)[-1]["STATUS"].endswith("; reloaded")
 
 
 def test_registry_is_ready_once(reporter: Reporter, manager: Listening) -> None:

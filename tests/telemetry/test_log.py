@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -160,3 +161,30 @@ def test_configuring_again_replaces_the_stream(stream: io.StringIO) -> None:
     logger("app").info("here")
 
     assert len(lines(stream)) == 1
+
+
+def test_line_that_nobody_reads_ends_nobody(stream: io.StringIO) -> None:
+    reads, writes = os.pipe()
+    os.close(reads)
+    with os.fdopen(writes, "w") as broken, open("/dev/full", "w") as full:
+        for target in (broken, full):
+            configure(stream=target)
+            logger("app").info("happened")
+            logging.getLogger("quart").warning("careful")
+
+
+def test_the_next_line_tells_how_many_were_lost(stream: io.StringIO) -> None:
+    reads, writes = os.pipe()
+    os.set_blocking(writes, False)
+    with os.fdopen(reads, "rb") as reader, os.fdopen(writes, "w") as target:
+        configure(stream=target)
+        page = os.write(writes, bytes(1024 * 1024))
+        logger("app").info("lost")
+        logging.getLogger("quart").warning("lost too")
+        reader.read(page)
+        logger("app").info("later")
+        logger("app").info("later still")
+        told, *others = [json.loads(reader.readline()) for _ in range(2)]
+
+    assert (told["event"], told["lost_lines"]) == ("later", 2)
+    assert "lost_lines" not in others[0]

@@ -9,13 +9,15 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
 
 from tests.skips import leave_out
-from tests.zipapp.built import one_file
+from tests.zipapp.built import REPOSITORY, one_file
 from tests.zipapp.pythons import pythons
 from tests.zipapp.starting import NOBODY, SECS_MAX, mounted, start
 
@@ -95,6 +97,26 @@ def test_an_old_python_gives_way_to_a_newer_one_on_the_path(file: Path, tmp_path
         check=False,
     )
     assert ended.stdout.startswith("angos-trio ")
+
+
+def test_what_this_python_was_told_the_newer_one_is_told_too(tmp_path: Path) -> None:
+    """The launcher alone, and a Python of the future that says how it was called."""
+    archive, future = tmp_path / "angos-trio.pyz", tmp_path / "python3.99"
+    with zipfile.ZipFile(archive, "w") as content:
+        content.write(REPOSITORY / "packaging" / "zipapp" / "launcher.py", "__main__.py")
+        content.writestr("about.json", '{"pythons": ["3.99"]}')
+    future.write_text('#!/bin/sh\ncase "$*" in *version_info*) echo 3.99 ;; *) echo "$*" ;; esac\n')
+    future.chmod(0o755)
+    for options in ([], ["-I", "-B"]):
+        ended = subprocess.run(
+            [sys.executable, *options, str(archive), "check"],
+            env={"PATH": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            timeout=SECS_MAX,
+            check=False,
+        )
+        assert ended.stdout.split() == [*options, str(archive), "check"], ended.stderr
 
 
 def test_the_file_of_another_machine_says_which_one_to_take(tmp_path: Path) -> None:
