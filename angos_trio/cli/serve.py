@@ -27,7 +27,6 @@ PRIVATE_UMASK = 0o027
 
 def serve(files: Sequence[str], listen: str | None, data_dir: str | None) -> int:
     """Serve until SIGTERM or SIGINT; 0 after a clean stop."""
-    name_this_process("angos-trio")
     # A reload that is asked for during the start comes after it; it would end the process, and a
     # service manager takes that for a clean end.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
@@ -46,6 +45,7 @@ def _serve(
     parsed, read_again = read(), partial(read, is_again=True)
     plan = make_plan(parsed.config, is_configured=bool(files))
     os.umask(PRIVATE_UMASK)
+    name_this_process("angos-trio")
     log.configure(parsed.config.observability.log_level)
     tell_remarks(parsed.remarks)
     # What was imported stays: a full collection need not look through it, while requests wait. To

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,10 +21,17 @@ COMMANDS = ["check", "serve"]
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty directory to work in."""
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty directory to work in. `serve` takes its process for its own: that is undone."""
     monkeypatch.chdir(tmp_path)
-    return tmp_path
+    interrupt, blocked = (
+        signal.getsignal(signal.SIGINT),
+        signal.pthread_sigmask(signal.SIG_BLOCK, ()),
+    )
+    yield tmp_path
+    signal.signal(signal.SIGINT, interrupt)
+    signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+    gc.enable()
 
 
 def write(text: str, name: str = "registry.toml") -> str:

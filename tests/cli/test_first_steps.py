@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from angos_trio.config.sources import load
 from angos_trio.errors import OperatorError
 from angos_trio.pki.authority import PkiDirectory
 from angos_trio.pki.inspecting import inspect
-from tests.pki.authorities import NOW, admit, certificates, files_below, found, serve
+from tests.pki.authorities import admit, certificates, files_below, found, serve
 from tests.pki.test_keeping import killed_at
 
 pytestmark = pytest.mark.slow
@@ -99,7 +100,7 @@ def test_a_kill_at_any_step_is_mended_by_the_same_command(tmp_path: Path) -> Non
         if not killed_at(step, root, partial(begun, root, "registry.lab")):
             break
         begun(root, "registry.lab")
-        assert inspect(PkiDirectory(root / "pki"), NOW) == []
+        assert inspect(PkiDirectory(root / "pki"), int(time.time())) == []
         assert load([str(root / "config.toml")]).config.server.tls is not None
         step += 1
     assert step > 20
