@@ -22,6 +22,7 @@ import pytest
 
 from angos_trio.errors import OperatorError
 from angos_trio.net.control import Conversation
+from tests.cli.commands import ended
 from tests.crash.client import (
     MANIFEST_TYPE,
     Client,
@@ -49,13 +50,7 @@ Ended = subprocess.CompletedProcess[str]
 def backup(command: str, directory: Path, data_dir: Path | None = None) -> Ended:
     """A command, run to its end."""
     options = [] if data_dir is None else ["--data-dir", str(data_dir)]
-    return subprocess.run(
-        [*program(), "backup", command, str(directory), *options],
-        capture_output=True,
-        text=True,
-        timeout=SECS_MAX,
-        check=False,
-    )
+    return ended("backup", command, str(directory), *options)
 
 
 def done(command: str, directory: Path, data_dir: Path | None = None) -> str:

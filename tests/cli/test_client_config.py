@@ -15,6 +15,7 @@ from angos_trio.cli.client_config_arguments import PROGRAMS
 from angos_trio.cli.main import main
 from tests.appliance.layout import lay_out
 from tests.certificates import DAY_SECS, FOR_SERVERS, Authority
+from tests.cli.commands import ended
 from tests.running import program
 from tests.users import give_to_another, without_rights
 
@@ -121,16 +122,9 @@ def test_file_in_a_place_that_is_closed_is_a_sentence(pki: Path, tmp_path: Path)
     closed.mkdir()
     give_to_another(closed, 0o700)
     arguments = words(pki, "docker", "--client", "k8s", "-o", str(closed / "x"))
-    ended = subprocess.run(
-        [*program(), *arguments],
-        capture_output=True,
-        text=True,
-        timeout=SECS_MAX,
-        check=False,
-        **without_rights(),
-    )
+    done = ended(*arguments, **without_rights())
 
-    assert ended.stderr.splitlines()[-1] == (
+    assert done.stderr.splitlines()[-1] == (
         f"angos-trio: -o {closed}/x: cannot be written (Permission denied)"
     )
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.cli.commands import run_command
-from tests.running import program, running_registry
+from tests.cli.commands import ended, run_command
+from tests.running import running_registry
 
 pytestmark = pytest.mark.slow
 SECS_MAX = 60.0
@@ -68,13 +67,7 @@ def test_key_is_made_for_a_user_whose_password_is_a_credential(
 
 @pytest.mark.parametrize("command", ["serve", "check"])
 def test_what_serves_says_which_credential_it_lacks(config: Path, command: str) -> None:
-    ended = subprocess.run(
-        [*program(), command, "-c", str(config)],
-        capture_output=True,
-        text=True,
-        timeout=SECS_MAX,
-        check=False,
-    )
+    done = ended(command, "-c", str(config))
 
-    assert ended.returncode == 1
-    assert "$CREDENTIALS_DIRECTORY is not set; systemd sets it" in ended.stderr
+    assert done.returncode == 1
+    assert "$CREDENTIALS_DIRECTORY is not set; systemd sets it" in done.stderr

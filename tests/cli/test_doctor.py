@@ -18,7 +18,7 @@ from angos_trio.config.model import Config
 from angos_trio.errors import OperatorError
 from angos_trio.records import replace
 from tests.certificates import DAY_SECS, Authority
-from tests.cli.commands import SECS_MAX, write_config
+from tests.cli.commands import SECS_MAX, ended, write_config
 from tests.clock.wrong import WrongClock
 from tests.running import HOST, program, running_registry
 from tests.users import give_to_another, without_rights
@@ -27,16 +27,9 @@ pytestmark = pytest.mark.slow
 
 
 def doctor(*words: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    ended = subprocess.run(
-        [*program(), "doctor", *words],
-        capture_output=True,
-        text=True,
-        timeout=SECS_MAX,
-        check=False,
-        **options,
-    )
-    assert ended.stderr == ""
-    return ended
+    done = ended("doctor", *words, **options)
+    assert done.stderr == ""
+    return done
 
 
 def findings(*words: str, **options: Any) -> dict[str, list[dict[str, str]]]:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.certificates import FOR_CLIENTS, Authority, Issued
-from tests.cli.commands import write_config
+from tests.cli.commands import ended, write_config
 from tests.crash.disks import Disk, NoMount, tmpfs
 from tests.docs.pages import REPOSITORY
 from tests.running import HOST, free_port, program, running_registry
@@ -29,16 +29,9 @@ SECS_MAX = 60.0
 
 def refusal(*words: str, code: int = 1, **options: Any) -> str:
     """What a command says that must be refused: one sentence for the operator."""
-    ended = subprocess.run(
-        [*program(), *words],
-        capture_output=True,
-        text=True,
-        timeout=SECS_MAX,
-        check=False,
-        **options,
-    )
-    assert (ended.returncode, ended.stdout) == (code, ""), ended
-    (line,) = [line for line in ended.stderr.splitlines() if not line.startswith("{")]
+    done = ended(*words, **options)
+    assert (done.returncode, done.stdout) == (code, ""), done
+    (line,) = [line for line in done.stderr.splitlines() if not line.startswith("{")]
     assert line.startswith("angos-trio: ")
     return str(line.removeprefix("angos-trio: "))
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import re
 import shlex
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.cli.commands import SECS_MAX, write_config
+from tests.cli.commands import ended, write_config
 from tests.docs.pages import REPOSITORY, code, codes, read_pages, rows
-from tests.running import program, running_registry
+from tests.running import running_registry
 
 PAGE = "docs/troubleshooting.md"
 _COMMAND = re.compile(r"^    (angos-trio .+)$", re.MULTILINE)
@@ -53,14 +52,7 @@ def test_commands_of_the_page_run_as_they_stand(tmp_path: Path) -> None:
     ):
         for command in commands:
             _, *words = shlex.split(command)
-            ended = subprocess.run(
-                [*program(), *words],
-                cwd=tmp_path,
-                capture_output=True,
-                text=True,
-                timeout=SECS_MAX,
-                check=False,
-            )
+            done = ended(*words, cwd=tmp_path)
             is_right = (0, 3) if words[0] == "doctor" else (0,)
-            assert ended.returncode in is_right, ended
-            assert ended.stdout
+            assert done.returncode in is_right, done
+            assert done.stdout
