@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from angos_trio.records import Frozen
+from angos_trio.telling import plain
 
 
 class Holder(Frozen):
@@ -55,7 +56,7 @@ def _name_of(place: Path) -> str:
         name = (place / "comm").read_text(encoding="utf-8", errors="replace").strip()
     except OSError:
         return "a process"
-    return name if name.isprintable() else ascii(name)
+    return plain(name)
 
 
 def _unit_of(place: Path) -> str | None:
