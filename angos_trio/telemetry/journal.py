@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, TextIO
 
 from angos_trio.limits.processes import JOURNAL_ENTRY_BYTES_MAX, JOURNAL_VALUE_BYTES_MAX
-from angos_trio.telemetry.lines import EventDict, Lines, with_lost
+from angos_trio.telemetry.lines import EventDict, Lines, has_room, with_lost
 
 ADDRESS: Final = "/run/systemd/journal/socket"
 IDENTIFIER: Final = "angos-trio"
@@ -96,26 +96,31 @@ def _line(name: str, value: str) -> bytes:
 
 
 class Journal:
-    """Takes log lines. One that comes while the journal has no room is lost, and the next tells how
-    many were; where there is no journal they go to a stream, as `render` has them."""
+    """Takes log lines. Where there is no journal, or it has no room at this moment, they go to a
+    stream, as `render` has them; one that finds no room there either is lost, and the next tells
+    how many were."""
 
     def __init__(
         self, stream: TextIO, render: Callable[[EventDict], str], address: str = ADDRESS
     ) -> None:
         self._otherwise = Lines(stream, render)
+        self._stream = stream
         self._address = address
         self._lost = 0
 
     def msg(self, event: EventDict) -> None:
-        """Write one. Never waits for the journal: the stream, which leads to it too, would."""
+        """Write one. Never waits for the journal; the stream leads there by another queue."""
+        told = with_lost(event, self._lost)
         try:
-            _socket().sendto(entry_of(with_lost(event, self._lost)), self._address)
+            _socket().sendto(entry_of(told), self._address)
         except BlockingIOError:
-            self._lost += 1
+            if not has_room(self._stream):
+                self._lost += 1
+                return
+            self._otherwise.msg(told)
         except OSError:
-            self._otherwise.msg(event)
-        else:
-            self._lost = 0
+            self._otherwise.msg(told)
+        self._lost = 0
 
     debug = info = warning = error = critical = exception = msg
 

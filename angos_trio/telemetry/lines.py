@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 from collections.abc import Callable, MutableMapping
 from typing import Any, TextIO
 
@@ -12,6 +13,17 @@ EventDict = MutableMapping[str, Any]
 def with_lost(event: EventDict, lost: int) -> EventDict:
     """The same, with how many lines before it were lost, where some were."""
     return {**event, "lost_lines": lost} if lost else event
+
+
+def has_room(stream: TextIO) -> bool:
+    """Whether a line can be written to it at once."""
+    try:
+        descriptor = stream.fileno()
+    except OSError:  # one that is in memory only
+        return True
+    look = select.poll()
+    look.register(descriptor, select.POLLOUT)
+    return bool(look.poll(0))
 
 
 class Lines:
