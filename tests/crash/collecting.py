@@ -141,8 +141,8 @@ class Collecting:
         except (OSError, http.client.HTTPException) as error:
             if fault.action != KILL:
                 self.wrong.append(f"nobody answers: {error!r}")
-        hit = self.control.hit
         self.control.clear()
+        hit = self.control.hit
         if hit is not None and (fault.action == KILL or hit.startswith("commit")):
             self._restart()
         self._expect_convergence(scene)

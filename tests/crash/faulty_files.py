@@ -8,12 +8,15 @@ the moment that file was put there. Without it this class behaves as `Files` doe
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import signal
 import sqlite3
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -81,8 +84,9 @@ class Control:
         written.replace(self.path)
 
     def clear(self) -> None:
-        """Let everything go well again; what was hit stays known."""
-        self.path.unlink(missing_ok=True)
+        """Let everything go well again; what was hit stays known, and no step adds to it later."""
+        with _alone_with(self.path):
+            self.path.unlink(missing_ok=True)
 
     @property
     def hit(self) -> str | None:
@@ -173,7 +177,7 @@ class FaultyFiles(Files):
 
     def _due(self, name: str) -> Fault | None:
         """The fault, if it is this step's; the tests are told before anything happens."""
-        with self._lock:
+        with self._lock, _alone_with(self._control):
             fault = self._look()
             if fault is None:
                 return None
@@ -198,6 +202,17 @@ class FaultyFiles(Files):
         except FileNotFoundError:
             self._seen, self._fault = None, None
         return self._fault
+
+
+@contextmanager
+def _alone_with(control: Path) -> Iterator[None]:
+    """No step of any process finds the control file, and it is not taken away, meanwhile."""
+    descriptor = os.open(control.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _hit_file(control: Path) -> Path:

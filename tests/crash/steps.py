@@ -130,6 +130,8 @@ class Injection:
             script.prepare()
             self.control.set(Fault(number, series.action, series.step, series.lasts))
             refusal = self._attempt(script, may_break=series.kills)
+            if series.kills:
+                self.control.clear()  # or housework meets it after the look
             hit = self.control.hit
             if hit is not None and series.kills:
                 self._restart()
