@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -87,10 +87,15 @@ def secured(options: ServeOptions, live: LiveTls | None, handshake_secs: float) 
     return replace(options, tls=TlsOptions(lambda: live.current.context, handshake_secs))
 
 
-def problem_of(live: LiveTls | None) -> Callable[[Certificate], str | None]:
-    """Says of a client certificate why it does not count at this moment; None when it does."""
+def problem_of(live: LiveTls | None) -> Callable[[Certificate], Awaitable[str | None]]:
+    """Says of a client certificate why it does not count at this moment; None when it does.
 
-    def look(certificate: Certificate) -> str | None:
+    Who was revoked a moment ago is refused: the lists are those that lie in their files now.
+    """
+
+    async def look(certificate: Certificate) -> str | None:
+        if live is not None and live.are_lists_new():
+            await trio.to_thread.run_sync(live.take_lists)
         revocations = None if live is None else live.current.revocations
         if revocations is None:
             return "this registry knows no client certificates"

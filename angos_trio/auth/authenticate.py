@@ -119,7 +119,7 @@ async def _find_no_key(key: str) -> ApiKey | None:
     return None
 
 
-def _accept(certificate: Certificate) -> str | None:
+async def _accept(certificate: Certificate) -> str | None:
     return None
 
 
@@ -147,7 +147,7 @@ class Callers(Frozen):
     tokens: TokenService | None = None
     find_key: FindKey = _find_no_key
     note_key: Callable[[str], None] = _take_no_note
-    certificate_problem: Callable[[Certificate], str | None] = _accept
+    certificate_problem: Callable[[Certificate], Awaitable[str | None]] = _accept
     now: Callable[[], int] = epoch_seconds
     sessions: BrowserSessions | None = None
 
@@ -164,7 +164,7 @@ class Callers(Frozen):
     async def _identify(self, shown: Shown) -> Identity:
         certificate = shown.certificate
         if certificate is not None:
-            problem = self.certificate_problem(certificate)
+            problem = await self.certificate_problem(certificate)
             if problem is not None:
                 raise NotAuthenticatedError(problem, certificate.subject, told=problem)
         if shown.authorization is not None and not is_empty(shown.authorization):

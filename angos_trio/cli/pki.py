@@ -54,6 +54,10 @@ from angos_trio.pki.revoking import make_list_anew, revoke
 from angos_trio.records import asdict
 
 FOLLOWS = "a running registry that is given these files takes it within a few seconds"
+COUNTS = (
+    "a running registry that is given this file goes by it from the next request on, open "
+    "connections included"
+)
 _COLUMNS = ("NAME", "KIND", "STATE", "ENDS", "SERIAL", "GROUPS AND NAMES")
 
 
@@ -217,7 +221,7 @@ def revoke_(parsed: argparse.Namespace) -> int:
             f"revoked serial {done.unknown}, of which the journal does not tell: compare it with "
             "that of the certificate (angos-trio pki doctor FILE)"
         )
-    print(f"{directory.crl}: made anew; {FOLLOWS}, open connections included")
+    print(f"{directory.crl}: made anew; {COUNTS}")
     if any(record.kind == "server" for record in done.revoked):
         print("clients do not look at the list: give the server another with pki server")
     for record in done.others:

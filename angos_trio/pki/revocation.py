@@ -78,6 +78,12 @@ class Revocations(Frozen):
         every = (each for lists in self.lists.values() for each in lists)
         return [each for each in every if each.is_stale(now)]
 
+    def has_all_of(self, before: Revocations) -> bool:
+        """Whether each list of those before has another here that takes its place."""
+        return all(
+            len(self.lists.get(issuer, ())) >= len(lists) for issuer, lists in before.lists.items()
+        )
+
     def _is_revoked(self, issuer: str, serial: str) -> bool:
         lists = self.lists.get(comparable_name(issuer), ())
         return any(int(serial, 16) in each.serials for each in lists)

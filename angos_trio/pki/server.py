@@ -17,7 +17,7 @@ from angos_trio.errors import OperatorError
 from angos_trio.pki.certificates import CertificateError, is_authority, read_bundle, value_of
 from angos_trio.pki.files import FileState, read_file, states_of
 from angos_trio.pki.revocation import Revocations, SignedList, read_lists, revocations_of
-from angos_trio.records import Frozen
+from angos_trio.records import Frozen, replace
 
 CERTIFICATE_KEY: Final = "server.tls.server_certificate_bundle"
 PRIVATE_KEY_KEY: Final = "server.tls.server_private_key"
@@ -64,7 +64,8 @@ class ServerTls(Frozen):
     """What the files came to. `not_after` is when the server's certificate ends, in epoch seconds.
 
     `revocations` are to be asked about each client certificate, at each request; None when clients
-    are not asked for one. `remarks` are for the operator, a sentence each.
+    are not asked for one. `authorities` are those that client certificates and lists come from.
+    `remarks` are for the operator, a sentence each.
     """
 
     files: TlsFiles
@@ -72,7 +73,13 @@ class ServerTls(Frozen):
     context: ssl.SSLContext
     revocations: Revocations | None
     not_after: int
+    authorities: tuple[x509.Certificate, ...] = ()
     remarks: tuple[str, ...] = ()
+
+    @property
+    def list_states(self) -> tuple[FileState, ...]:
+        """The states of the revocation lists among those of all files."""
+        return self.states[len(self.states) - len(self.files.client_crls) :]
 
 
 def load_server_tls(files: TlsFiles) -> ServerTls:
@@ -84,7 +91,7 @@ def load_server_tls(files: TlsFiles) -> ServerTls:
     chain = _certificates(CERTIFICATE_KEY, files.certificate)
     _load_pair(context, files)
     remarks = _remarks_on(CERTIFICATE_KEY, chain, now) + _remarks_on_purpose(chain[0])
-    revocations = None
+    revocations, authorities = None, []
     if files.client_ca is not None:
         authorities = _authorities(files.client_ca)
         remarks += _remarks_on(CLIENT_CA_KEY, authorities, now)
@@ -95,7 +102,9 @@ def load_server_tls(files: TlsFiles) -> ServerTls:
             for each in revocations.stale(now)
         ]
     not_after = int(chain[0].not_valid_after_utc.timestamp())
-    return ServerTls(files, states, context, revocations, not_after, tuple(remarks))
+    return ServerTls(
+        files, states, context, revocations, not_after, tuple(authorities), tuple(remarks)
+    )
 
 
 def _bare_context() -> ssl.SSLContext:
@@ -234,6 +243,7 @@ class LiveTls:
         self.current = tls
         self.problem: str | None = None
         self._seen = tls.states
+        self._lists_seen = tls.list_states
         self._lock = threading.Lock()
 
     def swap(self, tls: ServerTls) -> None:
@@ -261,5 +271,29 @@ class LiveTls:
             self.reload()
         return (self.current, self.problem) != before
 
+    def are_lists_new(self) -> bool:
+        """Whether a revocation list is another than those that were read: a stat(2) for each."""
+        return self._lists_seen != states_of(self.current.files.client_crls)
+
+    def take_lists(self) -> None:
+        """Let new revocation lists count from now on, before all files are looked at again.
+
+        Only lists that are good, with one for each that counts: a file that is still being written,
+        or that belongs to new authorities, waits for `look`, which tells of problems too.
+        """
+        with self._lock:
+            current = self.current
+            states = states_of(current.files.client_crls)
+            if states == self._lists_seen or current.revocations is None:
+                return
+            try:
+                found = _revocations(current.files, current.authorities)
+            except OperatorError:
+                found = None
+            if found is not None and found.has_all_of(current.revocations):
+                self.current = replace(current, revocations=found)
+            self._lists_seen = states
+
     def _take(self, tls: ServerTls) -> None:
         self.current, self.problem, self._seen = tls, None, tls.states
+        self._lists_seen = tls.list_states

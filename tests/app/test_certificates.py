@@ -11,6 +11,7 @@ import trio.testing
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from angos_trio.app.certificates import follow_files, problem_of, remarks_of
+from angos_trio.identity import Certificate
 from angos_trio.limits.callers import PKI_LOOK_SECS
 from angos_trio.pki.certificates import read_certificate
 from tests.certificates import Authority
@@ -61,16 +62,54 @@ def test_connection_does_not_outlive_the_authority_of_its_client(tls: Secured) -
     alice = read_certificate(
         tls.clients.client("alice").der, [tls.clients.certificate.public_bytes(Encoding.DER)]
     )
-    look, others = problem_of(tls.live), Authority("Other clients")
+    others = Authority("Other clients")
     bundle = tls.folder / "clients.pem"
-    assert look(alice) is None
+    assert problem(tls, alice) is None
     bundle.write_bytes(others.pem + tls.clients.pem)
     assert tls.live.reload() is None
-    assert look(alice) is None
+    assert problem(tls, alice) is None
     bundle.write_bytes(others.pem)
     (tls.folder / "clients.crl").write_bytes(others.crl())
     assert tls.live.reload() is None
-    assert "authority" in (look(alice) or "")
+    assert "authority" in (problem(tls, alice) or "")
+
+
+def test_list_counts_for_whoever_asks_after_it_was_written(tls: Secured) -> None:
+    issued = tls.clients.client("alice")
+    alice = read_certificate(issued.der, [tls.clients.certificate.public_bytes(Encoding.DER)])
+    crl = tls.folder / "clients.crl"
+    assert problem(tls, alice) is None
+    crl.write_bytes(tls.clients.crl(issued))
+    assert problem(tls, alice) == "the client certificate is revoked"
+    crl.write_bytes(tls.clients.crl(issued)[:-30])  # somebody is still writing it
+    assert problem(tls, alice) == "the client certificate is revoked"
+    crl.unlink()
+    assert problem(tls, alice) == "the client certificate is revoked"
+    crl.write_bytes(tls.clients.crl())
+    assert problem(tls, alice) is None
+    assert [tls.live.look() for _ in range(3)] == [False, True, False]
+    assert tls.live.problem is None
+
+
+def test_list_that_is_one_of_several_is_not_taken_for_all_of_them(tmp_path: Path) -> None:
+    other = Authority("Other clients")
+    tls = Secured(tmp_path)
+    (tmp_path / "clients.pem").write_bytes(tls.clients.pem + other.pem)
+    crl = tmp_path / "clients.crl"
+    issued = other.client("bob")
+    crl.write_bytes(tls.clients.crl() + other.crl(issued))
+    assert tls.live.reload() is None
+    bob = read_certificate(issued.der, [other.certificate.public_bytes(Encoding.DER)])
+    assert problem(tls, bob) == "the client certificate is revoked"
+    crl.write_bytes(tls.clients.crl())  # cut off between the two, or meant so: time tells
+    assert problem(tls, bob) == "the client certificate is revoked"
+    assert [tls.live.look() for _ in range(2)] == [False, True]
+    assert problem(tls, bob) is None
+
+
+def problem(tls: Secured, certificate: Certificate) -> str | None:
+    """Why a certificate does not count at this moment."""
+    return trio.run(problem_of(tls.live), certificate)
 
 
 @pytest.mark.slow
