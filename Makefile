@@ -15,10 +15,12 @@ KILLS ?= 100
 # What starts a server hundreds of times is not to compile it anew each time, whatever the caller
 # has set: a host runs compiled files too.
 unexport PYTHONDONTWRITEBYTECODE
+# What is tried is what is here.
+unexport PYTHONPATH
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check format coverage openapi api conformance conformance-v1.1.1 crash damage family browser e2e memory through soak rude logins bench bench-scale zb nightly \
+.PHONY: help run test lint check format coverage openapi api conformance conformance-v1.1.1 crash damage family browser e2e memory through soak rude logins bench bench-scale zb nightly \
 	zipapp zipapp-test zipapp-times \
 	zipapp-conformance zipapp-suites appliance-test lock clean
 
@@ -118,11 +120,11 @@ zipapp-times: $(READY) ## how long the one file takes to start
 	$(PY) -m pytest -q -s tests/zipapp/test_times.py
 
 zipapp-conformance: $(READY) ## make conformance with the one file, on every Python of the machine
-	set -e; for python in $$($(PY) -m tests.zipapp.pythons); do \
+	set -e; found=$$($(PY) -m tests.zipapp.pythons); for python in $$found; do \
 	  $(MAKE) conformance ZIPAPP=$$python; done
 
 zipapp-suites: zipapp-conformance ## the same, and make crash and make e2e (QUICK=1 each)
-	set -e; for python in $$($(PY) -m tests.zipapp.pythons); do \
+	set -e; found=$$($(PY) -m tests.zipapp.pythons); for python in $$found; do \
 	  $(MAKE) crash e2e QUICK=1 ZIPAPP=$$python; done
 
 appliance-test: $(READY) ## the one file in a booted guest with systemd and without a network (root; Debian)

@@ -92,6 +92,24 @@ def test_low_port_is_not_for_everybody(config: Path, tmp_path: Path) -> None:
     assert is_documented("a low port is root's")
 
 
+RESTORE = "; restore a backup, or a copy out of copies/ (docs/backup.md)"
+
+
+def test_damaged_database_is_told_of_and_left_as_it_is(config: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with running_registry(data, arguments=["-c", str(config)]):
+        pass
+    database = data / "metadata.db"
+    for content, cause in (
+        (database.read_bytes()[:4096] + os.urandom(4096 * 40), "database disk image is malformed"),
+        (os.urandom(4096), "file is not a database"),
+    ):
+        database.write_bytes(content)
+        assert serve(config, data) == f"{database}: {cause}{RESTORE}"
+        assert database.read_bytes() == content
+        assert is_documented(cause.removeprefix("database disk image is "))
+
+
 OWN_IT = "Permission denied; chown or chmod it for the user who runs this, or run this as its owner"
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.pages import REPOSITORY
+from tests.docs.pages import REPOSITORY, rows
+from tests.docs.said import is_said, texts
 from tests.running import program
 
 PAGE = (REPOSITORY / "docs" / "certificates.md").read_text(encoding="utf-8")
@@ -43,6 +44,14 @@ def test_commands_of_the_page_run_in_their_order(tmp_path: Path) -> None:
         "bob.key",
         "ca.crt",
     ]
+
+
+def test_every_sentence_of_the_page_is_the_programs() -> None:
+    said = texts()
+    told = [*rows(PAGE, "It says", "What to do"), *rows(PAGE, "Message", "Cause and cure")]
+    assert len(told) > 10
+    for sentence, _ in told:
+        assert is_said(sentence, said), sentence
 
 
 def test_every_command_of_pki_is_on_the_page() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import shlex
 from collections.abc import Iterator
@@ -11,20 +13,14 @@ import pytest
 
 from tests.cli.commands import ended, write_config
 from tests.docs.pages import REPOSITORY, code, codes, read_pages, rows
+from tests.docs.said import FILLED, is_said, texts
 from tests.running import running_registry
 
 PAGE = "docs/troubleshooting.md"
 _COMMAND = re.compile(r"^    (angos-trio .+)$", re.MULTILINE)
-_OF_SQLITE = ("file is not a database", "malformed")
-_OF_THE_SYSTEM = ("Address already in use", "Permission denied; ", "No such file or directory; ")
-
-
-def _sources() -> str:
-    """All that the program can say, without the breaks of its own lines."""
-    launcher = REPOSITORY / "packaging" / "zipapp" / "launcher.py"
-    paths = [launcher, *(REPOSITORY / "angos_trio").rglob("*.py")]
-    texts = [path.read_text(encoding="utf-8") for path in paths]
-    return re.sub(r'"\s+f?"', "", "\n".join(texts))
+_BY_OTHERS = ("Address already in use", "file is not a database", "malformed")
+"""Words of the system and of SQLite, which tests of such a start read."""
+_REASONS = [os.strerror(each) for each in (errno.EACCES, errno.ENOENT, errno.EROFS)]
 
 
 def _sentences() -> Iterator[str]:
@@ -33,13 +29,17 @@ def _sentences() -> Iterator[str]:
 
 
 def test_every_sentence_of_the_page_is_the_programs() -> None:
-    sources = _sources()
+    said = texts()
+    refusals = (REPOSITORY / "tests/cli/test_refusals.py").read_text(encoding="utf-8")
     for sentence in _sentences():
-        said = sentence
-        for words in (*_OF_SQLITE, *_OF_THE_SYSTEM, "cannot be made: Permission denied"):
-            said = said.replace(words, "")
-        said = said.replace("Read-only file system; ", "").replace("$CREDENTIALS_DIRECTORY ", "")
-        assert said in sources or "unknown key" in said, sentence
+        if sentence in _BY_OTHERS:
+            assert sentence in refusals, sentence
+            continue
+        wanted = sentence.replace("$CREDENTIALS_DIRECTORY", FILLED)
+        for reason in _REASONS:
+            wanted = wanted.replace(reason, "").removeprefix("; ")
+        assert len(wanted) > 8, sentence
+        assert is_said(wanted, said), sentence
 
 
 @pytest.mark.slow

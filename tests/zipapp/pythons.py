@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 FITTING = ("3.11", "3.12", "3.13", "3.14")
@@ -36,4 +37,6 @@ def _says(path: str) -> tuple[str, str]:
 
 
 if __name__ == "__main__":
-    print("\n".join(pythons(*FITTING).values()))
+    if not (fitting := pythons(*FITTING)):
+        sys.exit(f"no Python of {', '.join(FITTING)} is here")
+    print("\n".join(fitting.values()))
