@@ -25,7 +25,6 @@ from tests.e2e.clients import (
     containerd,
     containers,
     crane,
-    curl,
     docker,
     helm,
     oras,
@@ -38,6 +37,7 @@ from tests.e2e.clients import (
     tls_login,
     tls_rotation,
     tls_scan,
+    told,
 )
 from tests.e2e.docs import write_page
 from tests.e2e.lab import Lab, expect_clean_stop, expect_no_crash, expect_sound_store
@@ -121,7 +121,16 @@ SUITES = (
             ("docker", "dockerd"),
         )
     ),
-    Suite("curl-tls", curl.run, ("curl", "ip"), title="curl over TLS"),
+    Suite("curl-tls", partial(told.run, "curl"), ("curl", "ip"), title="curl over TLS"),
+    Suite("oras-tls", partial(told.run, "oras"), ("ip",), go="oras", title="oras over TLS"),
+    Suite(
+        "helm-tls",
+        partial(told.run, "helm"),
+        ("ip",),
+        go="helm",
+        is_quick=False,
+        title="helm over TLS",
+    ),
     Suite("login", tls_login.run, ("podman", "ip"), version=_of_login, title="podman login"),
     Suite(
         "bearer",
