@@ -1,4 +1,7 @@
-"""Every command of docs/client-configuration.md runs, or is one that the files come with."""
+"""Every command of docs/client-configuration.md runs here, or is one that the files come with.
+
+Those are run as they are printed, against a registry with TLS, by `make e2e`, but for a few.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,9 @@ import json
 import os
 import shlex
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -15,6 +19,8 @@ from angos_trio.appliance.client_address import RegistryAddress
 from angos_trio.appliance.client_files import Credentials, Wanted, setups_for
 from angos_trio.cli.main import main
 from tests.docs.pages import REPOSITORY, examples, rows
+from tests.e2e.clients.tls_clients import CLIENTS as BY_PROGRAM
+from tests.e2e.run import SUITES
 from tests.running import HOST, free_port, running_registry
 
 PAGE = (REPOSITORY / "docs" / "client-configuration.md").read_text(encoding="utf-8")
@@ -24,6 +30,15 @@ COMMAND = "angos-trio client-config "
 TEST = f"{COMMAND}test "
 NAME = "registry.lab"
 CLIENTS = ("build-01", "node-1")
+OVER_TLS = "-tls"
+"""How names of the suites of `make e2e` end that run the commands of a client as printed."""
+NOT_RUN: Final[Mapping[str, str]] = {
+    "k3s": "neither Debian nor the Go module proxy has k3s",
+    "rke2": "neither Debian nor the Go module proxy has RKE2",
+    "crio": "neither Debian nor the Go module proxy has CRI-O; its files are those of podman",
+    "buildkit": "docker buildx starts BuildKit from an image, and only Docker Hub has it",
+}
+"""Clients whose commands nobody runs, with the reason."""
 
 
 @pytest.fixture(scope="module")
@@ -95,13 +110,43 @@ def test_test_lets_the_client_in(pki: Path, port: int) -> None:
 def test_every_client_has_its_section() -> None:
     made = {line.split()[2] for each in EXAMPLES for line in each.splitlines() if COMMAND in line}
 
-    assert made >= set(checks_names()) | {"all", "test"}
+    assert made >= set(client_names()) | {"all", "test"}
 
 
-def checks_names() -> list[str]:
+def client_names() -> list[str]:
     """Every client there is."""
     wanted = Wanted(RegistryAddress(NAME), Credentials("a", "", ""))
     return [setup.client for setup in setups_for("all", wanted)]
+
+
+def test_the_page_prints_every_command_that_shows_whether_the_files_work() -> None:
+    shown = list(printed())
+
+    assert {client for client, _, _ in shown} == set(client_names())
+    for client, is_user, commands in shown:
+        assert commands == checks_of(client, is_user=is_user)
+
+
+def printed() -> Iterator[tuple[str, bool, set[str]]]:
+    """Of each example that ends in such commands: the client, whether its files are a user's, and
+    the commands."""
+    for example in EXAMPLES:
+        lines = [shlex.split(line) for line in example.splitlines()]
+        commands = {
+            line
+            for line, words in zip(example.splitlines(), lines, strict=True)
+            if words[0] not in ("angos-trio", "tar", "sh")
+        }
+        if commands:
+            yield lines[0][2], "--user" in lines[0], commands
+
+
+def test_each_of_them_is_run_by_the_suites_or_is_named_with_the_reason() -> None:
+    programs = [suite.client for suite in SUITES if suite.client.endswith(OVER_TLS)]
+    run = {BY_PROGRAM.get(name, name) for name in (p.removesuffix(OVER_TLS) for p in programs)}
+
+    assert not run & NOT_RUN.keys()
+    assert run | NOT_RUN.keys() == set(client_names())
 
 
 def test_sentences_of_the_page_are_those_of_the_command() -> None:

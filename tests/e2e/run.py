@@ -25,7 +25,6 @@ from tests.e2e.clients import (
     containerd,
     containers,
     crane,
-    curl,
     docker,
     helm,
     oras,
@@ -38,6 +37,7 @@ from tests.e2e.clients import (
     tls_login,
     tls_rotation,
     tls_scan,
+    told,
 )
 from tests.e2e.docs import write_page
 from tests.e2e.lab import Lab, expect_clean_stop, expect_no_crash, expect_sound_store
@@ -80,6 +80,11 @@ def _of_login() -> str:
     return f"{debian_version('podman')}, {provider}"
 
 
+def _of_ctr() -> str:
+    install_go("crictl")
+    return f"{debian_version('ctr')}, crictl {pins('e2e')['crictl']['version'].removeprefix('v')}"
+
+
 def _of_bearer() -> str:
     return ", ".join(f"{program} {debian_version(program)}" for program in tls_bearer.REFUSALS)
 
@@ -105,6 +110,7 @@ SUITES = (
             f"{programs[0]}-tls",
             partial(tls_certificates.run, programs[0]),
             (*programs, "ip"),
+            version=_of_ctr if programs[0] == "ctr" else None,
             title=f"{programs[0]} over TLS",
         )
         for programs in (
@@ -115,7 +121,16 @@ SUITES = (
             ("docker", "dockerd"),
         )
     ),
-    Suite("curl-tls", curl.run, ("curl", "ip"), title="curl over TLS"),
+    Suite("curl-tls", partial(told.run, "curl"), ("curl", "ip"), title="curl over TLS"),
+    Suite("oras-tls", partial(told.run, "oras"), ("ip",), go="oras", title="oras over TLS"),
+    Suite(
+        "helm-tls",
+        partial(told.run, "helm"),
+        ("ip",),
+        go="helm",
+        is_quick=False,
+        title="helm over TLS",
+    ),
     Suite("login", tls_login.run, ("podman", "ip"), version=_of_login, title="podman login"),
     Suite(
         "bearer",

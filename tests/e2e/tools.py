@@ -85,6 +85,11 @@ def install_go(program: str) -> Path:
     return target
 
 
+def path_with_go_programs() -> str:
+    """A PATH on which the programs that were built are found, too."""
+    return f"{GO_PROGRAMS}{os.pathsep}{os.environ['PATH']}"
+
+
 def _go_version(program: Path) -> str:
     """The version of the module that a program was built from."""
     found = re.search(r"^\tmod\t\S+\t(\S+)", command("go", "version", "-m", program), re.MULTILINE)

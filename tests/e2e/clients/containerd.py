@@ -11,6 +11,7 @@ from angos_trio.records import replace
 from tests.e2e.lab import Lab
 from tests.e2e.machine import Failure, Sandbox, daemon, require
 from tests.e2e.material import INDEX, PLATFORMS, TAG, Layout, file_digest
+from tests.e2e.tools import path_with_go_programs
 
 CLIENT = "ctr"
 CERTIFICATES = Path("/etc/containerd/certs.d")
@@ -19,9 +20,18 @@ CONFIGURATION = """\
 version = 2
 root = "{0}/root"
 state = "{0}/state"
-disabled_plugins = ["io.containerd.grpc.v1.cri"]
+{1}
 [grpc]
   address = "{0}/containerd.sock"
+"""
+WITHOUT_CRI = 'disabled_plugins = ["io.containerd.grpc.v1.cri"]'
+SNAPSHOTTER = "native"
+# What Kubernetes asks; it reads the same files.
+CRI = f"""\
+[plugins."io.containerd.grpc.v1.cri".containerd]
+  snapshotter = "{SNAPSHOTTER}"
+[plugins."io.containerd.grpc.v1.cri".registry]
+  config_path = "{CERTIFICATES}"
 """
 
 
@@ -33,12 +43,11 @@ class Ctr:
         self.scratch = scratch
         self.hosts = CERTIFICATES if lab.has_tls else scratch / "certs.d"
         self.way = ["--hosts-dir", str(self.hosts)] if lab.has_tls else ["--plain-http"]
-        self._sandbox = sandbox
+        self.sandbox = sandbox
 
     def run(self, *arguments: str | Path) -> str:
         """One command."""
-        socket = self.scratch / "containerd.sock"
-        return self._sandbox.run("ctr", "--address", socket, *arguments)
+        return self.sandbox.run("ctr", *arguments)
 
     def name(self, repository: str, lab: Lab | None = None) -> str:
         """An image of a registry."""
@@ -61,7 +70,7 @@ class Ctr:
 
     def pull(self, name: str, *options: str) -> None:
         """Pull an image and unpack it."""
-        self.run("images", "pull", *self.way, "--snapshotter=native", *options, name)
+        self.run("images", "pull", *self.way, *options, name)
 
     def forget(self, *names: str) -> None:
         """Remove images, and what only they held."""
@@ -82,8 +91,7 @@ class Ctr:
     def expect_blob(self, digest: str) -> None:
         """Fail unless a blob has the bytes that its digest says."""
         out = self.scratch / "blob"
-        socket = self.scratch / "containerd.sock"
-        self._sandbox.save(out, "ctr", "--address", socket, "content", "get", digest)
+        self.sandbox.save(out, "ctr", "content", "get", digest)
         if file_digest(out) != digest:
             raise Failure(f"{digest} holds the bytes of {file_digest(out)}")
 
@@ -93,8 +101,14 @@ def containerd(lab: Lab, mounts: Mapping[str, Path] | None = None) -> Iterator[C
     """A containerd of our own; `mounts` are what its sandbox has besides."""
     scratch = lab.directory("containerd")
     configuration = scratch / "config.toml"
-    configuration.write_text(CONFIGURATION.format(scratch))
-    sandbox = lab.sandbox("containerd")
+    configuration.write_text(CONFIGURATION.format(scratch, CRI if lab.has_tls else WITHOUT_CRI))
+    sandbox = lab.sandbox(
+        "containerd",
+        CONTAINERD_ADDRESS=str(scratch / "containerd.sock"),
+        CONTAINERD_SNAPSHOTTER=SNAPSHOTTER,
+        CONTAINER_RUNTIME_ENDPOINT=f"unix://{scratch}/containerd.sock",
+        PATH=path_with_go_programs(),
+    )
     sandbox = replace(sandbox, mounts={**(mounts or {}), **sandbox.mounts})
     ctr = Ctr(lab, scratch, sandbox)
     started: list[str | Path] = [require("containerd"), "--config", configuration]
@@ -195,7 +209,7 @@ def _import(ctr: Ctr) -> None:
     with lab.check(CLIENT, "images import of an OCI archive, push, pull: same manifest"):
         archive = oci_archive(layout, ctr.scratch / "small.tar")
         name = ctr.name("small")
-        ctr.run("images", "import", "--snapshotter=native", "--base-name", "imported", archive)
+        ctr.run("images", "import", "--base-name", "imported", archive)
         ctr.push(name, f"imported:{TAG}")
         ctr.forget(f"imported:{TAG}")
         ctr.pull(name)

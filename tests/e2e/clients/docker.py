@@ -26,21 +26,15 @@ class Docker:
     def __init__(self, lab: Lab, scratch: Path, sandbox: Sandbox) -> None:
         self.lab = lab
         self.scratch = scratch
-        self._sandbox = sandbox
-
-    @property
-    def host(self) -> str:
-        """Where dockerd listens."""
-        return f"unix://{self.scratch}/docker.sock"
+        self.sandbox = sandbox
 
     def run(self, *arguments: str | Path) -> str:
         """One command."""
-        docker = require("docker")
-        return self._sandbox.run(docker, "--host", self.host, *arguments, errors_too=True)
+        return self.sandbox.run(require("docker"), *arguments, errors_too=True)
 
     def feed(self, source: Path, *arguments: str | Path) -> str:
         """One command that reads a file."""
-        return self._sandbox.feed(source, require("docker"), "--host", self.host, *arguments)
+        return self.sandbox.feed(source, require("docker"), *arguments)
 
     def name(self, repository: str, tag: str = TAG, lab: Lab | None = None) -> str:
         """An image of a registry."""
@@ -76,7 +70,9 @@ class Docker:
 @contextmanager
 def dockerd(lab: Lab, mounts: Mapping[str, Path] | None = None) -> Iterator[Docker]:
     """A dockerd of our own; `mounts` are what its sandbox has besides."""
-    scratch, sandbox = lab.directory("docker"), lab.sandbox("docker")
+    scratch = lab.directory("docker")
+    host = f"unix://{scratch}/docker.sock"
+    sandbox = lab.sandbox("docker", DOCKER_HOST=host)
     sandbox = replace(sandbox, mounts={**(mounts or {}), **sandbox.mounts})
     docker = Docker(lab, scratch, sandbox)
     configuration = scratch / "daemon.json"
@@ -85,7 +81,7 @@ def dockerd(lab: Lab, mounts: Mapping[str, Path] | None = None) -> Iterator[Dock
         require("dockerd"),
         *("--bridge=none", "--iptables=false", "--ip6tables=false", "--storage-driver=vfs"),
         *(f"--config-file={configuration}", f"--data-root={scratch / 'data'}"),
-        *(f"--exec-root={scratch / 'exec'}", f"--pidfile={scratch / 'pid'}", "-H", docker.host),
+        *(f"--exec-root={scratch / 'exec'}", f"--pidfile={scratch / 'pid'}", "-H", host),
     ]
     with daemon(sandbox, started, scratch / "log", lambda: docker.run("info")):
         yield docker

@@ -28,6 +28,8 @@ MIRRORS = {
     "quay.io": ("--mirror", "all", "--strict-airgap"),
 }
 """How the files are asked for by which something of a registry is pulled."""
+CHECKED = "hello"
+"""The repository that the printed commands ask for."""
 MIRRORED = "".join(f'[repository."{name}"]\nnamespace = "{name}"\n' for name in MIRRORS)
 
 GUEST_PUSH = "unauthorized: authentication required"
@@ -79,6 +81,7 @@ def run(program: str, lab: Lab) -> None:
                 checks = Checks(f"{program}-tls", mode, other, client)
                 checks.refusals(people, UNAUTHORIZED[program])
                 checks.there_and_back(people.builder)
+                checks.printed(people.builder, UNAUTHORIZED[program])
                 if program != "docker":
                     checks.mirrors(people.builder)
                 if program == "docker" and mode == "optional":
@@ -100,7 +103,7 @@ class Checks:
         """Nobody but the builder gets in, and nothing of what they pushed is there."""
         said, reason = unauthorized
         ca = self.lab.secure.ca
-        shown = NONE_SHOWN if self.mode == "required" else said
+        shown = self._none_shown(said)
         with self._check(f"the registry's authority is not known: {UNKNOWN_SERVER}"):
             self.client.show(None, people.builder)
             self._expect(UNKNOWN_SERVER, UNKNOWN_SERVER)
@@ -113,6 +116,10 @@ class Checks:
         with self._check(f"a revoked certificate: {reason}"):
             self.client.show(ca, people.revoked)
             self._expect(said, reason)
+
+    def _none_shown(self, said: str) -> str:
+        """How it is told that it has shown no certificate."""
+        return NONE_SHOWN if self.mode == "required" else said
 
     def _expect(self, push: str, pull: str) -> None:
         """Fail unless a push and a pull are refused in these words."""
@@ -128,6 +135,20 @@ class Checks:
             self.client.empty()
             self.client.pull()
             self.client.expect_pulled()
+
+    def printed(self, pair: Pair, unauthorized: tuple[str, str]) -> None:
+        """Each command that is printed with the files does as it is, and shows whether they work:
+        without a certificate it fails."""
+        layout, image = self.lab.material.small
+        ca = self.lab.secure.ca
+        self.lab.seed(CHECKED, layout, [image.manifest], "latest")
+        for check in self.client.place.checks():
+            ask = partial(self.client.sandbox.run, "sh", "-c", check, errors_too=True)
+            with self._check(f"as printed, without a certificate and with one: {check}"):
+                self.client.show(ca, None)
+                expect_refusal(self._none_shown(unauthorized[0]), run=ask)
+                self.client.show(ca, pair)
+                ask()
 
     def mirrors(self, pair: Pair) -> None:
         """What is of another registry comes from here: there is no way to any other."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Protocol
@@ -14,11 +14,19 @@ from tests.e2e.clients.containers import Engine
 from tests.e2e.clients.docker import Docker, docker_archive, dockerd
 from tests.e2e.clients.skopeo import Skopeo
 from tests.e2e.lab import request_counts
-from tests.e2e.machine import Failure
+from tests.e2e.machine import Failure, Sandbox
 from tests.e2e.material import LAYER_BYTES, TAG, Image, Layout, expect_same_layout
 from tests.e2e.secure import NAME, Pair, SecureLab
 
 LARGE_LAYER_BYTES: Final = 20_000_000
+CLIENTS: Final[Mapping[str, str]] = {
+    "skopeo": "skopeo",
+    "podman": "podman",
+    "buildah": "buildah",
+    "ctr": "containerd",
+    "docker": "docker",
+}
+"""What `client-config` calls the client of each program."""
 
 
 def image_of(repository: str) -> str:
@@ -35,6 +43,10 @@ class Client(Protocol):
     @property
     def repository(self) -> str:
         """Where it pushes the image to, unless it is told otherwise."""
+
+    @property
+    def sandbox(self) -> Sandbox:
+        """Where a command of it finds all that it needs."""
 
     def show(self, ca: Path | None, pair: Pair | None) -> None:
         """From now on trust this authority only, and show this certificate."""
@@ -69,7 +81,7 @@ class OfContainers:
         self.image = image_of(self.repository)
         self.engine = Engine(program, lab, LARGE_LAYER_BYTES if is_large else LAYER_BYTES)
         self.place = Place(lab, program, way="sh" if program == "podman" else "tar")
-        self.engine.sandbox = self.place.within(self.engine.sandbox)
+        self.sandbox = self.engine.sandbox = self.place.within(self.engine.sandbox)
         self.engine.write_context("tls")
         self.engine.run("build", "--quiet", "--tag", self.image, ".")
 
@@ -110,6 +122,7 @@ class OfSkopeo:
         self.repository = "skopeo/tls"
         self.image = image_of(self.repository)
         self.skopeo = Skopeo(lab)
+        self.sandbox = self.skopeo.sandbox
         self.place = Place(lab, "skopeo", home=self.skopeo.sandbox.root / "home")
         self.layout = layout
         self.back = lab.scratch / "back"
@@ -151,10 +164,11 @@ class OfContainerd:
         self.repository = "ctr/tls"
         self.image = image_of(self.repository)
         self.ctr = ctr
+        self.sandbox = ctr.sandbox
         self.content = image
         self.user: list[str] = []
         archive = oci_archive(layout, ctr.scratch / "archive.tar")
-        ctr.run("images", "import", "--snapshotter=native", "--base-name", "imported", archive)
+        ctr.run("images", "import", "--base-name", "imported", archive)
         ctr.run("images", "tag", f"imported:{TAG}", self.image)
 
     def show(self, ca: Path | None, pair: Pair | None) -> None:
@@ -192,6 +206,7 @@ class OfDocker:
         self.repository = "docker/tls"
         self.image = image_of(self.repository)
         self.docker = docker
+        self.sandbox = docker.sandbox
         self.content = image
         self.place = place
         archive = docker_archive(layout, image, self.image, docker.scratch)
@@ -247,11 +262,11 @@ def started(program: str, lab: SecureLab, *, is_large: bool = False) -> Iterator
     kernel holds for a connection."""
     layout, image = lab.material.many_layers if is_large else lab.material.small
     if program == "ctr":
-        place = Place(lab, "containerd")
+        place = Place(lab, CLIENTS[program])
         with containerd(lab, place.mounts()) as ctr:
             yield OfContainerd(ctr, layout, image, place)
     elif program == "docker":
-        place = Place(lab, "docker")
+        place = Place(lab, CLIENTS[program])
         with dockerd(lab, place.mounts()) as docker:
             yield OfDocker(docker, layout, image, place)
     elif program == "skopeo":
