@@ -80,11 +80,6 @@ def _of_login() -> str:
     return f"{debian_version('podman')}, {provider}"
 
 
-def _of_ctr() -> str:
-    install_go("crictl")
-    return f"{debian_version('ctr')}, crictl {pins('e2e')['crictl']['version'].removeprefix('v')}"
-
-
 def _of_bearer() -> str:
     return ", ".join(f"{program} {debian_version(program)}" for program in tls_bearer.REFUSALS)
 
@@ -110,7 +105,6 @@ SUITES = (
             f"{programs[0]}-tls",
             partial(tls_certificates.run, programs[0]),
             (*programs, "ip"),
-            version=_of_ctr if programs[0] == "ctr" else None,
             title=f"{programs[0]} over TLS",
         )
         for programs in (
@@ -120,6 +114,14 @@ SUITES = (
             ("ctr", "containerd"),
             ("docker", "dockerd"),
         )
+    ),
+    Suite(
+        "crictl",
+        tls_certificates.crictl,
+        ("ctr", "containerd", "ip"),
+        go="crictl",
+        is_quick=False,
+        title="crictl over TLS",
     ),
     Suite("curl-tls", partial(told.run, "curl"), ("curl", "ip"), title="curl over TLS"),
     Suite("oras-tls", partial(told.run, "oras"), ("ip",), go="oras", title="oras over TLS"),
