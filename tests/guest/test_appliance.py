@@ -131,6 +131,10 @@ def test_a_restart_under_load_refuses_and_breaks_nothing(appliance: Guest) -> No
     assert min(said["counts"].values()) > 0
 
 
+def test_the_unit_has_a_watchdog_of_a_minute(appliance: Guest) -> None:
+    assert show(appliance, "WatchdogUSec") == "1min"
+
+
 @pytest.fixture
 def short_watchdog(appliance: Guest) -> Iterator[None]:
     drop_in = f"/run/systemd/system/{SERVICE}.d/watchdog.conf"
