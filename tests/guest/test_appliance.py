@@ -16,6 +16,7 @@ from tests.guest.conftest import BROKEN_VERSION, NEXT_VERSION
 from tests.guest.guest import HOSTNAME, Guest
 
 SERVICE = "angos-trio.service"
+CONFIGURATION = "/etc/angos-trio/config.toml"
 EXPOSURE_MAX = 1.0
 IMAGE = f"{HOSTNAME}/lab/hello"
 PKI = "/etc/angos-trio/pki"
@@ -48,6 +49,16 @@ def digests(guest: Guest) -> dict[str, str]:
             assert digest is not None, head
             found[f"{name}:{tag}"] = digest[1]
     return found
+
+
+def expect_whole(guest: Guest, digest: str) -> None:
+    """One image comes anew, by its digest, and all that is stored is what it was."""
+    guest.run("podman", "rmi", "--all", "--force")
+    guest.run("podman", "pull", f"{IMAGE}@{digest}")
+    said = guest.run("angos-trio", "scrub", "--dry-run", "-c", CONFIGURATION)
+    looked = re.search(r"^looked at (\d+) blobs .*; found nothing wrong$", said, re.MULTILINE)
+    assert looked is not None, said
+    assert int(looked[1]) > 0
 
 
 def test_the_guest_has_no_network(guest: Guest) -> None:
@@ -161,13 +172,14 @@ def test_a_stopped_process_is_restarted_by_the_watchdog(appliance: Guest) -> Non
 
 def test_an_upgrade_and_a_rollback_keep_every_image(appliance: Guest) -> None:
     before, version = digests(appliance), appliance.run("angos-trio", "--version")
-    assert before
     assert NEXT_VERSION in appliance.run("angos-trio", "self", "upgrade", "later.pyz")
     assert NEXT_VERSION in appliance.run("angos-trio", "--version")
     assert digests(appliance) == before
+    expect_whole(appliance, before["lab/hello:1"])
     appliance.run("angos-trio", "self", "rollback")
     assert appliance.run("angos-trio", "--version") == version
     assert digests(appliance) == before
+    expect_whole(appliance, before["lab/hello:1"])
     appliance.run("angos-trio", "self", "verify")
 
 
@@ -212,7 +224,7 @@ def test_a_revoked_client_is_refused_on_its_live_connection(appliance: Guest) ->
 
 
 def test_the_administrators_commands_leave_nothing_of_root_in_the_data(appliance: Guest) -> None:
-    command = "angos-trio gc --dry-run -c /etc/angos-trio/config.toml"
+    command = f"angos-trio gc --dry-run -c {CONFIGURATION}"
     appliance.run(command)  # beside the service, which is asked
     appliance.run("systemctl", "stop", SERVICE, "angos-trio.socket")
     refused = appliance.try_(command)
