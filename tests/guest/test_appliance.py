@@ -16,6 +16,7 @@ from tests.guest.conftest import BROKEN_VERSION, NEXT_VERSION
 from tests.guest.guest import HOSTNAME, Guest
 
 SERVICE = "angos-trio.service"
+RENEWAL = "angos-trio-renew.service"
 CONFIGURATION = "/etc/angos-trio/config.toml"
 EXPOSURE_MAX = 1.0
 IMAGE = f"{HOSTNAME}/lab/hello"
@@ -59,6 +60,25 @@ def expect_whole(guest: Guest, digest: str) -> None:
     looked = re.search(r"^looked at (\d+) blobs .*; found nothing wrong$", said, re.MULTILINE)
     assert looked is not None, said
     assert int(looked[1]) > 0
+
+
+def serial(guest: Guest, certificate: str) -> str:
+    """The serial number of a certificate that a command prints, as `pki` prints it."""
+    said = guest.run(f"{certificate} | openssl x509 -noout -serial")
+    return f"{int(said.partition('=')[2], 16):x}"
+
+
+def served(guest: Guest) -> str:
+    """The serial number of the certificate that clients are shown."""
+    asked = f"openssl s_client -connect {HOSTNAME}:443 -servername {HOSTNAME}"
+    return serial(guest, f"{asked} < /dev/null 2> /dev/null")
+
+
+def put_due(guest: Guest) -> str:
+    """Put a certificate of the server that is due in its place, which nobody is shown yet."""
+    put = guest.run("SHIV_INTERPRETER=1 angos-trio due.py").strip()
+    assert "the server's certificate is due" in guest.run("angos-trio pki renew server --check")
+    return put
 
 
 def test_the_guest_has_no_network(guest: Guest) -> None:
@@ -198,21 +218,37 @@ def test_a_release_that_does_not_start_is_left_again(appliance: Guest) -> None:
 
 
 def test_a_renewed_certificate_is_served(appliance: Guest) -> None:
-    served = (
-        f"openssl s_client -connect {HOSTNAME}:443 -servername {HOSTNAME} < /dev/null 2> /dev/null "
-        "| openssl x509 -noout -serial"
-    )
-    before = appliance.run(served)
+    before = served(appliance)
     appliance.run("angos-trio", "pki", "renew", "server")
     appliance.run("systemctl", "try-restart", SERVICE)
-    after = appliance.run(served)
-    assert after.startswith("serial=")
-    assert after != before
+    assert served(appliance) != before
 
 
 def test_the_timer_renews_nothing_that_is_not_due(appliance: Guest) -> None:
-    appliance.run("systemctl", "start", "angos-trio-renew.service")
+    before = served(appliance), show(appliance, "MainPID")
+    appliance.run("systemctl", "start", RENEWAL)
+    assert (served(appliance), show(appliance, "MainPID")) == before
     assert appliance.run("systemctl", "is-active", "angos-trio-renew.timer").strip() == "active"
+
+
+def test_what_is_due_at_a_start_is_renewed_before_it_is_served(appliance: Guest) -> None:
+    due = put_due(appliance)
+    appliance.run("systemctl", "restart", SERVICE)
+    after = served(appliance)
+    assert after != due
+    assert after == serial(appliance, f"cat {PKI}/server.crt")
+
+
+def test_the_timer_renews_what_is_due_and_lets_it_be_served(appliance: Guest) -> None:
+    before, due, pid = served(appliance), put_due(appliance), show(appliance, "MainPID")
+    assert served(appliance) == before, "a credential is read at a start only"
+    appliance.run("systemctl", "start", RENEWAL)
+    after = served(appliance)
+    assert after not in (before, due)
+    said = appliance.run("journalctl", "--no-pager", f"--unit={RENEWAL}", "--lines=20")
+    assert f"serial {after}" in said, "this unit has renewed it, and not the start that followed"
+    assert show(appliance, "MainPID") not in (pid, "0")
+    assert appliance.run(f"{AS_ADMIN}/v2/ -o /dev/null -w '%{{http_code}}'") == "200"
 
 
 def test_a_revoked_client_is_refused_on_its_live_connection(appliance: Guest) -> None:
