@@ -301,10 +301,10 @@ def test_readme_installs_and_pushes(other: Guest) -> None:
 
 def test_commands_of_the_page_about_systemd(other: Guest) -> None:
     typist = Typist(other, PAGES["docs/systemd.md"])
-    for heading in typist.sections():
-        typist.follow(heading)
+    said = {heading: typist.follow(heading) for heading in typist.sections()}
 
     assert typist.left() == []
+    assert said["A socket for probes"].endswith('{"status":"ok"}')
     assert commands_in_text(typist.page) == {
         "systemctl stop angos-trio",
         "angos-trio gc -c /etc/angos-trio/config.toml",
@@ -316,6 +316,7 @@ def test_commands_of_the_page_about_systemd(other: Guest) -> None:
     typist.type("angos-trio gc -c /etc/angos-trio/config.toml")
     typist.type("systemctl stop angos-trio")
     assert status(other, f"{URL}/healthz") == "200", "the next connection starts it again"
+    assert status(other, "http://127.0.0.1:8001/readyz") == "200"
     (_, without), *rest = rows(typist.page, "Unit", "Exposure")
     assert [exposure(other, codes(unit)[0]) for unit, _ in rest] == [figure for _, figure in rest]
     assert f"The service is at {without};" in PAGES["docs/hardening.md"], "it is measured there"
@@ -449,5 +450,6 @@ def test_in_an_emergency_nothing_is_changed_and_in_the_end_nothing_answers(
     said = hardening.follow("In an emergency")
 
     assert "read-only since" in said
-    assert hardening.guest.try_(f"curl -sS --cacert {PKI}/ca.crt {URL}/").code == 7
+    for url in (f"{URL}/", "http://127.0.0.1:8001/healthz"):
+        assert hardening.guest.try_(f"curl -sS --cacert {PKI}/ca.crt {url}").code == 7
     assert hardening.left() == []
