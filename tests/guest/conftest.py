@@ -31,6 +31,7 @@ def guest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guest]:
         (broken, "/root/broken.pyz"),
         (Path(__file__).with_name("load.py"), "/root/load.py"),
         (Path(__file__).with_name("kept.py"), "/root/kept.py"),
+        (Path(__file__).with_name("due.py"), "/root/due.py"),
     ]
     with booted_or_left_out(files) as running:
         yield running

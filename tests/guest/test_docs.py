@@ -10,9 +10,10 @@ has ended.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -33,6 +34,8 @@ FILE = f"angos-trio-{__version__}-{MACHINE}.pyz"
 NEXT = f"angos-trio-0.2.0-{MACHINE}.pyz"
 PKI = "/etc/angos-trio/pki"
 URL = "https://registry.lab"
+AS_ADMIN = f"--cert {PKI}/clients/admin.crt --key {PKI}/private/clients/admin.key"
+HAS_PASSWORD = '--user "admin:$(cat admin.password)"'
 WITH_PASSWORD = f"curl --cacert {PKI}/ca.crt --user admin {URL}/v2/_catalog"
 SERVE = "angos-trio serve -c /srv/registry/config.toml"
 TAKE_KEY_AWAY = (
@@ -292,19 +295,24 @@ def test_every_section_of_installing_is_followed_here(installing: Typist) -> Non
 
 
 def test_readme_installs_and_pushes(other: Guest) -> None:
-    said = Typist(other, PAGES["README.md"]).follow("One file, one command")
+    typist = Typist(other, PAGES["README.md"])
+    said = typist.follow("One file, one command")
 
+    assert typist.left() == ["A push and a pull"], "from the sources, which tests/docs types"
     assert "angos-trio.service answers on port 443" in said
-    cert = f"--cert {PKI}/clients/admin.crt --key {PKI}/private/clients/admin.key"
-    assert status(other, f"{cert} {URL}/v2/demo/hello/manifests/1") == "200"
+    assert status(other, f"{AS_ADMIN} {URL}/v2/demo/hello/manifests/1") == "200"
+    password = re.search(r"user admin has the password (\S+)", said)
+    assert password is not None
+    other.write("/root/admin.password", password[1])
+    assert status(other, f"{HAS_PASSWORD} {URL}/v2/") == "200"
 
 
 def test_commands_of_the_page_about_systemd(other: Guest) -> None:
     typist = Typist(other, PAGES["docs/systemd.md"])
-    for heading in typist.sections():
-        typist.follow(heading)
+    said = {heading: typist.follow(heading) for heading in typist.sections()}
 
     assert typist.left() == []
+    assert said["A socket for probes"].endswith('{"status":"ok"}')
     assert commands_in_text(typist.page) == {
         "systemctl stop angos-trio",
         "angos-trio gc -c /etc/angos-trio/config.toml",
@@ -316,13 +324,24 @@ def test_commands_of_the_page_about_systemd(other: Guest) -> None:
     typist.type("angos-trio gc -c /etc/angos-trio/config.toml")
     typist.type("systemctl stop angos-trio")
     assert status(other, f"{URL}/healthz") == "200", "the next connection starts it again"
-    (exposure,) = re.findall(r"level for \S+: ([0-9.]+)", security(other))
-    assert exposure == "1.1", "with the drop-in, as the page says"
+    assert has_network(other), "with the drop-in"
+    assert status(other, "http://127.0.0.1:8001/readyz") == "200"
+    (_, without), *rest = rows(typist.page, "Unit", "Exposure")
+    assert [exposure(other, codes(unit)[0]) for unit, _ in rest] == [figure for _, figure in rest]
+    assert f"The service is at {without};" in PAGES["docs/hardening.md"], "it is measured there"
 
 
-def security(guest: Guest) -> str:
-    """What systemd thinks of the service."""
-    return guest.run("systemd-analyze", "security", "--no-pager", "angos-trio.service")
+def exposure(guest: Guest, unit: str) -> str:
+    """What systemd thinks of a unit: from 0 to 10."""
+    said = guest.run("systemd-analyze", "security", "--no-pager", unit)
+    (found,) = re.findall(r"level for \S+: ([0-9.]+)", said)
+    return str(found)
+
+
+def has_network(guest: Guest) -> bool:
+    """Whether the service has that of the host, and not one of its own without a device."""
+    pid = guest.run("systemctl show --value --property=MainPID angos-trio").strip()
+    return guest.run(f"readlink /proc/{pid}/ns/net") == guest.run("readlink /proc/1/ns/net")
 
 
 def commands_in_text(page: str) -> set[str]:
@@ -407,6 +426,7 @@ def test_a_certificate_is_required_and_a_policy_decides(hardening: Typist) -> No
     hardening.follow("A certificate of everybody")
     guest = hardening.guest
     assert guest.try_(f"curl -sS --cacert {PKI}/ca.crt {URL}/v2/").code != 0
+    assert status(guest, f"{AS_ADMIN} {HAS_PASSWORD} {URL}/v2/") == "200", "until it is taken away"
     hardening.follow("A policy")
 
     pushed = guest.try_("podman push registry.lab/demo/hello:1 registry.lab/demo/hello:2")
@@ -415,27 +435,65 @@ def test_a_certificate_is_required_and_a_policy_decides(hardening: Typist) -> No
     guest.run("podman pull registry.lab/demo/hello:1")
 
 
+Proof = Callable[[Guest, str], None]
+"""Asserts that a section did what it says, by the guest and by what its commands have printed."""
+
+
+def prints(words: str) -> Proof:
+    """The commands have printed this."""
+
+    def prove(_: Guest, said: str) -> None:
+        assert words in said
+
+    return prove
+
+
+def password_is_refused(guest: Guest, _: str) -> None:
+    """Also beside a certificate, which alone is let in."""
+    assert status(guest, f"{AS_ADMIN} {URL}/v2/") == "200"
+    assert status(guest, f"{AS_ADMIN} {HAS_PASSWORD} {URL}/v2/") == "401"
+
+
+def tags_stay(guest: Guest, _: str) -> None:
+    """A tag cannot be moved, and `latest` can."""
+    kind, manifests = "application/vnd.oci.image.manifest.v1+json", f"{URL}/v2/demo/hello/manifests"
+    pulled = f"curl -sS --cacert {PKI}/ca.crt {AS_ADMIN} -H 'Accept: {kind}' {manifests}/1"
+    first = guest.run(pulled)
+    guest.write("/root/first.json", first)
+    guest.write("/root/other.json", json.dumps({**json.loads(first), "annotations": {"a": "b"}}))
+    put = f"{AS_ADMIN} -X PUT -H 'Content-Type: {kind}' --data-binary"
+    moves = [("first", "latest"), ("other", "latest"), ("other", "1")]
+    said = [status(guest, f"{put} @{name}.json {manifests}/{tag}") for name, tag in moves]
+    assert said == ["201", "201", "409"]
+    assert guest.run(pulled) == first
+
+
+def network_is_away(guest: Guest, _: str) -> None:
+    """As it was before `outbound.conf`, which the page about systemd has put there."""
+    assert not has_network(guest)
+
+
 @pytest.mark.parametrize(
-    ("heading", "says"),
+    ("heading", "prove"),
     [
-        ("Passwords", ""),
-        ("Revoking", "build-01"),
-        ("Tags that stay", ""),
-        ("The audit log", "access.denied"),
-        ("Backup", "0 databases and 0 blobs are damaged"),
-        ("The outside", ""),
-        ("A look each day", "every file is as it was built"),
+        ("Passwords", password_is_refused),
+        ("Revoking", prints("build-01")),
+        ("Tags that stay", tags_stay),
+        ("The audit log", prints("access.denied")),
+        ("Backup", prints("0 databases and 0 blobs are damaged")),
+        ("The outside", network_is_away),
+        ("A look each day", prints("every file is as it was built")),
     ],
 )
-def test_section_of_hardening(hardening: Typist, heading: str, says: str) -> None:
-    assert says in hardening.follow(heading)
+def test_section_of_hardening(hardening: Typist, heading: str, prove: Proof) -> None:
+    prove(hardening.guest, hardening.follow(heading))
     assert "\nbad" not in hardening.guest.run("angos-trio", "doctor")
 
 
 def test_hardened_the_service_is_as_safe_as_the_page_says(hardening: Typist) -> None:
     guest = hardening.guest
     assert "The service is at 0.4" in hardening.page
-    assert "exposure level for angos-trio.service: 0.4" in security(guest)
+    assert exposure(guest, "angos-trio.service") == "0.4"
     assert "[auth" not in guest.run("cat", CONFIGURATION)
     assert guest.try_("podman pull registry.lab/demo/hello:1").code != 0, "it was revoked"
 
@@ -446,5 +504,6 @@ def test_in_an_emergency_nothing_is_changed_and_in_the_end_nothing_answers(
     said = hardening.follow("In an emergency")
 
     assert "read-only since" in said
-    assert hardening.guest.try_(f"curl -sS --cacert {PKI}/ca.crt {URL}/").code == 7
+    for url in (f"{URL}/", "http://127.0.0.1:8001/healthz"):
+        assert hardening.guest.try_(f"curl -sS --cacert {PKI}/ca.crt {url}").code == 7
     assert hardening.left() == []

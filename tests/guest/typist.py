@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from angos_trio.clock import iso
 from tests.docs.pages import fences, headings, section
 from tests.guest.guest import Ended, Guest
 
 CONFIGURATION = "/etc/angos-trio/config.toml"
+RELOAD = "systemctl reload angos-trio"
 _TABLE = re.compile(r"^(?=\[)", re.MULTILINE)
 _MACHINE = "x86_64"
 """On the pages."""
@@ -47,13 +50,24 @@ class Typist:
                     yield self.type(line).output
 
     def type(self, line: str) -> Ended:
-        """One line; it must end with the code that is expected of it."""
+        """One line; it must end with the code that is expected of it, and a reload must count."""
         typed, _ = self.instead.get(line, (line, ""))
         typed = typed.replace(_MACHINE, os.uname().machine)
+        begun = int(time.time())
         ended = self.guest.try_(f"cd {self.folder} && {typed}")
         print(f"$ {typed}\n{ended.output}", end="")
         assert ended.code == self.codes.get(line, 0), ended
+        if typed == RELOAD:
+            self._expect_reloaded(begun)
         return ended
+
+    def _expect_reloaded(self, begun: int) -> None:
+        """systemd says nothing of a reload that was refused; the line of status does."""
+        said = self.guest.run("systemctl show --value --property=StatusText angos-trio")
+        found = re.search(r"; reloaded at (\S+Z)", said)
+        assert found is not None, said
+        assert found[1] >= str(iso(begun)), said
+        assert "refused" not in said, said
 
     def _write_unit(self, content: str) -> None:
         name = content.partition("\n")[0].removeprefix("# ")
