@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 import zipfile
 from pathlib import Path
 
@@ -19,7 +17,18 @@ import pytest
 from tests.skips import leave_out
 from tests.zipapp.built import REPOSITORY, one_file
 from tests.zipapp.pythons import pythons
-from tests.zipapp.starting import NOBODY, SECS_MAX, mounted, start
+from tests.zipapp.starting import (
+    NOBODY,
+    SECS_MAX,
+    half_made,
+    kill_all,
+    mounted,
+    names_in,
+    reached,
+    start,
+    starting,
+    unpacked_by,
+)
 
 OTHER = {"x86_64": "aarch64", "aarch64": "x86_64"}
 OTHER_USER = 12_345
@@ -295,19 +304,24 @@ def test_a_directory_that_was_removed_is_told_of(file: Path, tmp_path: Path) -> 
     assert "Traceback" not in ended.stderr
 
 
+@pytest.mark.parametrize("shares", [(0,), (0.5,), (0.9,), (0, 0.3, 0.6, 0.9)], ids=str)
 def test_a_kill_while_unpacking_leaves_nothing_that_is_taken_for_whole(
-    file: Path, tmp_path: Path
+    file: Path, tmp_path: Path, shares: tuple[float, ...]
 ) -> None:
-    environment = {"PATH": os.environ["PATH"], "SHIV_ROOT": str(tmp_path)}
-    for wait_secs in (0.15, 0.25, 0.4, 0.6):
-        started = subprocess.Popen([str(file), "check"], env=environment, stdout=subprocess.DEVNULL)
-        time.sleep(wait_secs)
-        started.send_signal(signal.SIGKILL)
-        started.wait()
-        for each in tmp_path.iterdir():
-            if each.is_dir() and not each.name.endswith(".tmp"):
-                assert (each / "complete").exists()
-    assert start(file, "self", "verify", environment={"SHIV_ROOT": str(tmp_path)}).returncode == 0
+    """Killed when such a share of the files is there; each further start finds what the one before
+    has left."""
+    target = unpacked_by(file, tmp_path)
+    made, names = half_made(target), names_in(file)
+    for share in shares:
+        with starting(file, tmp_path) as started:
+            reached(made / names[int(share * len(names))], started)
+            kill_all(started)
+        assert made.exists()
+        assert not (made / "complete").exists()
+        assert not target.exists()
+    ended = start(file, "self", "verify", environment={"SHIV_ROOT": str(tmp_path)})
+    assert ended.returncode == 0, ended.stderr
+    assert sorted(each.name for each in tmp_path.iterdir()) == [".lock", target.name]
 
 
 def test_what_a_power_cut_left_half_written_is_unpacked_anew(file: Path, tmp_path: Path) -> None:
