@@ -5,17 +5,27 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-import signal
 import subprocess
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from angos_trio.appliance.archive import RECORD
 from tests.guest.another import another_release
 from tests.skips import leave_out
 from tests.zipapp.built import one_file
-from tests.zipapp.starting import NOBODY, SECS_MAX, mounted, start
+from tests.zipapp.starting import (
+    NOBODY,
+    SECS_MAX,
+    kill_all,
+    mounted,
+    reached,
+    start,
+    starting,
+)
 
 LATER, BROKEN, LAST = "0.9.1", "0.9.2", "0.9.3"
 SYSTEM_PATH = "/usr/bin:/bin"
@@ -211,26 +221,56 @@ def test_a_file_that_does_not_run_here_is_not_switched_to(
     assert releases(tree) == [first]
 
 
+def being_made(tree: Path) -> list[Path]:
+    """Releases that are not whole yet."""
+    return list((tree / "usr/lib/angos-trio/releases").glob(".new-*"))
+
+
+def there(tree: Path, pattern: str) -> Callable[[], bool]:
+    """Whether something of that name is there; in what is being made, files come and go."""
+
+    def look() -> bool:
+        with suppress(FileNotFoundError):
+            return next((tree / "usr/lib/angos-trio").glob(pattern), None) is not None
+        return False
+
+    return look
+
+
+def switched(tree: Path) -> Callable[[], bool]:
+    """Whether the later release is the current one."""
+    current = tree / "usr/lib/angos-trio/current"
+    return lambda: f"/{LATER}-" in os.readlink(current)
+
+
+BEFORE = {
+    "copying": "releases/.new-*/angos-trio",
+    "unpacking": "releases/.new-*/files/*.tmp/site-packages",
+    "proving": "releases/.new-*/files/*/complete",
+    "compiling": "releases/.new-*/files/*/site-packages/*/__pycache__/*.pyc",
+    "syncing": f"releases/.new-*/{RECORD}",
+}
+PLACED = {"placed": f"releases/{LATER}-*", "switching": "previous"}
+"""The new release is whole, and perhaps the current one by the time that the kill comes."""
+
+
+@pytest.mark.parametrize("moment", [*BEFORE, *PLACED, "switched"])
 def test_a_kill_at_any_moment_leaves_a_release_that_is_whole(
-    tree: Path, cache: Path, later: Path
+    tree: Path, cache: Path, later: Path, moment: str
 ) -> None:
-    first = version(tree)
-    seen = set()
-    for wait_secs in (0.4, 0.7, 1.0, 1.4, 1.8, 2.4, 3.0, 4.0):
-        upgrade = subprocess.Popen(
-            [installed(tree), "self", "upgrade", later, "--root", tree],
-            env={"PATH": os.environ["PATH"], "SHIV_ROOT": str(cache)},
-            stdout=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        time.sleep(wait_secs)
-        os.killpg(upgrade.pid, signal.SIGKILL)
-        upgrade.wait()
-        seen.add(version(tree))
-        done(run(cache, installed(tree), "verify"))
-    assert seen <= {first, LATER}
+    """What runs is the release before until the new one is whole, and then one of the two."""
+    first, patterns = version(tree), BEFORE | PLACED
+    words = ("self", "upgrade", later, "--root", tree)
+    with starting(installed(tree), cache, *words) as upgrade:
+        reached(there(tree, patterns[moment]) if moment in patterns else switched(tree), upgrade)
+        kill_all(upgrade)
+    assert bool(being_made(tree)) == (moment in BEFORE)
+    may_run = {first} if moment in BEFORE else {first, LATER} if moment in PLACED else {LATER}
+    assert version(tree) in may_run
+    done(run(cache, installed(tree), "verify"))
     done(run(cache, installed(tree), "upgrade", later, "--root", tree))
     assert version(tree) == LATER
+    done(run(cache, installed(tree), "verify"))
     assert releases(tree) == [first, LATER]
 
 
