@@ -7,8 +7,6 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -16,94 +14,36 @@ import pytest
 from angos_trio.appliance.archive import RECORD
 from tests.guest.another import another_release
 from tests.skips import leave_out
-from tests.zipapp.built import one_file
+from tests.zipapp.installing import (
+    LATER,
+    being_made,
+    done,
+    installed,
+    refusal,
+    releases,
+    run,
+    switched,
+    there,
+    version,
+)
 from tests.zipapp.starting import (
     NOBODY,
     SECS_MAX,
     kill_all,
     mounted,
     reached,
-    start,
     starting,
 )
 
-LATER, BROKEN, LAST = "0.9.1", "0.9.2", "0.9.3"
+BROKEN, LAST = "0.9.2", "0.9.3"
 SYSTEM_PATH = "/usr/bin:/bin"
 """Where no Python of a home directory is found, which a service would not see."""
-
-
-@pytest.fixture(scope="module")
-def file() -> Path:
-    """The file for this machine."""
-    return one_file()
-
-
-@pytest.fixture(scope="module")
-def later(file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One of a later version."""
-    return another_release(file, tmp_path_factory.mktemp("later") / "later.pyz", LATER, {})
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where files that are not installed are unpacked."""
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(scope="module")
-def whole(file: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tree with the file installed, to be copied."""
-    root = tmp_path_factory.mktemp("whole")
-    done(run(cache, file, "install", "--root", root))
-    return root
 
 
 @pytest.fixture
 def tree(whole: Path, tmp_path: Path) -> Path:
     """The same for one test."""
     return shutil.copytree(whole, tmp_path / "tree", symlinks=True)
-
-
-def run(
-    cache: Path,
-    file: Path,
-    *words: str | Path,
-    user: int | None = None,
-    path: str = os.environ["PATH"],
-) -> subprocess.CompletedProcess[str]:
-    """A command of `self`."""
-    environment = {"PATH": path, "SHIV_ROOT": str(cache)}
-    return start(file, "self", *words, environment=environment, user=user)
-
-
-def done(ended: subprocess.CompletedProcess[str]) -> str:
-    """What a command that did its work has printed."""
-    assert ended.returncode == 0, ended.stderr
-    return ended.stdout
-
-
-def refusal(ended: subprocess.CompletedProcess[str], code: int = 1) -> str:
-    """The one sentence of one that refused; what it did before may be told besides."""
-    assert ended.returncode == code, ended
-    assert ended.stderr.count("\n") == 1, ended.stderr
-    return ended.stderr.strip()
-
-
-def installed(tree: Path) -> Path:
-    """What people type."""
-    return tree / "usr" / "bin" / "angos-trio"
-
-
-def version(tree: Path) -> str:
-    """Which version that is."""
-    ended = subprocess.run([installed(tree), "--version"], capture_output=True, text=True)
-    return ended.stdout.split()[-1]
-
-
-def releases(tree: Path) -> list[str]:
-    """The versions that are there, leftovers too."""
-    found = (tree / "usr/lib/angos-trio/releases").iterdir()
-    return sorted(each.name.partition("-")[0] or each.name for each in found)
 
 
 def test_what_is_installed_runs_from_its_own_files(tree: Path, cache: Path) -> None:
@@ -219,28 +159,6 @@ def test_a_file_that_does_not_run_here_is_not_switched_to(
     assert "the new file does not run here, nothing was changed" in said
     assert version(tree) == first
     assert releases(tree) == [first]
-
-
-def being_made(tree: Path) -> list[Path]:
-    """Releases that are not whole yet."""
-    return list((tree / "usr/lib/angos-trio/releases").glob(".new-*"))
-
-
-def there(tree: Path, pattern: str) -> Callable[[], bool]:
-    """Whether something of that name is there; in what is being made, files come and go."""
-
-    def look() -> bool:
-        with suppress(FileNotFoundError):
-            return next((tree / "usr/lib/angos-trio").glob(pattern), None) is not None
-        return False
-
-    return look
-
-
-def switched(tree: Path) -> Callable[[], bool]:
-    """Whether the later release is the current one."""
-    current = tree / "usr/lib/angos-trio/current"
-    return lambda: f"/{LATER}-" in os.readlink(current)
 
 
 BEFORE = {

@@ -34,12 +34,6 @@ OTHER = {"x86_64": "aarch64", "aarch64": "x86_64"}
 OTHER_USER = 12_345
 
 
-@pytest.fixture(scope="module")
-def file() -> Path:
-    """The file for this machine."""
-    return one_file()
-
-
 def refusal(ended: subprocess.CompletedProcess[str]) -> str:
     """The one sentence that it ended with."""
     assert ended.returncode == 1, ended
