@@ -6,6 +6,7 @@ import fcntl
 import os
 import shutil
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from tests.zipapp.installing import (
     there,
     version,
 )
+from tests.zipapp.pythons import FITTING, pythons
 from tests.zipapp.starting import (
     NOBODY,
     SECS_MAX,
@@ -44,6 +46,13 @@ SYSTEM_PATH = "/usr/bin:/bin"
 def tree(whole: Path, tmp_path: Path) -> Path:
     """The same for one test."""
     return shutil.copytree(whole, tmp_path / "tree", symlinks=True)
+
+
+def open_ways(folder: Path) -> None:
+    """Let other users through to a directory of the tests."""
+    for each in (folder, *folder.parents):
+        if each.stat().st_mode & 0o777 == 0o700:
+            each.chmod(0o711)
 
 
 def test_what_is_installed_runs_from_its_own_files(tree: Path, cache: Path) -> None:
@@ -82,6 +91,63 @@ def test_a_service_without_a_name_changes_nothing(file: Path, cache: Path, tmp_p
         )
         assert "--hostname" in said
         assert list(tmp_path.iterdir()) == []
+
+
+SERVICE = ("install", "--systemd", "--hostname", "a.test")
+
+
+def test_a_service_is_not_set_up_by_another_user(file: Path, tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        leave_out("only root can be another user")
+    open_ways(tmp_path)
+    tree, cache = tmp_path / "tree", tmp_path / "cache"
+    for each in (tree, cache):
+        each.mkdir()
+        os.chown(each, NOBODY, NOBODY)
+    said = refusal(run(cache, file, *SERVICE, "--root", tree, user=NOBODY, path=SYSTEM_PATH))
+    assert said == "angos-trio: a service is set up by root: run this with sudo, or as root"
+    assert list(tree.iterdir()) == []
+
+
+def test_a_service_is_not_set_up_where_systemd_did_not_start_the_host(
+    file: Path, cache: Path
+) -> None:
+    """Where it did, its directory is hidden, and nothing could be changed by mistake."""
+    if os.geteuid() != 0:
+        leave_out("only root can mount a file system")
+    done(run(cache, file, "verify", path=SYSTEM_PATH))  # unpacked: nothing is to be written below
+    hidden = 'mount -t tmpfs tmpfs /run && mount -o remount,bind,ro / && exec "$@"'
+    ended = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", hidden, "sh", file, "self", *SERVICE],
+        env={"PATH": f"{SYSTEM_PATH}:/usr/sbin:/sbin", "SHIV_ROOT": str(cache)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=SECS_MAX,
+        check=False,
+    )
+    assert refusal(ended) == (
+        "angos-trio: this host was not started by systemd: leave --systemd away, and start "
+        "`angos-trio serve -c FILE` by what looks after services here"
+    )
+
+
+def test_a_service_is_not_set_up_with_a_python_that_it_would_not_see(
+    file: Path, cache: Path, tmp_path: Path
+) -> None:
+    home = Path.home()
+    if os.geteuid() != 0 or not home.is_relative_to("/root"):
+        leave_out("only root sets a service up, and has its home below /root")
+    with tempfile.TemporaryDirectory(dir=home) as folder:
+        python = Path(folder) / "python3"
+        shutil.copy(Path(next(iter(pythons(*FITTING).values()))).resolve(), python)
+        path = f"{folder}:{SYSTEM_PATH}"
+        said = refusal(run(cache, file, *SERVICE, "--root", tmp_path, path=path))
+    assert said == (
+        f"angos-trio: this Python is {python}, and a service does not see home directories: run "
+        "this with a Python of the system, such as /usr/bin/python3"
+    )
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_compiled_modules_are_there_and_count(tree: Path) -> None:
@@ -277,9 +343,7 @@ def test_a_command_of_another_kind_is_not_overwritten(
 def test_who_may_not_install_is_told_whose_it_is(tree: Path, tmp_path: Path) -> None:
     if os.geteuid() != 0:
         leave_out("only root can be another user")
-    for each in (tree, tmp_path, *tmp_path.parents):
-        if each.stat().st_mode & 0o777 == 0o700:  # directories of the tests
-            each.chmod(0o711)
+    open_ways(tree)
     said = refusal(run(tmp_path, installed(tree), "rollback", "--root", tree, user=NOBODY))
     assert "no permission: run the command as root" in said
 

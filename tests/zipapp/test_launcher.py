@@ -32,6 +32,12 @@ from tests.zipapp.starting import (
 
 OTHER = {"x86_64": "aarch64", "aarch64": "x86_64"}
 OTHER_USER = 12_345
+OTHER_HOST = """
+import os, platform, runpy, sys, sysconfig
+{answer}
+del sys.argv[0]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
 
 
 def refusal(ended: subprocess.CompletedProcess[str]) -> str:
@@ -120,6 +126,48 @@ def test_what_this_python_was_told_the_newer_one_is_told_too(tmp_path: Path) -> 
             check=False,
         )
         assert ended.stdout.split() == [*options, str(archive), "check"], ended.stderr
+
+
+NO_OTHER = ", and no other is on PATH: install one"
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        (
+            "platform.python_implementation = lambda: 'PyPy'",
+            f"it needs Python 3.11 to 3.14; this is PyPy {{version}} ({{python}}){NO_OTHER}",
+        ),
+        (
+            "sysconfig.get_config_var = {'Py_GIL_DISABLED': 1}.get",
+            "it needs Python 3.11 to 3.14; this is a free-threaded Python {version} ({python})"
+            f"{NO_OTHER}",
+        ),
+        (
+            "os.confstr = int",  # which says ValueError of every name, as musl does of this one
+            "this system has no glibc (Alpine and other musl systems): the file needs glibc 2.28 "
+            "or newer",
+        ),
+        ("os.confstr = lambda name: 'glibc 2.17'", "glibc 2.17 is too old: the file needs 2.28"),
+    ],
+    ids=["PyPy", "free-threaded", "no glibc", "old glibc"],
+)
+def test_a_host_that_answers_so_is_told_of_before_anything_is_unpacked(
+    file: Path, tmp_path: Path, answer: str, sentence: str
+) -> None:
+    """All is real but the one answer of the host, which this machine cannot give."""
+    ended = subprocess.run(
+        [sys.executable, "-c", OTHER_HOST.format(answer=answer), file, "check"],
+        env={"PATH": str(tmp_path), "SHIV_ROOT": str(tmp_path / "root")},
+        capture_output=True,
+        text=True,
+        timeout=SECS_MAX,
+        check=False,
+    )
+    version = "{}.{}".format(*sys.version_info[:2])
+    said = refusal(ended).removeprefix("angos-trio: ")
+    assert said.startswith(sentence.format(version=version, python=sys.executable))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_file_of_another_machine_says_which_one_to_take(tmp_path: Path) -> None:
