@@ -8,10 +8,11 @@ reached, because the files are always there before.
 
 from __future__ import print_function
 
-import json
 import os
 import stat
 import sys
+
+# Every Python has loaded these by itself; all others are imported after `keep_own_paths`.
 
 NAME = "angos-trio"
 COMPLETE = "complete"
@@ -28,7 +29,22 @@ def refuse(reason, code=1):
 
 def read_about():
     """What the build wrote: version, build, machine, Pythons, glibc."""
+    import json
+
     return json.loads(__loader__.get_data("about.json").decode("ascii"))
+
+
+def keep_own_paths():
+    """Import from this file and from Python itself, and from nothing that somebody's profile names.
+
+    What PYTHONPATH says, or what was run at the start of Python, stands before Python's own
+    directories, and would be taken for parts of this program.
+    """
+    library = os.path.dirname(os.__file__)
+    names = ("lib-dynload", "python%d%d.zip" % sys.version_info[:2])
+    own = [path for path in sys.path if path == library or os.path.basename(path) in names]
+    if library in own:
+        sys.path[1 : sys.path.index(own[-1]) + 1] = own
 
 
 # Is this host fit?
@@ -395,6 +411,7 @@ def unpack_or_refuse(archive, target, about):
 
 def main():
     """Run the command of the archive."""
+    keep_own_paths()
     archive = os.path.realpath(__loader__.archive)
     about = read_about()
     check_host(archive, about)

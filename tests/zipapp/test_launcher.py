@@ -16,7 +16,7 @@ import pytest
 
 from tests.skips import leave_out
 from tests.zipapp.built import REPOSITORY, one_file
-from tests.zipapp.pythons import pythons
+from tests.zipapp.pythons import FITTING, pythons
 from tests.zipapp.starting import (
     NOBODY,
     SECS_MAX,
@@ -344,6 +344,56 @@ def test_a_directory_that_was_removed_is_told_of(file: Path, tmp_path: Path) -> 
     )
     assert "the current directory cannot be read" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def another_program(folder: Path) -> Path:
+    """Modules that end whoever takes them for ours."""
+    for name in ("angos_trio", "json", "trio"):
+        (folder / name).mkdir(parents=True)
+        end = f"raise SystemExit('this is {name} of {folder.name}')\n"
+        (folder / name / "__init__.py").write_text(end)
+    return folder
+
+
+def profile(folder: Path, version: str, python: str) -> dict[str, str]:
+    """The environment of a user who has other programs in PYTHONPATH, among the modules of their
+    own, and where a line there puts it before all."""
+    path, first = another_program(folder / "path"), another_program(folder / "first")
+    own = another_program(folder / "base" / "lib" / f"python{version}" / "site-packages")
+    (own / "first.pth").write_text(f"import sys; sys.path.insert(0, {str(first)!r})\n")
+    library = Path(python).parents[1] / "lib" / f"python{version}"  # Python's, named once more
+    return {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": f"{path}:{library}:{path / 'trio'}",
+        "PYTHONUSERBASE": str(folder / "base"),
+        "SHIV_ROOT": str(folder / "root"),
+    }
+
+
+def test_what_a_profile_puts_before_python_is_not_taken_for_the_program(
+    file: Path, tmp_path: Path
+) -> None:
+    words: dict[tuple[str | Path, ...], str] = {
+        ("-c", "import trio"): "this is trio of first",
+        (file, "--version"): f"angos-trio {file.name.split('-')[2]}",
+        (file, "check"): "serves http://127.0.0.1:",
+        (file, "self", "verify"): "every file is as it was built",
+    }
+    for version, python in pythons(*FITTING).items():
+        environment = profile(tmp_path / version, version, python)
+        for command, wanted in words.items():
+            ended = subprocess.run(
+                [python, *command],
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                timeout=SECS_MAX,
+                cwd=tmp_path,
+                check=False,
+            )
+            assert wanted in ended.stdout
+            assert ended.returncode == ("-c" in command)
 
 
 @pytest.mark.parametrize("shares", [(0,), (0.5,), (0.9,), (0, 0.3, 0.6, 0.9)], ids=str)
