@@ -100,7 +100,7 @@ def program_as(module: str) -> tuple[list[str], dict[str, str]]:
 
 
 def tests_alone() -> Path:
-    """A directory with these tests and without the sources, which would come before the file's."""
+    """A directory with these tests and without the sources: what runs is the file's."""
     folder = REPOSITORY / ".cache" / "tests-alone"
     folder.mkdir(parents=True, exist_ok=True)
     with suppress(FileExistsError):

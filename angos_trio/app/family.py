@@ -112,10 +112,12 @@ def serve_family(
     `read_again` is called when SIGHUP comes; `reporter` tells a service manager how it goes.
     """
     reporter = reporter or Reporter()
+    # A certificate that is refused leaves no data directory behind. It is told of here, once; and
+    # what certificates need is shared.
+    load_tls(plan.tls)
     directory = DataDirectory(plan.storage.root)
     lock = take_instance_lock(directory)
     try:
-        load_tls(plan.tls)  # a broken one is told of here, once; and what it needs is shared
         sockets, probes = listening_sockets(plan)
         starting = partial(_stay_starting, reporter)
         starting()

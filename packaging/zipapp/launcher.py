@@ -8,10 +8,11 @@ reached, because the files are always there before.
 
 from __future__ import print_function
 
-import json
 import os
 import stat
 import sys
+
+# Every Python has loaded these by itself; all others are imported after `keep_own_paths`.
 
 NAME = "angos-trio"
 COMPLETE = "complete"
@@ -28,7 +29,26 @@ def refuse(reason, code=1):
 
 def read_about():
     """What the build wrote: version, build, machine, Pythons, glibc."""
+    import json
+
     return json.loads(__loader__.get_data("about.json").decode("ascii"))
+
+
+def keep_own_paths():
+    """Import from this file and from Python itself, and from nothing that somebody's profile names.
+
+    What PYTHONPATH says, or what was run at the start of Python, stands before Python's own
+    directories, and would be taken for parts of this program. It is returned.
+    """
+    library = os.path.dirname(os.__file__)
+    names = ("lib-dynload", "python%d%d.zip" % sys.version_info[:2])
+    own = [path for path in sys.path if path == library or os.path.basename(path) in names]
+    if library not in own:
+        return []
+    end = sys.path.index(own[-1]) + 1
+    others = [path for path in sys.path[1:end] if path not in own]
+    sys.path[1:end] = own
+    return others
 
 
 # Is this host fit?
@@ -395,6 +415,7 @@ def unpack_or_refuse(archive, target, about):
 
 def main():
     """Run the command of the archive."""
+    others = keep_own_paths()
     archive = os.path.realpath(__loader__.archive)
     about = read_about()
     check_host(archive, about)
@@ -412,14 +433,15 @@ def main():
     if sys.argv[1:] == ["self", "verify"]:  # also when the program cannot look any more
         refuse_changed(archive, target)
     try:
-        hand_over(root)
+        hand_over(root, others)
     except Exception:
         refuse_changed(archive, target)
         raise
 
 
-def hand_over(root):
-    """Let shiv's bootstrap start the program from the unpacked files.
+def hand_over(root, others):
+    """Let shiv's bootstrap start the program from the unpacked files; the other directories of the
+    path come after all of ours.
 
     What it is told in the environment is not for processes that the program starts.
     """
@@ -435,6 +457,8 @@ def hand_over(root):
         run(module)
 
     _bootstrap.run = run_with_own_environment
+    # It is called when our directory has its place in the path.
+    _bootstrap.prepend_pythonpath = lambda environment: sys.path.extend(others)
     for name in LIBRARY_VARIABLES:
         os.environ.pop(name, None)
     os.environ["SHIV_ROOT"] = root

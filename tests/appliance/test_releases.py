@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from angos_trio.appliance import releases as of_releases
 from angos_trio.appliance.archive import FILE_NAME, RECORD
 from angos_trio.appliance.layout import Layout
 from angos_trio.appliance.releases import (
@@ -19,6 +20,7 @@ from angos_trio.appliance.releases import (
     run_release,
     switch,
 )
+from angos_trio.cli.main import main
 from angos_trio.errors import OperatorError
 
 
@@ -94,6 +96,24 @@ def test_what_is_installed_has_no_umask_of_the_administrator(tmp_path: Path) -> 
         os.umask(before)
     assert (tmp_path / "made").stat().st_mode & 0o777 == 0o755
     assert Layout(tmp_path).library.stat().st_mode & 0o777 == 0o755
+
+
+def test_command_that_another_keeps_from_installing_says_so_and_changes_nothing(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    switch(layout, layout.releases / "1")
+    switch(layout, layout.releases / "2")
+    monkeypatch.setattr(of_releases, "INSTALL_LOCK_SECS_MAX", 0.1)
+    with installing(layout):
+        before = sorted(layout.root.rglob("*"))
+        code = main(["self", "rollback", "--root", str(layout.root)])
+        assert sorted(layout.root.rglob("*")) == before
+    assert (code, leads(layout)) == (1, ("2", "1"))
+    assert capsys.readouterr() == (
+        "",
+        f"angos-trio: another command has been installing for 0 seconds ({layout.library}/.lock is "
+        "locked): wait for it, or look what it does\n",
+    )
 
 
 def test_release_that_runs_a_command_is_left_as_it_is(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.crash.client import Client
-from tests.crash.disks import Disk, NoMount, ext4, make_ext4, tmpfs, unshare_mounts
+from tests.crash.disks import BreakableDisk, Disk, NoMount, tmpfs, unshare_mounts
 from tests.crash.model import Model
 from tests.crash.process import Log, Place, start
 from tests.crash.script import Script
@@ -92,30 +92,11 @@ def small_disk(own_mounts: None, tmp_path: Path) -> Iterator[Disk]:
         yield disk
 
 
-class BreakableDisk:
-    """An ext4 file system in a file, which can be mounted again after it broke."""
-
-    def __init__(self, directory: Path) -> None:
-        self._image, self.path = directory / "disk.img", directory / "disk"
-        self._mounts = ExitStack()
-        make_ext4(self._image, EXT4_BYTES)
-        self.disk = self._mounts.enter_context(ext4(self._image, self.path))
-
-    def mount_again(self) -> None:
-        """As after a reboot: the journal is replayed."""
-        self._mounts.close()
-        self.disk = self._mounts.enter_context(ext4(self._image, self.path))
-
-    def close(self) -> None:
-        """Unmount."""
-        self._mounts.close()
-
-
 @pytest.fixture
 def breakable_disk(own_mounts: None, tmp_path: Path) -> Iterator[BreakableDisk]:
     """256 MiB of ext4; skips, and says why, where mounting is not allowed."""
     try:
-        breakable = BreakableDisk(tmp_path)
+        breakable = BreakableDisk(tmp_path, EXT4_BYTES)
     except NoMount as error:
         leave_out(f"no ext4 file system can be mounted here: {error}")
     yield breakable

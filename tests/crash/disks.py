@@ -11,7 +11,7 @@ import struct
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -110,6 +110,25 @@ def ext4(image: Path, path: Path) -> Iterator[Disk]:
     """The ext4 file system of an image. Raises NoMount."""
     with _mounted(path, "-t", "ext4", "-o", "loop", str(image)) as disk:
         yield disk
+
+
+class BreakableDisk:
+    """An ext4 file system in a file, which can be mounted again after it broke. Raises NoMount."""
+
+    def __init__(self, directory: Path, size: int) -> None:
+        self._image, self.path = directory / "disk.img", directory / "disk"
+        self._mounts = ExitStack()
+        make_ext4(self._image, size)
+        self.disk = self._mounts.enter_context(ext4(self._image, self.path))
+
+    def mount_again(self) -> None:
+        """As after a reboot: the journal is replayed."""
+        self._mounts.close()
+        self.disk = self._mounts.enter_context(ext4(self._image, self.path))
+
+    def close(self) -> None:
+        """Unmount."""
+        self._mounts.close()
 
 
 @contextmanager

@@ -23,8 +23,8 @@ from tests.crash.client import (
     manifest_path,
     uploads_path,
 )
-from tests.crash.conftest import BreakableDisk, Station
-from tests.crash.disks import Disk
+from tests.crash.conftest import Station
+from tests.crash.disks import BreakableDisk, Disk
 from tests.crash.model import Counts
 from tests.crash.resume import Resumer
 from tests.crash.run import load_and_end

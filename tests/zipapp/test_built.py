@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.zipapp.built import DIST, REPOSITORY, one_file
+from tests.zipapp.built import DIST, REPOSITORY, differing, one_file
 from tests.zipapp.pythons import FITTING, pythons
 
 BYTES_MAX = 40_000_000
@@ -30,6 +30,24 @@ assert cel.evaluate("1 + 1") == 2
 assert angos_trio.__file__.startswith({root!r}), angos_trio.__file__
 print(len(names))
 """
+
+
+def test_a_file_of_other_sources_is_not_taken(tmp_path: Path) -> None:
+    file = one_file()
+    for name in ("angos_trio", "packaging"):
+        shutil.copytree(REPOSITORY / name, tmp_path / name)
+    assert differing(file, tmp_path) == []
+    (tmp_path / "angos_trio/errors.py").unlink()
+    (tmp_path / "angos_trio/new.css").touch()
+    for name in ("packaging/systemd/angos-trio.socket", "packaging/zipapp/launcher.py"):
+        (tmp_path / name).write_text("changed")
+    package = "site-packages/angos_trio"
+    assert differing(file, tmp_path) == [
+        "__main__.py",
+        f"{package}/appliance/systemd/angos-trio.socket",
+        f"{package}/errors.py",
+        f"{package}/new.css",
+    ]
 
 
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64"])

@@ -5,47 +5,41 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-import signal
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
 
+from angos_trio.appliance.archive import RECORD
 from tests.guest.another import another_release
 from tests.skips import leave_out
-from tests.zipapp.built import one_file
-from tests.zipapp.starting import NOBODY, SECS_MAX, mounted, start
+from tests.zipapp.installing import (
+    LATER,
+    being_made,
+    done,
+    installed,
+    refusal,
+    releases,
+    run,
+    switched,
+    there,
+    version,
+)
+from tests.zipapp.pythons import FITTING, pythons
+from tests.zipapp.starting import (
+    NOBODY,
+    SECS_MAX,
+    kill_all,
+    mounted,
+    reached,
+    starting,
+)
 
-LATER, BROKEN, LAST = "0.9.1", "0.9.2", "0.9.3"
+BROKEN, LAST = "0.9.2", "0.9.3"
 SYSTEM_PATH = "/usr/bin:/bin"
 """Where no Python of a home directory is found, which a service would not see."""
-
-
-@pytest.fixture(scope="module")
-def file() -> Path:
-    """The file for this machine."""
-    return one_file()
-
-
-@pytest.fixture(scope="module")
-def later(file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One of a later version."""
-    return another_release(file, tmp_path_factory.mktemp("later") / "later.pyz", LATER, {})
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where files that are not installed are unpacked."""
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(scope="module")
-def whole(file: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tree with the file installed, to be copied."""
-    root = tmp_path_factory.mktemp("whole")
-    done(run(cache, file, "install", "--root", root))
-    return root
 
 
 @pytest.fixture
@@ -54,46 +48,11 @@ def tree(whole: Path, tmp_path: Path) -> Path:
     return shutil.copytree(whole, tmp_path / "tree", symlinks=True)
 
 
-def run(
-    cache: Path,
-    file: Path,
-    *words: str | Path,
-    user: int | None = None,
-    path: str = os.environ["PATH"],
-) -> subprocess.CompletedProcess[str]:
-    """A command of `self`."""
-    environment = {"PATH": path, "SHIV_ROOT": str(cache)}
-    return start(file, "self", *words, environment=environment, user=user)
-
-
-def done(ended: subprocess.CompletedProcess[str]) -> str:
-    """What a command that did its work has printed."""
-    assert ended.returncode == 0, ended.stderr
-    return ended.stdout
-
-
-def refusal(ended: subprocess.CompletedProcess[str], code: int = 1) -> str:
-    """The one sentence of one that refused; what it did before may be told besides."""
-    assert ended.returncode == code, ended
-    assert ended.stderr.count("\n") == 1, ended.stderr
-    return ended.stderr.strip()
-
-
-def installed(tree: Path) -> Path:
-    """What people type."""
-    return tree / "usr" / "bin" / "angos-trio"
-
-
-def version(tree: Path) -> str:
-    """Which version that is."""
-    ended = subprocess.run([installed(tree), "--version"], capture_output=True, text=True)
-    return ended.stdout.split()[-1]
-
-
-def releases(tree: Path) -> list[str]:
-    """The versions that are there, leftovers too."""
-    found = (tree / "usr/lib/angos-trio/releases").iterdir()
-    return sorted(each.name.partition("-")[0] or each.name for each in found)
+def open_ways(folder: Path) -> None:
+    """Let other users through to a directory of the tests."""
+    for each in (folder, *folder.parents):
+        if each.stat().st_mode & 0o777 == 0o700:
+            each.chmod(0o711)
 
 
 def test_what_is_installed_runs_from_its_own_files(tree: Path, cache: Path) -> None:
@@ -132,6 +91,63 @@ def test_a_service_without_a_name_changes_nothing(file: Path, cache: Path, tmp_p
         )
         assert "--hostname" in said
         assert list(tmp_path.iterdir()) == []
+
+
+SERVICE = ("install", "--systemd", "--hostname", "a.test")
+
+
+def test_a_service_is_not_set_up_by_another_user(file: Path, tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        leave_out("only root can be another user")
+    open_ways(tmp_path)
+    tree, cache = tmp_path / "tree", tmp_path / "cache"
+    for each in (tree, cache):
+        each.mkdir()
+        os.chown(each, NOBODY, NOBODY)
+    said = refusal(run(cache, file, *SERVICE, "--root", tree, user=NOBODY, path=SYSTEM_PATH))
+    assert said == "angos-trio: a service is set up by root: run this with sudo, or as root"
+    assert list(tree.iterdir()) == []
+
+
+def test_a_service_is_not_set_up_where_systemd_did_not_start_the_host(
+    file: Path, cache: Path
+) -> None:
+    """Where it did, its directory is hidden, and nothing could be changed by mistake."""
+    if os.geteuid() != 0:
+        leave_out("only root can mount a file system")
+    done(run(cache, file, "verify", path=SYSTEM_PATH))  # unpacked: nothing is to be written below
+    hidden = 'mount -t tmpfs tmpfs /run && mount -o remount,bind,ro / && exec "$@"'
+    ended = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", hidden, "sh", file, "self", *SERVICE],
+        env={"PATH": f"{SYSTEM_PATH}:/usr/sbin:/sbin", "SHIV_ROOT": str(cache)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=SECS_MAX,
+        check=False,
+    )
+    assert refusal(ended) == (
+        "angos-trio: this host was not started by systemd: leave --systemd away, and start "
+        "`angos-trio serve -c FILE` by what looks after services here"
+    )
+
+
+def test_a_service_is_not_set_up_with_a_python_that_it_would_not_see(
+    file: Path, cache: Path, tmp_path: Path
+) -> None:
+    home = Path.home()
+    if os.geteuid() != 0 or not home.is_relative_to("/root"):
+        leave_out("only root sets a service up, and has its home below /root")
+    with tempfile.TemporaryDirectory(dir=home) as folder:
+        python = Path(folder) / "python3"
+        shutil.copy(Path(next(iter(pythons(*FITTING).values()))).resolve(), python)
+        path = f"{folder}:{SYSTEM_PATH}"
+        said = refusal(run(cache, file, *SERVICE, "--root", tmp_path, path=path))
+    assert said == (
+        f"angos-trio: this Python is {python}, and a service does not see home directories: run "
+        "this with a Python of the system, such as /usr/bin/python3"
+    )
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_compiled_modules_are_there_and_count(tree: Path) -> None:
@@ -211,26 +227,34 @@ def test_a_file_that_does_not_run_here_is_not_switched_to(
     assert releases(tree) == [first]
 
 
+BEFORE = {
+    "copying": "releases/.new-*/angos-trio",
+    "unpacking": "releases/.new-*/files/*.tmp/site-packages",
+    "proving": "releases/.new-*/files/*/complete",
+    "compiling": "releases/.new-*/files/*/site-packages/*/__pycache__/*.pyc",
+    "syncing": f"releases/.new-*/{RECORD}",
+}
+PLACED = {"placed": f"releases/{LATER}-*", "switching": "previous"}
+"""The new release is whole, and perhaps the current one by the time that the kill comes."""
+
+
+@pytest.mark.parametrize("moment", [*BEFORE, *PLACED, "switched"])
 def test_a_kill_at_any_moment_leaves_a_release_that_is_whole(
-    tree: Path, cache: Path, later: Path
+    tree: Path, cache: Path, later: Path, moment: str
 ) -> None:
-    first = version(tree)
-    seen = set()
-    for wait_secs in (0.4, 0.7, 1.0, 1.4, 1.8, 2.4, 3.0, 4.0):
-        upgrade = subprocess.Popen(
-            [installed(tree), "self", "upgrade", later, "--root", tree],
-            env={"PATH": os.environ["PATH"], "SHIV_ROOT": str(cache)},
-            stdout=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        time.sleep(wait_secs)
-        os.killpg(upgrade.pid, signal.SIGKILL)
-        upgrade.wait()
-        seen.add(version(tree))
-        done(run(cache, installed(tree), "verify"))
-    assert seen <= {first, LATER}
+    """What runs is the release before until the new one is whole, and then one of the two."""
+    first, patterns = version(tree), BEFORE | PLACED
+    words = ("self", "upgrade", later, "--root", tree)
+    with starting(installed(tree), cache, *words) as upgrade:
+        reached(there(tree, patterns[moment]) if moment in patterns else switched(tree), upgrade)
+        kill_all(upgrade)
+    assert bool(being_made(tree)) == (moment in BEFORE)
+    may_run = {first} if moment in BEFORE else {first, LATER} if moment in PLACED else {LATER}
+    assert version(tree) in may_run
+    done(run(cache, installed(tree), "verify"))
     done(run(cache, installed(tree), "upgrade", later, "--root", tree))
     assert version(tree) == LATER
+    done(run(cache, installed(tree), "verify"))
     assert releases(tree) == [first, LATER]
 
 
@@ -319,9 +343,7 @@ def test_a_command_of_another_kind_is_not_overwritten(
 def test_who_may_not_install_is_told_whose_it_is(tree: Path, tmp_path: Path) -> None:
     if os.geteuid() != 0:
         leave_out("only root can be another user")
-    for each in (tree, tmp_path, *tmp_path.parents):
-        if each.stat().st_mode & 0o777 == 0o700:  # directories of the tests
-            each.chmod(0o711)
+    open_ways(tree)
     said = refusal(run(tmp_path, installed(tree), "rollback", "--root", tree, user=NOBODY))
     assert "no permission: run the command as root" in said
 

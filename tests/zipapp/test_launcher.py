@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 import zipfile
 from pathlib import Path
 
@@ -18,17 +16,28 @@ import pytest
 
 from tests.skips import leave_out
 from tests.zipapp.built import REPOSITORY, one_file
-from tests.zipapp.pythons import pythons
-from tests.zipapp.starting import NOBODY, SECS_MAX, mounted, start
+from tests.zipapp.pythons import FITTING, pythons
+from tests.zipapp.starting import (
+    NOBODY,
+    SECS_MAX,
+    half_made,
+    kill_all,
+    mounted,
+    names_in,
+    reached,
+    start,
+    starting,
+    unpacked_by,
+)
 
 OTHER = {"x86_64": "aarch64", "aarch64": "x86_64"}
 OTHER_USER = 12_345
-
-
-@pytest.fixture(scope="module")
-def file() -> Path:
-    """The file for this machine."""
-    return one_file()
+OTHER_HOST = """
+import os, platform, runpy, sys, sysconfig
+{answer}
+del sys.argv[0]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
 
 
 def refusal(ended: subprocess.CompletedProcess[str]) -> str:
@@ -117,6 +126,48 @@ def test_what_this_python_was_told_the_newer_one_is_told_too(tmp_path: Path) -> 
             check=False,
         )
         assert ended.stdout.split() == [*options, str(archive), "check"], ended.stderr
+
+
+NO_OTHER = ", and no other is on PATH: install one"
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        (
+            "platform.python_implementation = lambda: 'PyPy'",
+            f"it needs Python 3.11 to 3.14; this is PyPy {{version}} ({{python}}){NO_OTHER}",
+        ),
+        (
+            "sysconfig.get_config_var = {'Py_GIL_DISABLED': 1}.get",
+            "it needs Python 3.11 to 3.14; this is a free-threaded Python {version} ({python})"
+            f"{NO_OTHER}",
+        ),
+        (
+            "os.confstr = int",  # which says ValueError of every name, as musl does of this one
+            "this system has no glibc (Alpine and other musl systems): the file needs glibc 2.28 "
+            "or newer",
+        ),
+        ("os.confstr = lambda name: 'glibc 2.17'", "glibc 2.17 is too old: the file needs 2.28"),
+    ],
+    ids=["PyPy", "free-threaded", "no glibc", "old glibc"],
+)
+def test_a_host_that_answers_so_is_told_of_before_anything_is_unpacked(
+    file: Path, tmp_path: Path, answer: str, sentence: str
+) -> None:
+    """All is real but the one answer of the host, which this machine cannot give."""
+    ended = subprocess.run(
+        [sys.executable, "-c", OTHER_HOST.format(answer=answer), file, "check"],
+        env={"PATH": str(tmp_path), "SHIV_ROOT": str(tmp_path / "root")},
+        capture_output=True,
+        text=True,
+        timeout=SECS_MAX,
+        check=False,
+    )
+    version = "{}.{}".format(*sys.version_info[:2])
+    said = refusal(ended).removeprefix("angos-trio: ")
+    assert said.startswith(sentence.format(version=version, python=sys.executable))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_file_of_another_machine_says_which_one_to_take(tmp_path: Path) -> None:
@@ -295,19 +346,74 @@ def test_a_directory_that_was_removed_is_told_of(file: Path, tmp_path: Path) -> 
     assert "Traceback" not in ended.stderr
 
 
-def test_a_kill_while_unpacking_leaves_nothing_that_is_taken_for_whole(
+def another_program(folder: Path) -> Path:
+    """Modules that end whoever takes them for ours."""
+    for name in ("angos_trio", "json", "trio"):
+        (folder / name).mkdir(parents=True)
+        end = f"raise SystemExit('this is {name} of {folder.name}')\n"
+        (folder / name / "__init__.py").write_text(end)
+    return folder
+
+
+def profile(folder: Path, version: str, python: str) -> dict[str, str]:
+    """The environment of a user who has other programs in PYTHONPATH, among the modules of their
+    own, and where a line there puts it before all."""
+    path, first = another_program(folder / "path"), another_program(folder / "first")
+    own = another_program(folder / "base" / "lib" / f"python{version}" / "site-packages")
+    (own / "first.pth").write_text(f"import sys; sys.path.insert(0, {str(first)!r})\n")
+    library = Path(python).parents[1] / "lib" / f"python{version}"  # Python's, named once more
+    return {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": f"{path}:{library}:{path / 'trio'}",
+        "PYTHONUSERBASE": str(folder / "base"),
+        "SHIV_ROOT": str(folder / "root"),
+    }
+
+
+def test_what_a_profile_puts_before_python_is_not_taken_for_the_program(
     file: Path, tmp_path: Path
 ) -> None:
-    environment = {"PATH": os.environ["PATH"], "SHIV_ROOT": str(tmp_path)}
-    for wait_secs in (0.15, 0.25, 0.4, 0.6):
-        started = subprocess.Popen([str(file), "check"], env=environment, stdout=subprocess.DEVNULL)
-        time.sleep(wait_secs)
-        started.send_signal(signal.SIGKILL)
-        started.wait()
-        for each in tmp_path.iterdir():
-            if each.is_dir() and not each.name.endswith(".tmp"):
-                assert (each / "complete").exists()
-    assert start(file, "self", "verify", environment={"SHIV_ROOT": str(tmp_path)}).returncode == 0
+    words: dict[tuple[str | Path, ...], str] = {
+        ("-c", "import trio"): "this is trio of first",
+        (file, "--version"): f"angos-trio {file.name.split('-')[2]}",
+        (file, "check"): "serves http://127.0.0.1:",
+        (file, "self", "verify"): "every file is as it was built",
+    }
+    for version, python in pythons(*FITTING).items():
+        environment = profile(tmp_path / version, version, python)
+        for command, wanted in words.items():
+            ended = subprocess.run(
+                [python, *command],
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                timeout=SECS_MAX,
+                cwd=tmp_path,
+                check=False,
+            )
+            assert wanted in ended.stdout
+            assert ended.returncode == ("-c" in command)
+
+
+@pytest.mark.parametrize("shares", [(0,), (0.5,), (0.9,), (0, 0.3, 0.6, 0.9)], ids=str)
+def test_a_kill_while_unpacking_leaves_nothing_that_is_taken_for_whole(
+    file: Path, tmp_path: Path, shares: tuple[float, ...]
+) -> None:
+    """Killed when such a share of the files is there; each further start finds what the one before
+    has left."""
+    target = unpacked_by(file, tmp_path)
+    made, names = half_made(target), names_in(file)
+    for share in shares:
+        with starting(file, tmp_path) as started:
+            reached(made / names[int(share * len(names))], started)
+            kill_all(started)
+        assert made.exists()
+        assert not (made / "complete").exists()
+        assert not target.exists()
+    ended = start(file, "self", "verify", environment={"SHIV_ROOT": str(tmp_path)})
+    assert ended.returncode == 0, ended.stderr
+    assert sorted(each.name for each in tmp_path.iterdir()) == [".lock", target.name]
 
 
 def test_what_a_power_cut_left_half_written_is_unpacked_anew(file: Path, tmp_path: Path) -> None:
