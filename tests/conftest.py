@@ -9,7 +9,9 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
+from tests.crash.disks import NoMount, unshare_mounts
 from tests.server.log_lines import LogLines
+from tests.skips import leave_out
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell has started this in the background, and every program that a test starts would be deaf
@@ -33,3 +35,12 @@ def log_lines() -> Iterator[LogLines]:
     lines.begin()
     yield lines
     assert lines.crashes() == []
+
+
+@pytest.fixture(scope="session")
+def own_mounts() -> None:
+    """What is mounted here is seen by this process and its children only."""
+    try:
+        unshare_mounts()
+    except NoMount as error:
+        leave_out(f"no file system can be mounted here: {error}")

@@ -33,13 +33,13 @@ from tests.crash.client import (
     manifest_path,
     uploads_path,
 )
-from tests.crash.conftest import own_mounts, small_disk
+from tests.crash.conftest import small_disk
 from tests.crash.disks import Disk
 from tests.running import RunningRegistry, program, running_registry
 from tests.soak.actor import Actor
 from tests.soak.run import CONFIG, LEASE_SECS, PROMISE_SECS, UNTAGGED_SECS, Collections
 
-__all__ = ["own_mounts", "small_disk"]
+__all__ = ["small_disk"]
 pytestmark = pytest.mark.slow
 
 SECS_MAX = 60.0

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.crash.client import Client
-from tests.crash.disks import BreakableDisk, Disk, NoMount, tmpfs, unshare_mounts
+from tests.crash.disks import BreakableDisk, Disk, NoMount, tmpfs
 from tests.crash.model import Model
 from tests.crash.process import Log, Place, start
 from tests.crash.script import Script
@@ -70,15 +70,6 @@ def open_station(tmp_path: Path) -> Iterator[Callable[..., Station]]:
     for station in stations:
         station.kill()
     assert [line for station in stations for line in station.log.crash_lines()] == []
-
-
-@pytest.fixture(scope="session")
-def own_mounts() -> None:
-    """What is mounted here is seen by this process and its children only."""
-    try:
-        unshare_mounts()
-    except NoMount as error:
-        leave_out(f"no file system can be mounted here: {error}")
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from angos_trio.appliance.archive import RECORD
-from tests.crash.disks import BreakableDisk, NoMount, unshare_mounts
+from tests.crash.disks import BreakableDisk, NoMount
 from tests.skips import leave_out
 from tests.zipapp.installing import (
     LATER,
@@ -37,15 +37,6 @@ from tests.zipapp.starting import (
 )
 
 DISK_BYTES = 1 << 30
-
-
-@pytest.fixture(scope="session")
-def own_mounts() -> None:
-    """What is mounted here is seen by this process and its children only."""
-    try:
-        unshare_mounts()
-    except NoMount as error:
-        leave_out(f"no file system can be mounted here: {error}")
 
 
 @pytest.fixture
