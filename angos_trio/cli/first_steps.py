@@ -10,6 +10,7 @@ from angos_trio.auth.passwords import hash_password
 from angos_trio.clock import epoch_seconds
 from angos_trio.errors import OperatorError
 from angos_trio.limits.certificates import NAME_BYTES_MAX
+from angos_trio.limits.processes import BEGIN_LOCK_SECS_MAX
 from angos_trio.pki.authority import (
     ClientWish,
     Founding,
@@ -19,7 +20,7 @@ from angos_trio.pki.authority import (
     issue_client,
     issue_server,
 )
-from angos_trio.pki.files import make_directory, replace, words_of
+from angos_trio.pki.files import locked, make_directory, replace, words_of
 from angos_trio.pki.keeping import read_journal
 from angos_trio.pki.naming import ISSUING, SERVER, server_names
 from angos_trio.records import Frozen
@@ -109,16 +110,24 @@ def _is_foreign(directory: PkiDirectory) -> bool:
 
 
 def begin(place: Place, name: str | None, mode: int) -> Begun:
-    """Make what is not there yet; the configuration comes last, so that a crash in between is
-    mended by the same command. `name` is from `check_wish`. Raises OperatorError."""
+    """Make what is not there yet, one command at a time; the configuration comes last, so that a
+    crash in between is mended by the same command. `name` is from `check_wish`. Raises
+    OperatorError."""
+    folder = place.configuration.parent
     try:
-        return _begin(place, PkiDirectory(place.pki), name or "", mode)
+        make_directory(folder, 0o755)
+        with locked(folder / ".lock", BEGIN_LOCK_SECS_MAX):
+            return _begin(place, PkiDirectory(place.pki), name or "", mode)
+    except TimeoutError:
+        raise OperatorError(
+            f"another command has been making a registry in {folder} for "
+            f"{BEGIN_LOCK_SECS_MAX:.0f} seconds: try again when it has ended"
+        ) from None
     except OSError as error:
         raise OperatorError(words_of(error)) from error
 
 
 def _begin(place: Place, directory: PkiDirectory, name: str, mode: int) -> Begun:
-    make_directory(place.configuration.parent, 0o755)
     made = [] if _is_foreign(directory) else _make_certificates(directory, name)
     password = None
     if not place.configuration.exists():

@@ -25,12 +25,11 @@ def init(parsed: argparse.Namespace) -> int:
     check_port(parsed.port)
     place = Place(root / "config.toml", root / "pki", root / "data", parsed.port, is_alone=True)
     if place.configuration.exists():
-        raise OperatorError(
-            f"{place.configuration} is there: nothing was changed; take another directory, or "
-            "change what is there"
-        )
+        raise _is_there(place)
     name = check_wish(place, parsed.hostname)
     begun = begin(place, name, PRIVATE_MODE)
+    if begun.password is None:  # another command was faster
+        raise _is_there(place)
     where = authority_of(name or "", parsed.port)
     for each in begun.made:
         print(f"made {each}")
@@ -47,3 +46,10 @@ def init(parsed: argparse.Namespace) -> int:
     ):
         print(f"  {shlex.join(map(str, words))}")
     return 0
+
+
+def _is_there(place: Place) -> OperatorError:
+    return OperatorError(
+        f"{place.configuration} is there: nothing was changed; take another directory, or change "
+        "what is there"
+    )

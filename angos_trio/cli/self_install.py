@@ -35,18 +35,19 @@ def install(parsed: argparse.Namespace) -> int:
     file = running_file()
     about = read_about(file)
     _check_options(parsed)
-    name = None
     if parsed.systemd:
         host.check_host(layout)
         if is_live(layout):
             host.check_ports(layout, parsed.port)
-        name = check_wish(_place(layout, parsed.port), parsed.hostname)
+        check_wish(_place(layout, parsed.port), parsed.hostname)
     with installing(layout):
         check_command(layout)
         release = put(layout, file)
         switch(layout, release)
-    print(f"installed {about.version} in {release}; {layout.command} runs it")
-    return set_up(layout, name, parsed.port) if parsed.systemd else 0
+        print(f"installed {about.version} in {release}; {layout.command} runs it")
+        if parsed.systemd:
+            set_up(layout, parsed.hostname, parsed.port)
+    return 0
 
 
 def _check_options(parsed: argparse.Namespace) -> None:
@@ -72,9 +73,10 @@ def put(layout: Layout, file: Path) -> Path:
     return trio.run(beside, work, lambda: stages[0])
 
 
-def set_up(layout: Layout, name: str | None, port: int | None) -> int:
-    """User, directories, certificates, configuration, units; what is there already stays. `name`
-    is from `check_wish`."""
+def set_up(layout: Layout, hostname: str | None, port: int | None) -> None:
+    """User, directories, certificates, configuration, units; what is there already stays. Within
+    `installing`: nobody else does it meanwhile, and no umask closes what the service reads."""
+    name = check_wish(_place(layout, port), hostname)  # another command may have ended since
     written = host.write_units(layout)
     sockets = [] if port is None else host.write_port(layout, port)
     host.make_user_and_directories(layout)
@@ -92,7 +94,6 @@ def set_up(layout: Layout, name: str | None, port: int | None) -> int:
         print(f"{host.SERVICE} starts with the system of {layout.root}")
     if name is not None:
         _say_next(layout, authority_of(name, _place(layout, port).port))
-    return 0
 
 
 def _place(layout: Layout, port: int | None) -> Place:
