@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import secrets
+import sys
 from pathlib import Path
 
 from angos_trio.appliance.first_files import ADMINISTRATOR, FirstFacts, configuration_of
 from angos_trio.auth.passwords import hash_password
+from angos_trio.cli.streams import mute
 from angos_trio.clock import epoch_seconds
 from angos_trio.errors import OperatorError
 from angos_trio.limits.certificates import NAME_BYTES_MAX
@@ -20,7 +22,15 @@ from angos_trio.pki.authority import (
     issue_client,
     issue_server,
 )
-from angos_trio.pki.files import locked, make_directory, replace, words_of
+from angos_trio.pki.files import (
+    locked,
+    make_directory,
+    next_of,
+    put_in_place,
+    remove,
+    stage,
+    words_of,
+)
 from angos_trio.pki.keeping import read_journal
 from angos_trio.pki.naming import ISSUING, SERVER, server_names
 from angos_trio.records import Frozen
@@ -45,8 +55,8 @@ class Place(Frozen):
 
 
 class Begun(Frozen):
-    """What was written. `password` is the administrator's, which nobody else knows; None where the
-    configuration was there already."""
+    """What was written. `password` is the administrator's, which was shown and nobody else knows;
+    None where the configuration was there already."""
 
     made: tuple[str, ...]
     password: str | None
@@ -110,9 +120,9 @@ def _is_foreign(directory: PkiDirectory) -> bool:
 
 
 def begin(place: Place, name: str | None, mode: int) -> Begun:
-    """Make what is not there yet, one command at a time; the configuration comes last, so that a
-    crash in between is mended by the same command. `name` is from `check_wish`. Raises
-    OperatorError."""
+    """Make what is not there yet, one command at a time. The configuration comes last, after its
+    password was shown, so that a crash in between is mended by the same command. `name` is from
+    `check_wish`. Raises OperatorError."""
     folder = place.configuration.parent
     try:
         make_directory(folder, 0o755)
@@ -140,9 +150,37 @@ def _begin(place: Place, directory: PkiDirectory, name: str, mode: int) -> Begun
             hash_password(password),
             has_list=directory.crl.exists(),
         )
-        replace(place.configuration, configuration_of(facts).encode(), mode)
+        _put(place.configuration, configuration_of(facts), mode, password)
         made.append(f"a configuration: {place.configuration}")
     return Begun(tuple(made), password)
+
+
+def _put(path: Path, text: str, mode: int, password: str) -> None:
+    """Give the configuration its place once its password was shown."""
+    stage(path, text.encode(), mode)
+    try:
+        _show(password)
+        put_in_place(path)
+    except (OSError, OperatorError):
+        remove(next_of(path))
+        raise
+
+
+def _show(password: str) -> None:
+    """This once: it is written down nowhere. Raises OperatorError where nobody can read it."""
+    problem = "it is closed"
+    if sys.stdout is not None:
+        try:
+            line = f"user {ADMINISTRATOR} has the password {password} (it is shown only now)"
+            print(line, flush=True)
+            return
+        except OSError as error:
+            problem = error.strerror or str(error)
+            mute(sys.stdout)
+    raise OperatorError(
+        f"the administrator's password cannot be shown on standard output ({problem}): no "
+        "configuration was written; type the command again where it can be read"
+    )
 
 
 def _make_certificates(directory: PkiDirectory, name: str) -> list[str]:
@@ -177,10 +215,3 @@ def check_port(port: int) -> None:
     """Refuse what is no port. Raises OperatorError."""
     if not 1 <= port <= _PORT_MAX:
         raise OperatorError(f"--port: {port} is no port")
-
-
-def tell_password(begun: Begun) -> None:
-    """The password is shown this once."""
-    if begun.password is not None:
-        line = f"user {ADMINISTRATOR} has the password {begun.password} (it is shown only now)"
-        print(line, flush=True)

@@ -13,7 +13,6 @@ from angos_trio.cli.first_steps import (
     begin,
     check_port,
     check_wish,
-    tell_password,
 )
 from angos_trio.errors import OperatorError
 from angos_trio.pki.files import PRIVATE_MODE
@@ -33,7 +32,6 @@ def init(parsed: argparse.Namespace) -> int:
     where = authority_of(name or "", parsed.port)
     for each in begun.made:
         print(f"made {each}")
-    tell_password(begun)
     key = place.pki / "private" / "clients" / f"{ADMINISTRATOR}.key"
     certificate = place.pki / "clients" / f"{ADMINISTRATOR}.crt"
     curl = ["curl", "--cacert", place.pki / "ca.crt", "--cert", certificate, "--key", key]

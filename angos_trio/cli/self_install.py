@@ -20,7 +20,6 @@ from angos_trio.cli.first_steps import (
     begin,
     check_port,
     check_wish,
-    tell_password,
 )
 from angos_trio.cli.progress import Stage, beside
 from angos_trio.errors import OperatorError
@@ -81,7 +80,6 @@ def set_up(layout: Layout, hostname: str | None, port: int | None) -> None:
     sockets = [] if port is None else host.write_port(layout, port)
     host.make_user_and_directories(layout)
     begun = begin(_place(layout, port), name, CONFIGURATION_MODE)
-    tell_password(begun)  # before anything else can fail: it is written down nowhere
     os.chown(layout.configuration, 0, host.group_id(layout))
     for each in (*begun.made, *(f"a unit: {path}" for path in [*written, *sockets])):
         print(f"made {each}")

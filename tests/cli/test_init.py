@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import time
 import tomllib
@@ -161,7 +162,33 @@ def test_what_was_cut_off_is_finished_by_the_same_command(tmp_path: Path) -> Non
     again = init(tmp_path, "--hostname", "registry.lab")
     assert again.returncode == 0
     assert (tmp_path / "pki" / "ca.crt").read_bytes() == ca
-    assert again.stdout.startswith(f"made a configuration: {tmp_path}/config.toml")
+    assert f"\nmade a configuration: {tmp_path}/config.toml" in again.stdout
+    assert "made an authority" not in again.stdout
+
+
+@pytest.mark.parametrize(
+    ("stream", "why"),
+    [
+        ("> /dev/full", "No space left on device"),
+        (">&-", "it is closed"),
+        ("| true", "Broken pipe"),
+    ],
+)
+def test_a_password_that_cannot_be_shown_leaves_no_configuration(
+    tmp_path: Path, stream: str, why: str
+) -> None:
+    typed = shlex.join([*program(), "init", str(tmp_path), "--hostname", "registry.lab"])
+    ended = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {typed} {stream}"],
+        capture_output=True,
+        text=True,
+        timeout=SECS_MAX,
+        check=False,
+    )
+    said = refusal(ended)
+    assert f"password cannot be shown on standard output ({why}): no configuration was" in said
+    assert [each.name for each in tmp_path.iterdir() if each.name.startswith("config")] == []
+    assert is_password(tmp_path, init(tmp_path, "--hostname", "registry.lab").stdout)
 
 
 @pytest.mark.parametrize(
