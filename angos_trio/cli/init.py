@@ -23,6 +23,8 @@ def init(parsed: argparse.Namespace) -> int:
     root = Path(parsed.directory).absolute()
     check_port(parsed.port)
     place = Place(root / "config.toml", root / "pki", root / "data", parsed.port, is_alone=True)
+    if root.exists() and not root.is_dir():
+        raise OperatorError(f"{root} is no directory: take another name")
     if place.configuration.exists():
         raise _is_there(place)
     name = check_wish(place, parsed.hostname)
