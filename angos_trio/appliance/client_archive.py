@@ -174,7 +174,8 @@ def as_archive(setups: Sequence[ClientSetup], modified_at: int) -> bytes:
     so are directories: unpacking changes none that is there.
     """
     buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+    # Names of hosts may be longer than the older format has room for.
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as archive:
         for file in files_of(setups):
             if file.content is None:
                 continue

@@ -311,6 +311,16 @@ def test_archive_of_the_same_files_has_the_same_bytes() -> None:
     assert as_archive(setups_for("all", WANTED), 1) == as_archive(setups_for("all", WANTED), 1)
 
 
+def test_archive_takes_a_host_whose_name_is_as_long_as_that_of_a_file(tmp_path: Path) -> None:
+    longest = ".".join(["a" * 63] * 4)[:240]
+    setups = setups_for("all", replace(WANTED, address=RegistryAddress(longest, 65_535)))
+    content = as_archive(setups, 1)
+    subprocess.run(["tar", "-x", "-C", tmp_path], input=content, check=True)
+
+    assert below(tmp_path).keys() == {file.path for file in files_of(setups)}
+    assert as_archive(setups, 1) == content
+
+
 def test_archive_without_the_key_has_none() -> None:
     archive = as_archive(setups_for("all", WITHOUT_KEY), 1)
 
