@@ -81,7 +81,8 @@ def as_text(setups: Sequence[ClientSetup], wanted: Wanted, key_file: str) -> str
             lines += [f"## {file.path} (mode {file.mode:04o})", "", *content, ""]
             told.add(file.path)
         lines += [f"# {note}" for note in setup.notes]
-        lines += ["# Check:", *(f"#   {check}" for check in setup.checks), ""]
+        lines += ["# Check:", *(f"#   {check}" for check in setup.checks)] if setup.checks else []
+        lines.append("")
     return "\n".join(lines)
 
 

@@ -14,7 +14,7 @@ from typing import Final
 
 import trio
 
-from angos_trio.appliance.client_address import RegistryAddress, parse_address
+from angos_trio.appliance.client_address import RegistryAddress, parse_address, unnamed_by
 from angos_trio.appliance.client_archive import as_archive, as_script, as_text
 from angos_trio.appliance.client_files import (
     ClientSetup,
@@ -92,7 +92,7 @@ def client_config(asked: Asked) -> int:
     content = _content(asked, setups, wanted, client, str(directory.client_key(asked.client)))
     server_says = None if server is None else server.summary
     told = (asked.program, asked.client, address, ca.summary, client.summary, server_says)
-    for caution in cautions(Seen(*told, epoch_seconds())):
+    for caution in (*_unnamed(setups, address), *cautions(Seen(*told, epoch_seconds()))):
         say(f"warning: {caution}")
     if not trio.run(_resolves, address):
         say(
@@ -117,6 +117,13 @@ def _content(
     if asked.format == "sh":
         return as_script(setups, wanted, key_file).encode()
     return as_text(setups, wanted, key_file).encode()
+
+
+def _unnamed(setups: Sequence[ClientSetup], address: RegistryAddress) -> Iterator[str]:
+    """Which clients get files that are of no use, and why."""
+    problems = {setup.client: unnamed_by(setup.client, address) for setup in setups}
+    for problem in dict.fromkeys(filter(None, problems.values())):
+        yield f"{', '.join(each for each in problems if problems[each] == problem)}: {problem}"
 
 
 def _of_archive(setups: Sequence[ClientSetup], key_file: str, key: str | None) -> Iterator[str]:

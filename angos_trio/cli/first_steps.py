@@ -149,6 +149,7 @@ def _begin(place: Place, directory: PkiDirectory, name: str, mode: int) -> Begun
             place.data,
             hash_password(password),
             has_list=directory.crl.exists(),
+            is_ipv6=_is_ipv6(name),
         )
         _put(place.configuration, configuration_of(facts), mode, password)
         made.append(f"a configuration: {place.configuration}")
@@ -206,9 +207,14 @@ def _authority_name(name: str) -> str:
 
 def authority_of(name: str, port: int) -> str:
     """A name of `check_wish` with a port, as URLs have both (RFC 3986, section 3.2)."""
-    kind, _, host = name.partition(":")
-    shown = f"[{host}]" if kind == "IP" and ":" in host else host
+    host = name.partition(":")[2]
+    shown = f"[{host}]" if _is_ipv6(name) else host
     return shown if port == _HTTPS_PORT else f"{shown}:{port}"
+
+
+def _is_ipv6(name: str) -> bool:
+    kind, _, host = name.partition(":")
+    return kind == "IP" and ":" in host
 
 
 def check_port(port: int) -> None:

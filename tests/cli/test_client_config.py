@@ -179,6 +179,17 @@ def test_port_stands_in_directories_unless_it_is_443(
     assert "/etc/containerd/certs.d/registry.lab/hosts.toml" in without
 
 
+def test_client_that_cannot_name_an_image_here_is_warned_of(
+    pki: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = words(pki, "all", "--client", "k8s")
+    _, out, err = said(capsys, *arguments, "--host", "[fd00::5]:5443")
+
+    assert "warning: podman, crio, skopeo, buildah: names of images have no address of" in err
+    assert "skopeo list-tags" not in out
+    assert "names of images" not in said(capsys, *arguments, "--host", "registry.lab")[2]
+
+
 def test_mirrors_of_another_repository_are_named(
     pki: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -308,7 +319,7 @@ def test_host_that_the_certificate_is_not_for_is_warned_of_and_one_unknown_noted
     [
         ({"ends_secs": 29 * DAY_SECS}, "the client's certificate ends on 20"),
         ({"ends_secs": -1}, "the client's certificate expired on 20"),
-        ({"begins_secs": DAY_SECS}, "is this host's clock right?"),
+        ({"begins_secs": DAY_SECS, "ends_secs": 90 * DAY_SECS}, "is this host's clock right?"),
         ({"purposes": (FOR_SERVERS,)}, "is not for clients (no clientAuth)"),
     ],
 )
