@@ -46,13 +46,13 @@ def installing(layout: Layout) -> Iterator[None]:
     """One command at a time changes what is installed. Raises OperatorError, also for what the
     system refuses meanwhile."""
     lock = layout.library / ".lock"
-    umask = os.umask(0o022)  # what root installs is for the service's user to read
     try:
-        lock.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        with locked(lock, INSTALL_LOCK_SECS_MAX):
-            for left in layout.releases.glob(f"{_NEW}*"):
-                shutil.rmtree(left)
-            yield
+        with readable():
+            lock.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            with locked(lock, INSTALL_LOCK_SECS_MAX):
+                for left in layout.releases.glob(f"{_NEW}*"):
+                    shutil.rmtree(left)
+                yield
     except TimeoutError:
         raise OperatorError(
             f"another command has been installing for {INSTALL_LOCK_SECS_MAX:.0f} seconds ({lock} "
@@ -60,6 +60,14 @@ def installing(layout: Layout) -> Iterator[None]:
         ) from None
     except OSError as error:
         raise OperatorError(words_of(error)) from error
+
+
+@contextmanager
+def readable() -> Iterator[None]:
+    """What root installs is for the service's user to read, whatever root's umask."""
+    umask = os.umask(0o022)
+    try:
+        yield
     finally:
         os.umask(umask)
 

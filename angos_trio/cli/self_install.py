@@ -13,7 +13,14 @@ from angos_trio.appliance import host
 from angos_trio.appliance.archive import read_about, running_file
 from angos_trio.appliance.first_files import ADMINISTRATOR
 from angos_trio.appliance.layout import DATA, Layout
-from angos_trio.appliance.releases import check_command, installing, place, switch
+from angos_trio.appliance.releases import (
+    check_command,
+    installing,
+    place,
+    readable,
+    release_of,
+    switch,
+)
 from angos_trio.cli.first_steps import (
     Place,
     authority_of,
@@ -112,11 +119,14 @@ def _say_next(layout: Layout, where: str) -> None:
 
 
 def write_units(parsed: argparse.Namespace) -> int:
-    """Write the units of this release anew, where there are any."""
+    """Write the units of this release anew. They name what is installed: so something must be."""
     layout = layout_of(parsed.root)
-    written = host.write_units(layout)
-    if parsed.outbound:
-        written += host.write_outbound(layout)
+    if release_of(layout.current) is None:
+        raise OperatorError(f"nothing is installed in {layout.root}: run `self install` first")
+    with readable():  # and not `installing`: an upgrade, which does this, has its lock already
+        written = host.write_units(layout)
+        if parsed.outbound:
+            written += host.write_outbound(layout)
     for path in written:
         print(f"wrote {path}")
     return 0

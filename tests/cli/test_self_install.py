@@ -13,8 +13,10 @@ from pathlib import Path
 import argon2
 import pytest
 
+from angos_trio.appliance.archive import RECORD
 from angos_trio.appliance.layout import Layout
 from angos_trio.appliance.releases import installing
+from angos_trio.cli.main import main
 from angos_trio.cli.self_install import set_up
 from angos_trio.errors import OperatorError
 from tests.skips import leave_out
@@ -78,4 +80,24 @@ def test_system_can_read_what_was_made_whatever_the_umask(layout: Layout) -> Non
     folders = [layout.units, *layout.units.glob("*.d"), *layout.units.parents]
     made = [each for each in folders if each.is_relative_to(layout.root / "etc")]
     assert len(made) == 4
+    assert {each.stat().st_mode & 0o777 for each in made} == {0o755}
+
+
+def test_units_of_what_is_not_installed_are_not_written(
+    layout: Layout, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("self", "units", "--root", str(layout.root), "--outbound")
+    assert main(words) == 1
+    assert f"nothing is installed in {layout.root}: run `self install`" in capsys.readouterr().err
+    assert list(layout.root.iterdir()) == []
+
+    release = layout.releases / "1"
+    release.mkdir(parents=True)
+    (release / RECORD).touch()
+    layout.current.symlink_to("releases/1")
+    with umask(0o077):
+        assert main(words) == 0
+    etc = layout.root / "etc"
+    made = [etc, *(each for each in etc.rglob("*") if each.is_dir())]
+    assert (layout.units / "angos-trio.service.d" / "outbound.conf").exists()
     assert {each.stat().st_mode & 0o777 for each in made} == {0o755}
