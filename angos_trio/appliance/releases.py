@@ -87,6 +87,7 @@ def place(layout: Layout, file: Path, tell: Callable[[str], None]) -> Path:
     if problems:
         raise OperatorError(f"{problems[0]}: copy the file anew")
     made = layout.releases / f"{_NEW}{about.release}"
+    check_mount(layout)
     _check_room(layout, file)
     layout.releases.mkdir(mode=0o755, parents=True, exist_ok=True)
     try:
@@ -115,6 +116,15 @@ def _take_place(made: Path, release: Path) -> None:
             return
         release.rename(release.with_name(f"{_NEW}gone-{release.name}"))
     made.rename(release)
+
+
+def check_mount(layout: Layout) -> None:
+    """Refuse a file system whose libraries may not be loaded. Raises OperatorError."""
+    if os.statvfs(layout.library).f_flag & os.ST_NOEXEC:
+        raise OperatorError(
+            f"{layout.library} is on a file system that is mounted noexec, so nothing can run from "
+            "there: mount it without, or let this directory be on another one"
+        )
 
 
 def _check_room(layout: Layout, file: Path) -> None:

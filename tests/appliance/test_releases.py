@@ -11,6 +11,7 @@ from angos_trio.appliance.archive import FILE_NAME, RECORD
 from angos_trio.appliance.layout import Layout
 from angos_trio.appliance.releases import (
     check_command,
+    check_mount,
     installing,
     links_of,
     prune,
@@ -20,6 +21,7 @@ from angos_trio.appliance.releases import (
     switch,
 )
 from angos_trio.errors import OperatorError
+from tests.zipapp.starting import mounted
 
 
 @pytest.fixture
@@ -94,6 +96,14 @@ def test_what_is_installed_has_no_umask_of_the_administrator(tmp_path: Path) -> 
         os.umask(before)
     assert (tmp_path / "made").stat().st_mode & 0o777 == 0o755
     assert Layout(tmp_path).library.stat().st_mode & 0o777 == 0o755
+
+
+def test_file_system_that_runs_nothing_is_refused_with_a_cure_that_helps(tmp_path: Path) -> None:
+    with mounted(tmp_path / "tree", "size=1m", "noexec") as folder:
+        layout = Layout(folder)
+        layout.library.mkdir(parents=True)
+        with pytest.raises(OperatorError, match=r"noexec, so .* directory be on another one"):
+            check_mount(layout)
 
 
 def test_release_that_runs_a_command_is_left_as_it_is(tmp_path: Path) -> None:

@@ -239,6 +239,16 @@ def test_client_must_be_named(pki: Path, capsys: pytest.CaptureFixture[str]) -> 
     )
 
 
+def test_name_is_taken_as_pki_client_has_written_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = "Zo\N{LATIN SMALL LETTER E WITH DIAERESIS}"
+    pki = lay_out(tmp_path / "pki", ROOT, {name: ISSUING.client(name)}, ISSUING.server("a.lab"))
+    apart = "Zoe\N{COMBINING DIAERESIS}"
+
+    assert said(capsys, *words(pki, "docker", "--client", apart, "--with-key"))[0] == 0
+
+
 def test_first_client_is_still_to_be_made(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
