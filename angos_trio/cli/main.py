@@ -40,11 +40,11 @@ _OF_OUTPUTS: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.E
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
-    parsed = _parser().parse_args(arguments)
+    parsed = None
     try:
+        parsed = _parsed(arguments)
         code = int(parsed.run(parsed))
-        if sys.stdout is not None:
-            sys.stdout.flush()  # here, where a failure can still be met
+        _flush()
         return code
     except OperatorError as error:
         settle(sys.stdout)
@@ -54,13 +54,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(error, BrokenPipeError) and sys.stdout is not None and has_left(sys.stdout):
             mute(sys.stdout)
             return NOBODY_READS
-        if parsed.run is _serve:
+        if parsed is not None and parsed.run is _serve:
             raise  # a registry that ends so is to say where
         settle(sys.stdout)
         say(f"angos-trio: {_sentence_of(error)}")
         return 1
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+    try:
+        return _parser().parse_args(arguments)
+    finally:
+        _flush()  # --help ends here
+
+
+def _flush() -> None:
+    """What was printed goes out while a failure can still be met. Raises OSError."""
+    if sys.stdout is not None:
+        sys.stdout.flush()
 
 
 def _sentence_of(error: OSError) -> str:

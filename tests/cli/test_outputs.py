@@ -42,7 +42,8 @@ def files(pki: Path, *more: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "words", [["config", "schema"], ["check"], ["doctor"], ["pki", "init", "--pki", "{}/new"]]
+    "words",
+    [["config", "schema"], ["check"], ["doctor"], ["pki", "init", "--pki", "{}/new"], ["--help"]],
 )
 def test_output_that_is_full_is_a_sentence(words: list[str], tmp_path: Path) -> None:
     done = typed([each.format(tmp_path) for each in words], "> /dev/full")
