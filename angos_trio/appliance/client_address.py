@@ -105,9 +105,9 @@ def _is_ip(text: str) -> bool:
 def unnamed_by(client: str, address: RegistryAddress) -> str | None:
     """Why this client cannot name an image that is here; None where it can."""
     if "_" in address.host and client in _IMAGES:
-        return "names of images have no _ in the registry's: give this host another name, too"
+        return "no name of an image may have an underscore in its host: give this one another, too"
     if ":" in address.host and client in _CONTAINERS_IMAGES:
-        return "names of images have no address of IPv6 there: give this host a name, too"
+        return "no name of an image may begin with an address of IPv6: give this host a name, too"
     return None
 
 

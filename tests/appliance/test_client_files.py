@@ -355,7 +355,9 @@ def test_check_that_cannot_work_is_left_out_and_the_reason_told(
     found = setups_for("all", Wanted(RegistryAddress(host), SHOWN))
 
     assert {each.client for each in found if not each.checks} == without
-    told = {each.client for each in found if any("names of images" in note for note in each.notes)}
+    told = {
+        each.client for each in found if any("no name of an image" in note for note in each.notes)
+    }
     assert told == without
 
 

@@ -185,9 +185,9 @@ def test_client_that_cannot_name_an_image_here_is_warned_of(
     arguments = words(pki, "all", "--client", "k8s")
     _, out, err = said(capsys, *arguments, "--host", "[fd00::5]:5443")
 
-    assert "warning: podman, crio, skopeo, buildah: names of images have no address of" in err
+    assert "warning: podman, crio, skopeo, buildah: no name of an image may begin with an" in err
     assert "skopeo list-tags" not in out
-    assert "names of images" not in said(capsys, *arguments, "--host", "registry.lab")[2]
+    assert "no name of an image" not in said(capsys, *arguments, "--host", "registry.lab")[2]
 
 
 def test_mirrors_of_another_repository_are_named(
