@@ -15,8 +15,12 @@ CONTAINERD: Final = "/etc/containerd/certs.d"
 """Where containerd looks, if its `config_path` says so."""
 _DOCKER: Final = "/etc/docker/certs.d"
 _CONTAINERS: Final = "/etc/containers/certs.d"
+_CONTAINERS_IMAGES: Final = frozenset({"podman", "crio", "skopeo", "buildah"})
+_IMAGES: Final = _CONTAINERS_IMAGES | {"docker", "containerd", "k3s", "rke2", "buildkit"}
+"""Clients that read names of images as docker does: an underscore is in no host (measured with
+podman, skopeo, buildah and docker; the others have the same rule)."""
 _DOCKER_HUB: Final = "https://registry-1.docker.io"
-_NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?", re.ASCII)
+_LABEL: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII | re.IGNORECASE)
 _NAME_CHARS_MAX: Final = 253
 _PORT: Final = re.compile(r"[0-9]{1,5}", re.ASCII)
 
@@ -70,7 +74,10 @@ def parse_address(text: str, option: str) -> RegistryAddress:
         host, colon, port = text.partition(":")
         is_good = is_host_name(host) and (bool(port) or not colon)
     if not is_good or (port and (_PORT.fullmatch(port) is None or not 0 < int(port) < 65_536)):
-        raise OperatorError(f"{option}: {text!a} is not like registry.lab or registry.lab:5443")
+        hint = f": write [{text}]" if ":" in text and "%" not in text and _is_ip(text) else ""
+        raise OperatorError(
+            f"{option}: {text!a} is not like registry.lab or registry.lab:5443{hint}"
+        )
     return RegistryAddress(host.lower(), int(port or HTTPS_PORT))
 
 
@@ -81,8 +88,10 @@ def address_of(host: str, option: str) -> RegistryAddress:
 
 
 def is_host_name(text: str) -> bool:
-    """Whether it can be the name of a host, or an IPv4 address."""
-    return len(text) <= _NAME_CHARS_MAX and all(map(_NAME.fullmatch, text.split(".")))
+    """Whether it can be the name of a host, as `pki server` takes it, or an IPv4 address."""
+    labels = text.split(".")
+    is_name = len(text) <= _NAME_CHARS_MAX and all(map(_LABEL.fullmatch, labels))
+    return is_name and (not labels[-1].isdigit() or _is_ip(text))
 
 
 def _is_ip(text: str) -> bool:
@@ -91,6 +100,15 @@ def _is_ip(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def unnamed_by(client: str, address: RegistryAddress) -> str | None:
+    """Why this client cannot name an image that is here; None where it can."""
+    if "_" in address.host and client in _IMAGES:
+        return "no name of an image may have an underscore in its host: give this one another, too"
+    if ":" in address.host and client in _CONTAINERS_IMAGES:
+        return "no name of an image may begin with an address of IPv6: give this host a name, too"
+    return None
 
 
 def docker_directory(authority: str) -> str:

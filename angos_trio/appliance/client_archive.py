@@ -13,9 +13,10 @@ from angos_trio.appliance.client_files import HOME, ClientFile, ClientSetup, Wan
 _END: Final = "END-OF-FILE"
 _PUT: Final = """\
 scratch=
+wrote=
 trap clean EXIT
 # Not every shell cleans up after a signal by itself.
-trap 'exit 1' HUP INT TERM
+trap 'exit 1' HUP INT TERM PIPE
 scratch=$(mktemp -d)
 
 # same FILE OTHER: whether both hold the same text. A small host has no cmp.
@@ -37,6 +38,12 @@ keep() {
 
 # put MODE PATH [shared]: what comes in is to be the file, unless it is that already.
 put() {
+    for way in "$2" "$2.new"; do
+        if [ -d "$way" ]; then
+            echo "$way is a directory, and is to be a file: move it away" >&2
+            exit 1
+        fi
+    done
     cat > "$scratch/new"
     if [ -f "$2" ] && same "$scratch/new" "$2"; then
         chmod "$1" "$2"
@@ -54,10 +61,14 @@ put() {
 place() {
     if [ -e "$1.new" ]; then
         mv -f "$1.new" "$1"
-        echo "wrote $1"
+        wrote="${wrote}wrote $1
+"
     fi
 }
 """
+_PLACING: Final = """\
+# From here on all is done, whoever has left: some files without the others let nobody in.
+trap '' HUP INT TERM PIPE"""
 
 
 def as_text(setups: Sequence[ClientSetup], wanted: Wanted, key_file: str) -> str:
@@ -70,7 +81,8 @@ def as_text(setups: Sequence[ClientSetup], wanted: Wanted, key_file: str) -> str
             lines += [f"## {file.path} (mode {file.mode:04o})", "", *content, ""]
             told.add(file.path)
         lines += [f"# {note}" for note in setup.notes]
-        lines += ["# Check:", *(f"#   {check}" for check in setup.checks), ""]
+        lines += ["# Check:", *(f"#   {check}" for check in setup.checks)] if setup.checks else []
+        lines.append("")
     return "\n".join(lines)
 
 
@@ -87,9 +99,9 @@ def _content(file: ClientFile, key_file: str) -> list[str]:
 def as_script(setups: Sequence[ClientSetup], wanted: Wanted, key_file: str) -> str:
     """A script for sh that writes the files. It may run as often as one likes.
 
-    All is written beside the files before the first of them is replaced: a certificate and a key
-    that do not belong together let nobody in. `DESTDIR` in its environment is a directory that they
-    are put below.
+    All is written beside the files before the first of them is replaced, and what was done is told
+    after the last: a certificate and a key that do not belong together let nobody in. `DESTDIR` in
+    its environment is a directory that they are put below.
     """
     who = "whose they are" if wanted.is_user else "root"
     files = files_of(setups)
@@ -109,8 +121,8 @@ def as_script(setups: Sequence[ClientSetup], wanted: Wanted, key_file: str) -> s
     for file in files:
         if file.content is None:
             lines += _missing(file, key_file)
-    lines += [f"place {_quoted(file.path)}" for file in brought]
-    lines += ["cat <<'NOTES'", *_words(setups), "NOTES", ""]
+    lines += [_PLACING, *(f"place {_quoted(file.path)}" for file in brought)]
+    lines += ["printf '%s' \"$wrote\" || :", "cat <<'NOTES' || :", *_words(setups), "NOTES", ""]
     return "\n".join(lines)
 
 
@@ -163,7 +175,8 @@ def as_archive(setups: Sequence[ClientSetup], modified_at: int) -> bytes:
     so are directories: unpacking changes none that is there.
     """
     buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+    # Names of hosts may be longer than the older format has room for.
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as archive:
         for file in files_of(setups):
             if file.content is None:
                 continue

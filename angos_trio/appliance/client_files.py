@@ -18,10 +18,11 @@ from angos_trio.appliance.client_address import (
     containers_directory,
     docker_directory,
     toml,
+    unnamed_by,
     upstream_url,
 )
 from angos_trio.errors import OperatorError
-from angos_trio.records import Frozen
+from angos_trio.records import Frozen, replace
 
 FILE_MODE: Final = 0o644
 KEY_MODE: Final = 0o600
@@ -105,11 +106,19 @@ def setups_for(program: str, wanted: Wanted) -> list[ClientSetup]:
     """Of a client, or of all. Raises OperatorError for one that has no files of a user."""
     if program == "all":
         names = [name for name in CLIENTS if not wanted.is_user or name not in _OF_HOST]
-        return [CLIENTS[name](wanted) for name in names]
+        return [_setup(name, wanted) for name in names]
     if wanted.is_user and program in _OF_HOST:
         each = ", ".join(name for name in CLIENTS if name not in _OF_HOST)
         raise OperatorError(f"--user: {program} has no files of a user; {each} have")
-    return [CLIENTS[program](wanted)]
+    return [_setup(program, wanted)]
+
+
+def _setup(program: str, wanted: Wanted) -> ClientSetup:
+    """Without a check that cannot work, and with the reason."""
+    setup, problem = CLIENTS[program](wanted), unnamed_by(program, wanted.address)
+    if problem is None:
+        return setup
+    return replace(setup, checks=(), notes=(f"{problem}.", *setup.notes))
 
 
 def files_of(setups: Sequence[ClientSetup]) -> list[ClientFile]:

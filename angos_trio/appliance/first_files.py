@@ -19,7 +19,7 @@ external_url = {url}
 """
 _ALONE = """\
 [server]
-bind_address = "0.0.0.0"
+bind_address = {address}
 port = {port}
 external_url = {url}
 """
@@ -58,7 +58,7 @@ password = {password_hash}
 class FirstFacts(Frozen):
     """What the first configuration is made of. `port` is where the registry listens by itself; None
     where systemd does it and hands certificate and key over as credentials. `has_list`: there is a
-    revocation list."""
+    revocation list. `is_ipv6`: clients know the host by such an address."""
 
     url: str
     port: int | None
@@ -66,6 +66,7 @@ class FirstFacts(Frozen):
     data: Path
     password_hash: str
     has_list: bool = True
+    is_ipv6: bool = False
 
 
 def configuration_of(facts: FirstFacts) -> str:
@@ -76,7 +77,8 @@ def configuration_of(facts: FirstFacts) -> str:
     else:
         head = _ALONE
         certificate, key = f"{facts.pki}/server.crt", f"{facts.pki}/private/server.key"
-    return head.format(url=_quoted(facts.url), port=facts.port) + _REST.format(
+    address = _quoted("::" if facts.is_ipv6 else "0.0.0.0")
+    return head.format(url=_quoted(facts.url), port=facts.port, address=address) + _REST.format(
         certificate=_quoted(certificate),
         key=_quoted(key),
         clients_ca=_quoted(f"{facts.pki}/clients-ca.crt"),

@@ -46,13 +46,13 @@ def installing(layout: Layout) -> Iterator[None]:
     """One command at a time changes what is installed. Raises OperatorError, also for what the
     system refuses meanwhile."""
     lock = layout.library / ".lock"
-    umask = os.umask(0o022)  # what root installs is for the service's user to read
     try:
-        lock.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        with locked(lock, INSTALL_LOCK_SECS_MAX):
-            for left in layout.releases.glob(f"{_NEW}*"):
-                shutil.rmtree(left)
-            yield
+        with readable():
+            lock.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            with locked(lock, INSTALL_LOCK_SECS_MAX):
+                for left in layout.releases.glob(f"{_NEW}*"):
+                    shutil.rmtree(left)
+                yield
     except TimeoutError:
         raise OperatorError(
             f"another command has been installing for {INSTALL_LOCK_SECS_MAX:.0f} seconds ({lock} "
@@ -60,6 +60,14 @@ def installing(layout: Layout) -> Iterator[None]:
         ) from None
     except OSError as error:
         raise OperatorError(words_of(error)) from error
+
+
+@contextmanager
+def readable() -> Iterator[None]:
+    """What root installs is for the service's user to read, whatever root's umask."""
+    umask = os.umask(0o022)
+    try:
+        yield
     finally:
         os.umask(umask)
 
@@ -79,6 +87,7 @@ def place(layout: Layout, file: Path, tell: Callable[[str], None]) -> Path:
     if problems:
         raise OperatorError(f"{problems[0]}: copy the file anew")
     made = layout.releases / f"{_NEW}{about.release}"
+    check_mount(layout)
     _check_room(layout, file)
     layout.releases.mkdir(mode=0o755, parents=True, exist_ok=True)
     try:
@@ -107,6 +116,15 @@ def _take_place(made: Path, release: Path) -> None:
             return
         release.rename(release.with_name(f"{_NEW}gone-{release.name}"))
     made.rename(release)
+
+
+def check_mount(layout: Layout) -> None:
+    """Refuse a file system whose libraries may not be loaded. Raises OperatorError."""
+    if os.statvfs(layout.library).f_flag & os.ST_NOEXEC:
+        raise OperatorError(
+            f"{layout.library} is on a file system that is mounted noexec, so nothing can run from "
+            "there: mount it without, or let this directory be on another one"
+        )
 
 
 def _check_room(layout: Layout, file: Path) -> None:

@@ -17,6 +17,8 @@ def check_sums(file: Path, public_key: Path | None) -> str:
 
     With a public key there must be sums, and its holder must have signed them.
     """
+    if not file.exists():
+        raise OperatorError(f"{file}: No such file: name the one that is to be installed")
     sums = file.parent / SUMS
     content = _content(sums, is_needed=public_key is not None)
     if content is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -16,6 +15,7 @@ from angos_trio.app.plan import Plan, make_plan
 from angos_trio.cli.asking import Place, size_of, time_of
 from angos_trio.cli.progress import Stage, beside
 from angos_trio.cli.serve import PRIVATE_UMASK
+from angos_trio.cli.streams import say
 from angos_trio.clock import epoch_seconds
 from angos_trio.config.overrides import load_with_overrides
 from angos_trio.errors import OperatorError
@@ -61,7 +61,7 @@ def verify(directory: str) -> int:
         f"blobs are damaged; made {time_of(found.record.created_at)}"
     )
     for problem in found.problems:
-        print(problem, file=sys.stderr)
+        say(problem)
     _tell_damage(found.damage, found.damaged)
     return 0 if found.is_whole else 1
 
@@ -103,9 +103,9 @@ def _described(found: Found) -> str:
 
 def _tell_damage(damage: Sequence[tuple[Digest, str]], count: int) -> None:
     for digest, reason in damage:
-        print(f"{digest}: {reason}", file=sys.stderr)
+        say(f"{digest}: {reason}")
     if count > len(damage):
-        print(f"and {count - len(damage)} more", file=sys.stderr)
+        say(f"and {count - len(damage)} more")
 
 
 def _run(work: Callable[[], Awaitable[Outcome]], progress: Progress) -> Outcome:

@@ -14,7 +14,7 @@ from typing import Final
 
 import trio
 
-from angos_trio.appliance.client_address import RegistryAddress, parse_address
+from angos_trio.appliance.client_address import RegistryAddress, parse_address, unnamed_by
 from angos_trio.appliance.client_archive import as_archive, as_script, as_text
 from angos_trio.appliance.client_files import (
     ClientSetup,
@@ -36,6 +36,7 @@ from angos_trio.appliance.client_pki import (
     read_server,
 )
 from angos_trio.appliance.handshake import Visit, examine
+from angos_trio.cli.streams import say
 from angos_trio.clock import epoch_seconds
 from angos_trio.errors import OperatorError
 from angos_trio.net.names import use_own_threads
@@ -91,17 +92,16 @@ def client_config(asked: Asked) -> int:
     content = _content(asked, setups, wanted, client, str(directory.client_key(asked.client)))
     server_says = None if server is None else server.summary
     told = (asked.program, asked.client, address, ca.summary, client.summary, server_says)
-    for caution in cautions(Seen(*told, epoch_seconds())):
-        print(f"warning: {caution}", file=sys.stderr)
+    for caution in (*_unnamed(setups, address), *cautions(Seen(*told, epoch_seconds()))):
+        say(f"warning: {caution}")
     if not trio.run(_resolves, address):
-        print(
+        say(
             f"note: the name {address.host} does not resolve on this host; clients need it in the "
-            "DNS or in /etc/hosts",
-            file=sys.stderr,
+            "DNS or in /etc/hosts"
         )
     if asked.format == "tar":
         for remark in _of_archive(setups, str(directory.client_key(asked.client)), key):
-            print(f"note: {remark}", file=sys.stderr)
+            say(f"note: {remark}")
     is_private = asked.with_key or asked.format == "tar"
     _hand_out(content, asked.output, _PRIVATE_MODE if is_private else _PUBLIC_MODE)
     return 0
@@ -111,12 +111,19 @@ def _content(
     asked: Asked, setups: Sequence[ClientSetup], wanted: Wanted, client: Certified, key_file: str
 ) -> bytes:
     if asked.format == "tar":
-        if asked.output is None and sys.stdout.isatty():
+        if asked.output is None and sys.stdout is not None and sys.stdout.isatty():
             raise OperatorError("a tar is nothing for a terminal: give -o FILE, or a pipe")
         return as_archive(setups, client.summary.not_before)
     if asked.format == "sh":
         return as_script(setups, wanted, key_file).encode()
     return as_text(setups, wanted, key_file).encode()
+
+
+def _unnamed(setups: Sequence[ClientSetup], address: RegistryAddress) -> Iterator[str]:
+    """Which clients get files that are of no use, and why."""
+    problems = {setup.client: unnamed_by(setup.client, address) for setup in setups}
+    for problem in dict.fromkeys(filter(None, problems.values())):
+        yield f"{', '.join(each for each in problems if problems[each] == problem)}: {problem}"
 
 
 def _of_archive(setups: Sequence[ClientSetup], key_file: str, key: str | None) -> Iterator[str]:
@@ -183,6 +190,8 @@ def _hand_out(content: bytes, output: str | None, mode: int) -> None:
     if output is not None:
         _write(Path(output), content, mode)
         return
+    if sys.stdout is None:
+        raise OperatorError("standard output is closed: give -o FILE")
     sys.stdout.flush()
     sys.stdout.buffer.write(content)
     sys.stdout.buffer.flush()
@@ -232,7 +241,7 @@ def client_test(asked: Asked) -> int:
     )
     verdict = trio.run(examine, visit)
     for remark in verdict.remarks:
-        print(f"warning: {remark}", file=sys.stderr)
+        say(f"warning: {remark}")
     if not verdict.is_good:
         raise OperatorError(verdict.sentence)
     print(verdict.sentence)

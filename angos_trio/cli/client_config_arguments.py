@@ -66,11 +66,13 @@ def add_client_config(commands: Commands) -> None:
 
 
 def _client_config(parsed: argparse.Namespace) -> int:
+    from unicodedata import normalize  # as `pki client` calls its files
+
     from angos_trio.cli.client_config import Asked, client_config, client_test
 
     asked = Asked(
         program=parsed.program,
-        client=parsed.client,
+        client=None if parsed.client is None else normalize("NFC", parsed.client),
         mirrors=parsed.mirror,
         is_strict=parsed.strict_airgap,
         format=parsed.format,

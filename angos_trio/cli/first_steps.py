@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import secrets
+import sys
 from pathlib import Path
 
 from angos_trio.appliance.first_files import ADMINISTRATOR, FirstFacts, configuration_of
 from angos_trio.auth.passwords import hash_password
+from angos_trio.cli.streams import mute
 from angos_trio.clock import epoch_seconds
 from angos_trio.errors import OperatorError
 from angos_trio.limits.certificates import NAME_BYTES_MAX
+from angos_trio.limits.processes import BEGIN_LOCK_SECS_MAX
 from angos_trio.pki.authority import (
     ClientWish,
     Founding,
@@ -19,7 +22,15 @@ from angos_trio.pki.authority import (
     issue_client,
     issue_server,
 )
-from angos_trio.pki.files import make_directory, replace, words_of
+from angos_trio.pki.files import (
+    locked,
+    make_directory,
+    next_of,
+    put_in_place,
+    remove,
+    stage,
+    words_of,
+)
 from angos_trio.pki.keeping import read_journal
 from angos_trio.pki.naming import ISSUING, SERVER, server_names
 from angos_trio.records import Frozen
@@ -44,8 +55,8 @@ class Place(Frozen):
 
 
 class Begun(Frozen):
-    """What was written. `password` is the administrator's, which nobody else knows; None where the
-    configuration was there already."""
+    """What was written. `password` is the administrator's, which was shown and nobody else knows;
+    None where the configuration was there already."""
 
     made: tuple[str, ...]
     password: str | None
@@ -109,16 +120,24 @@ def _is_foreign(directory: PkiDirectory) -> bool:
 
 
 def begin(place: Place, name: str | None, mode: int) -> Begun:
-    """Make what is not there yet; the configuration comes last, so that a crash in between is
-    mended by the same command. `name` is from `check_wish`. Raises OperatorError."""
+    """Make what is not there yet, one command at a time. The configuration comes last, after its
+    password was shown, so that a crash in between is mended by the same command. `name` is from
+    `check_wish`. Raises OperatorError."""
+    folder = place.configuration.parent
     try:
-        return _begin(place, PkiDirectory(place.pki), name or "", mode)
+        make_directory(folder, 0o755)
+        with locked(folder / ".lock", BEGIN_LOCK_SECS_MAX):
+            return _begin(place, PkiDirectory(place.pki), name or "", mode)
+    except TimeoutError:
+        raise OperatorError(
+            f"another command has been making a registry in {folder} for "
+            f"{BEGIN_LOCK_SECS_MAX:.0f} seconds: try again when it has ended"
+        ) from None
     except OSError as error:
         raise OperatorError(words_of(error)) from error
 
 
 def _begin(place: Place, directory: PkiDirectory, name: str, mode: int) -> Begun:
-    make_directory(place.configuration.parent, 0o755)
     made = [] if _is_foreign(directory) else _make_certificates(directory, name)
     password = None
     if not place.configuration.exists():
@@ -130,10 +149,39 @@ def _begin(place: Place, directory: PkiDirectory, name: str, mode: int) -> Begun
             place.data,
             hash_password(password),
             has_list=directory.crl.exists(),
+            is_ipv6=_is_ipv6(name),
         )
-        replace(place.configuration, configuration_of(facts).encode(), mode)
+        _put(place.configuration, configuration_of(facts), mode, password)
         made.append(f"a configuration: {place.configuration}")
     return Begun(tuple(made), password)
+
+
+def _put(path: Path, text: str, mode: int, password: str) -> None:
+    """Give the configuration its place once its password was shown."""
+    stage(path, text.encode(), mode)
+    try:
+        _show(password)
+        put_in_place(path)
+    except (OSError, OperatorError):
+        remove(next_of(path))
+        raise
+
+
+def _show(password: str) -> None:
+    """This once: it is written down nowhere. Raises OperatorError where nobody can read it."""
+    problem = "it is closed"
+    if sys.stdout is not None:
+        try:
+            line = f"user {ADMINISTRATOR} has the password {password} (it is shown only now)"
+            print(line, flush=True)
+            return
+        except OSError as error:
+            problem = error.strerror or str(error)
+            mute(sys.stdout)
+    raise OperatorError(
+        f"the administrator's password cannot be shown on standard output ({problem}): no "
+        "configuration was written; type the command again where it can be read"
+    )
 
 
 def _make_certificates(directory: PkiDirectory, name: str) -> list[str]:
@@ -159,19 +207,17 @@ def _authority_name(name: str) -> str:
 
 def authority_of(name: str, port: int) -> str:
     """A name of `check_wish` with a port, as URLs have both (RFC 3986, section 3.2)."""
-    kind, _, host = name.partition(":")
-    shown = f"[{host}]" if kind == "IP" and ":" in host else host
+    host = name.partition(":")[2]
+    shown = f"[{host}]" if _is_ipv6(name) else host
     return shown if port == _HTTPS_PORT else f"{shown}:{port}"
+
+
+def _is_ipv6(name: str) -> bool:
+    kind, _, host = name.partition(":")
+    return kind == "IP" and ":" in host
 
 
 def check_port(port: int) -> None:
     """Refuse what is no port. Raises OperatorError."""
     if not 1 <= port <= _PORT_MAX:
         raise OperatorError(f"--port: {port} is no port")
-
-
-def tell_password(begun: Begun) -> None:
-    """The password is shown this once."""
-    if begun.password is not None:
-        line = f"user {ADMINISTRATOR} has the password {begun.password} (it is shown only now)"
-        print(line, flush=True)

@@ -13,7 +13,6 @@ from angos_trio.cli.first_steps import (
     begin,
     check_port,
     check_wish,
-    tell_password,
 )
 from angos_trio.errors import OperatorError
 from angos_trio.pki.files import PRIVATE_MODE
@@ -24,17 +23,17 @@ def init(parsed: argparse.Namespace) -> int:
     root = Path(parsed.directory).absolute()
     check_port(parsed.port)
     place = Place(root / "config.toml", root / "pki", root / "data", parsed.port, is_alone=True)
+    if root.exists() and not root.is_dir():
+        raise OperatorError(f"{root} is no directory: take another name")
     if place.configuration.exists():
-        raise OperatorError(
-            f"{place.configuration} is there: nothing was changed; take another directory, or "
-            "change what is there"
-        )
+        raise _is_there(place)
     name = check_wish(place, parsed.hostname)
     begun = begin(place, name, PRIVATE_MODE)
+    if begun.password is None:  # another command was faster
+        raise _is_there(place)
     where = authority_of(name or "", parsed.port)
     for each in begun.made:
         print(f"made {each}")
-    tell_password(begun)
     key = place.pki / "private" / "clients" / f"{ADMINISTRATOR}.key"
     certificate = place.pki / "clients" / f"{ADMINISTRATOR}.crt"
     curl = ["curl", "--cacert", place.pki / "ca.crt", "--cert", certificate, "--key", key]
@@ -47,3 +46,10 @@ def init(parsed: argparse.Namespace) -> int:
     ):
         print(f"  {shlex.join(map(str, words))}")
     return 0
+
+
+def _is_there(place: Place) -> OperatorError:
+    return OperatorError(
+        f"{place.configuration} is there: nothing was changed; take another directory, or change "
+        "what is there"
+    )

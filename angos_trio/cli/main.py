@@ -4,10 +4,12 @@ in `codes`)."""
 from __future__ import annotations
 
 import argparse
+import errno
 import gc
 import signal
 import sys
 from collections.abc import Sequence
+from typing import Final
 
 from angos_trio import __version__
 from angos_trio.cli.arguments import (
@@ -28,29 +30,58 @@ from angos_trio.cli.prune_arguments import add_prune
 from angos_trio.cli.read_only_arguments import add_read_only
 from angos_trio.cli.scrub_arguments import add_scrub
 from angos_trio.cli.self_arguments import add_init, add_self
-from angos_trio.cli.streams import has_left, mute
+from angos_trio.cli.streams import has_left, mute, say, settle
 from angos_trio.cli.token_arguments import add_token
 from angos_trio.errors import OperatorError
+
+_OF_OUTPUTS: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EPIPE})
+"""What a file, a terminal or a pipe says that takes nothing more."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
-    parsed = _parser().parse_args(arguments)
+    parsed = None
     try:
+        parsed = _parsed(arguments)
         code = int(parsed.run(parsed))
-        if sys.stdout is not None:
-            sys.stdout.flush()  # here, where a failure can still be met
+        _flush()
         return code
     except OperatorError as error:
-        print(f"angos-trio: {error}", file=sys.stderr)
+        settle(sys.stdout)
+        say(f"angos-trio: {error}")
         return 1
-    except BrokenPipeError:
-        if not has_left(sys.stdout):
-            raise
-        mute(sys.stdout)
-        return NOBODY_READS
+    except OSError as error:
+        if isinstance(error, BrokenPipeError) and sys.stdout is not None and has_left(sys.stdout):
+            mute(sys.stdout)
+            return NOBODY_READS
+        if parsed is not None and parsed.run is _serve:
+            raise  # a registry that ends so is to say where
+        settle(sys.stdout)
+        say(f"angos-trio: {_sentence_of(error)}")
+        return 1
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+    try:
+        return _parser().parse_args(arguments)
+    finally:
+        _flush()  # --help ends here
+
+
+def _flush() -> None:
+    """What was printed goes out while a failure can still be met. Raises OSError."""
+    if sys.stdout is not None:
+        sys.stdout.flush()
+
+
+def _sentence_of(error: OSError) -> str:
+    """What the system refused, and where. What writes files names them, and print() does not."""
+    from angos_trio.pki.files import words_of
+
+    is_output = error.filename is None and error.errno in _OF_OUTPUTS
+    return f"standard output: {words_of(error)}" if is_output else words_of(error)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -48,6 +48,8 @@ async def beside(work: Callable[[], Awaitable[Outcome]], look: Look) -> Outcome:
 
 
 async def _tell(look: Look) -> None:
+    if sys.stderr is None:
+        return
     is_moving = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
     try:
         await (_move if is_moving else _tell_plainly)(look)

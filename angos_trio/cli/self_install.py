@@ -13,14 +13,20 @@ from angos_trio.appliance import host
 from angos_trio.appliance.archive import read_about, running_file
 from angos_trio.appliance.first_files import ADMINISTRATOR
 from angos_trio.appliance.layout import DATA, Layout
-from angos_trio.appliance.releases import check_command, installing, place, switch
+from angos_trio.appliance.releases import (
+    check_command,
+    installing,
+    place,
+    readable,
+    release_of,
+    switch,
+)
 from angos_trio.cli.first_steps import (
     Place,
     authority_of,
     begin,
     check_port,
     check_wish,
-    tell_password,
 )
 from angos_trio.cli.progress import Stage, beside
 from angos_trio.errors import OperatorError
@@ -35,18 +41,19 @@ def install(parsed: argparse.Namespace) -> int:
     file = running_file()
     about = read_about(file)
     _check_options(parsed)
-    name = None
     if parsed.systemd:
         host.check_host(layout)
         if is_live(layout):
             host.check_ports(layout, parsed.port)
-        name = check_wish(_place(layout, parsed.port), parsed.hostname)
+        check_wish(_place(layout, parsed.port), parsed.hostname)
     with installing(layout):
         check_command(layout)
         release = put(layout, file)
         switch(layout, release)
-    print(f"installed {about.version} in {release}; {layout.command} runs it")
-    return set_up(layout, name, parsed.port) if parsed.systemd else 0
+        print(f"installed {about.version} in {release}; {layout.command} runs it")
+        if parsed.systemd:
+            set_up(layout, parsed.hostname, parsed.port)
+    return 0
 
 
 def _check_options(parsed: argparse.Namespace) -> None:
@@ -72,14 +79,14 @@ def put(layout: Layout, file: Path) -> Path:
     return trio.run(beside, work, lambda: stages[0])
 
 
-def set_up(layout: Layout, name: str | None, port: int | None) -> int:
-    """User, directories, certificates, configuration, units; what is there already stays. `name`
-    is from `check_wish`."""
+def set_up(layout: Layout, hostname: str | None, port: int | None) -> None:
+    """User, directories, certificates, configuration, units; what is there already stays. Within
+    `installing`: nobody else does it meanwhile, and no umask closes what the service reads."""
+    name = check_wish(_place(layout, port), hostname)  # another command may have ended since
     written = host.write_units(layout)
     sockets = [] if port is None else host.write_port(layout, port)
     host.make_user_and_directories(layout)
     begun = begin(_place(layout, port), name, CONFIGURATION_MODE)
-    tell_password(begun)  # before anything else can fail: it is written down nowhere
     os.chown(layout.configuration, 0, host.group_id(layout))
     for each in (*begun.made, *(f"a unit: {path}" for path in [*written, *sockets])):
         print(f"made {each}")
@@ -92,7 +99,6 @@ def set_up(layout: Layout, name: str | None, port: int | None) -> int:
         print(f"{host.SERVICE} starts with the system of {layout.root}")
     if name is not None:
         _say_next(layout, authority_of(name, _place(layout, port).port))
-    return 0
 
 
 def _place(layout: Layout, port: int | None) -> Place:
@@ -113,11 +119,14 @@ def _say_next(layout: Layout, where: str) -> None:
 
 
 def write_units(parsed: argparse.Namespace) -> int:
-    """Write the units of this release anew, where there are any."""
+    """Write the units of this release anew. They name what is installed: so something must be."""
     layout = layout_of(parsed.root)
-    written = host.write_units(layout)
-    if parsed.outbound:
-        written += host.write_outbound(layout)
+    if release_of(layout.current) is None:
+        raise OperatorError(f"nothing is installed in {layout.root}: run `self install` first")
+    with readable():  # and not `installing`: an upgrade, which does this, has its lock already
+        written = host.write_units(layout)
+        if parsed.outbound:
+            written += host.write_outbound(layout)
     for path in written:
         print(f"wrote {path}")
     return 0

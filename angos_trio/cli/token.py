@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
@@ -11,6 +10,7 @@ from urllib.parse import quote, urlencode
 
 from angos_trio.app.operator import Ask
 from angos_trio.cli.asking import Place, document_of, plain, run, time_of
+from angos_trio.cli.streams import say
 from angos_trio.cli.times import parse_length
 from angos_trio.clock import epoch_seconds
 from angos_trio.errors import OperatorError
@@ -57,11 +57,7 @@ def create(place: Place, wanted: Wanted) -> int:
     key: Key = run(place, partial(_create, request))
     ends = "never expires" if key["expires_at"] is None else f"expires {time_of(key['expires_at'])}"
     reach = f"repositories: {_list(key['repositories'])}; actions: {_list(key['actions'])}"
-    print(
-        f"{_described(key)}, {ends}; {reach}; the key is not shown again",
-        file=sys.stderr,
-        flush=True,
-    )
+    say(f"{_described(key)}, {ends}; {reach}; the key is not shown again")
     print(key["key"], flush=True)
     return 0
 

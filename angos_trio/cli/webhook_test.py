@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
 import trio
 
 from angos_trio.app.webhooks import endpoints_of
+from angos_trio.cli.streams import say
 from angos_trio.clock import epoch_seconds
 from angos_trio.config.overrides import load_with_overrides
 from angos_trio.config.paths import did_you_mean, dotted
@@ -28,5 +28,5 @@ def webhook_test(files: Sequence[str], name: str) -> int:
     if sent.result is Result.TAKEN:
         print(f"taken with status {sent.status} after {sent.secs * 1000:.0f} ms")
         return 0
-    print(f"angos-trio: not taken: {sent.problem}", file=sys.stderr)
+    say(f"angos-trio: not taken: {sent.problem}")
     return 1

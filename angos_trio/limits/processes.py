@@ -64,6 +64,8 @@ DRAIN_SECS_MAX: Final = 86_400
 # The program on a host (`appliance`)
 INSTALL_LOCK_SECS_MAX: Final = 60.0
 """Another command that installs is waited for."""
+BEGIN_LOCK_SECS_MAX: Final = 30.0
+"""Another command that makes the first configuration of a directory is waited for."""
 INSTALL_PROVE_SECS_MAX: Final = 300.0
 """A new file may take for unpacking itself and starting: a memory card is slow."""
 # Logs (`telemetry`)

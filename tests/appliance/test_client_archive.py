@@ -188,13 +188,54 @@ def test_script_that_is_ended_by_a_signal_leaves_no_key_behind(tmp_path: Path, s
         leave_out(f"there is no {shell}")
     scratch, root = tmp_path / "scratch", tmp_path / "root"
     scratch.mkdir()
-    script = script_of("docker").replace("\nplace ", "\nkill -TERM $$\nplace ", 1)
+    for signal in ("TERM", "PIPE"):
+        script = script_of("docker").replace("\ntrap '' ", f"\nkill -{signal} $$\ntrap '' ", 1)
 
-    ended = run(script, root, shell=shell, TMPDIR=str(scratch))
+        ended = run(script, root, shell=shell, TMPDIR=str(scratch))
 
-    assert ended.returncode != 0
-    assert list(scratch.iterdir()) == []
-    assert below(root) == {}
+        assert ended.returncode != 0
+        assert list(scratch.iterdir()) == []
+        assert below(root) == {}
+
+
+@pytest.mark.parametrize("shell", ["sh", "dash", "bash"])
+@pytest.mark.parametrize("stream", [">/dev/full", ">&-", "| true", "after a signal"])
+def test_script_replaces_all_of_the_files_whoever_has_left(
+    tmp_path: Path, shell: str, stream: str
+) -> None:
+    if shutil.which(shell) is None:
+        leave_out(f"there is no {shell}")
+    renewed = replace(SHOWN, certificate="another certificate\n", key="another key\n")
+    script = script_of("docker", replace(WANTED, credentials=renewed))
+    run(script_of("docker"), tmp_path / "root")
+    if stream == "after a signal":
+        first, place, rest = script.rpartition("\nplace ")
+        script, stream = f"{first}\nkill -HUP $$\nkill -TERM $$\nkill -INT $$\n{place}{rest}", ""
+    file = tmp_path / "script"
+    file.write_text(f"sleep 0.2\n{script}" if stream == "| true" else script)
+
+    ended = run(f"set -e; {shell} {file} {stream}\n", tmp_path / "root", shell=shell)
+
+    assert ended.returncode == 0
+    folder = tmp_path / "root/etc/docker/certs.d/registry.lab"
+    assert {each.name: each.read_text() for each in folder.iterdir()} == {
+        "ca.crt": renewed.ca,
+        "client.cert": renewed.certificate,
+        "client.key": renewed.key,
+    }
+
+
+@pytest.mark.parametrize("name", ["client.key", "client.key.new"])
+def test_script_replaces_nothing_where_a_directory_is_in_the_way(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "etc/docker/certs.d/registry.lab"
+    (folder / name).mkdir(parents=True)
+
+    ended = run(script_of("docker"), tmp_path)
+
+    assert ended.returncode == 1
+    assert f"{folder / name} is a directory, and is to be a file: move it away" in ended.stderr
+    assert below(tmp_path) == {}
+    assert [each.name for each in folder.iterdir()] == [name]
 
 
 def test_script_without_the_key_tells_of_a_certificate_that_an_old_key_may_not_fit(
@@ -268,6 +309,16 @@ def test_archive_unpacks_to_the_files(tmp_path: Path) -> None:
 
 def test_archive_of_the_same_files_has_the_same_bytes() -> None:
     assert as_archive(setups_for("all", WANTED), 1) == as_archive(setups_for("all", WANTED), 1)
+
+
+def test_archive_takes_a_host_whose_name_is_as_long_as_that_of_a_file(tmp_path: Path) -> None:
+    longest = ".".join(["a" * 63] * 4)[:240]
+    setups = setups_for("all", replace(WANTED, address=RegistryAddress(longest, 65_535)))
+    content = as_archive(setups, 1)
+    subprocess.run(["tar", "-x", "-C", tmp_path], input=content, check=True)
+
+    assert below(tmp_path).keys() == {file.path for file in files_of(setups)}
+    assert as_archive(setups, 1) == content
 
 
 def test_archive_without_the_key_has_none() -> None:

@@ -7,8 +7,10 @@ import tomllib
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from angos_trio.appliance.client_address import RegistryAddress, parse_address
+from angos_trio.appliance.client_address import RegistryAddress, is_host_name, parse_address
 from angos_trio.appliance.client_files import (
     CLIENTS,
     WELL_KNOWN,
@@ -21,6 +23,7 @@ from angos_trio.appliance.client_files import (
     setups_for,
 )
 from angos_trio.errors import OperatorError
+from angos_trio.pki.naming import server_names
 
 ADDRESS = RegistryAddress("registry.lab")
 SHOWN = Credentials("build-01", "the authority\n", "the certificate\n", "the key\n")
@@ -295,6 +298,8 @@ def test_docker_is_told_what_to_put_into_its_own_file() -> None:
         ("localhost", "localhost", True),
         ("[::1]:5443", "[::1]:5443", True),
         ("[fd00::1]", "[fd00::1]", False),
+        ("my_host.lab:5443", "my_host.lab:5443", False),
+        ("_a._b", "_a._b", False),
     ],
 )
 def test_address_is_read_as_clients_write_it(text: str, authority: str, is_loopback: bool) -> None:
@@ -308,12 +313,52 @@ def test_address_is_read_as_clients_write_it(text: str, authority: str, is_loopb
     [
         *("", ":443", "a b", "registry.lab:", "registry.lab:0", "registry.lab:65536", "a:b"),
         *("https://registry.lab", "registry.lab/x", "::1", "[::1", "[a]:1", "-a.lab", "a..b"),
-        *("[::1]443", "a\nb", "x" * 254, "registry.lab:٤٤٣"),
+        *("[::1]443", "a\nb", "x" * 254, "registry.lab:٤٤٣", "x" * 64, "10.0.0.256", "1.2.3.4.5"),
+        *("010.0.0.1:80", "registry.1", "\N{KELVIN SIGN}.lab"),
     ],
 )
 def test_address_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(OperatorError, match=r"--host: .* is not like registry\.lab"):
         parse_address(text, "--host")
+
+
+def test_address_of_ipv6_without_brackets_is_told_how_it_is_written() -> None:
+    with pytest.raises(OperatorError, match=r"'fd00::5' is not like .*: write \[fd00::5\]$"):
+        parse_address("fd00::5", "--host")
+
+
+LABELS = st.text("aZ09_-.*Kſ\n", min_size=1, max_size=8)
+
+
+@given(st.one_of(LABELS, st.lists(LABELS, max_size=5).map(".".join)))
+def test_name_is_one_for_clients_if_the_server_can_have_it(text: str) -> None:
+    try:
+        (name,) = server_names((text,))
+    except OperatorError:
+        assert not is_host_name(text)
+    else:
+        assert is_host_name(text) == ("*" not in name)
+
+
+@pytest.mark.parametrize(
+    ("host", "without"),
+    [
+        ("registry.lab", set[str]()),
+        ("10.0.0.5", set[str]()),
+        ("fd00::5", {"podman", "crio", "skopeo", "buildah"}),
+        ("my_host.lab", set(CLIENTS) - {"oras", "helm", "curl"}),
+    ],
+)
+def test_check_that_cannot_work_is_left_out_and_the_reason_told(
+    host: str, without: set[str]
+) -> None:
+    found = setups_for("all", Wanted(RegistryAddress(host), SHOWN))
+
+    assert {each.client for each in found if not each.checks} == without
+    told = {
+        each.client for each in found if any("no name of an image" in note for note in each.notes)
+    }
+    assert told == without
 
 
 def test_program_that_knows_no_mirrors_says_so() -> None:

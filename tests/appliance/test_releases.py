@@ -12,6 +12,7 @@ from angos_trio.appliance.archive import FILE_NAME, RECORD
 from angos_trio.appliance.layout import Layout
 from angos_trio.appliance.releases import (
     check_command,
+    check_mount,
     installing,
     links_of,
     prune,
@@ -22,6 +23,7 @@ from angos_trio.appliance.releases import (
 )
 from angos_trio.cli.main import main
 from angos_trio.errors import OperatorError
+from tests.zipapp.starting import mounted
 
 
 @pytest.fixture
@@ -114,6 +116,14 @@ def test_command_that_another_keeps_from_installing_says_so_and_changes_nothing(
         f"angos-trio: another command has been installing for 0 seconds ({layout.library}/.lock is "
         "locked): wait for it, or look what it does\n",
     )
+
+
+def test_file_system_that_runs_nothing_is_refused_with_a_cure_that_helps(tmp_path: Path) -> None:
+    with mounted(tmp_path / "tree", "size=1m", "noexec") as folder:
+        layout = Layout(folder)
+        layout.library.mkdir(parents=True)
+        with pytest.raises(OperatorError, match=r"noexec, so .* directory be on another one"):
+            check_mount(layout)
 
 
 def test_release_that_runs_a_command_is_left_as_it_is(tmp_path: Path) -> None:

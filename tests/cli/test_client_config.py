@@ -179,6 +179,17 @@ def test_port_stands_in_directories_unless_it_is_443(
     assert "/etc/containerd/certs.d/registry.lab/hosts.toml" in without
 
 
+def test_client_that_cannot_name_an_image_here_is_warned_of(
+    pki: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = words(pki, "all", "--client", "k8s")
+    _, out, err = said(capsys, *arguments, "--host", "[fd00::5]:5443")
+
+    assert "warning: podman, crio, skopeo, buildah: no name of an image may begin with an" in err
+    assert "skopeo list-tags" not in out
+    assert "no name of an image" not in said(capsys, *arguments, "--host", "registry.lab")[2]
+
+
 def test_mirrors_of_another_repository_are_named(
     pki: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -226,6 +237,16 @@ def test_client_must_be_named(pki: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert said(capsys, *words(pki, "docker"))[2] == (
         "angos-trio: --client NAME is missing: whose certificate is shown\n"
     )
+
+
+def test_name_is_taken_as_pki_client_has_written_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = "Zo\N{LATIN SMALL LETTER E WITH DIAERESIS}"
+    pki = lay_out(tmp_path / "pki", ROOT, {name: ISSUING.client(name)}, ISSUING.server("a.lab"))
+    apart = "Zoe\N{COMBINING DIAERESIS}"
+
+    assert said(capsys, *words(pki, "docker", "--client", apart, "--with-key"))[0] == 0
 
 
 def test_first_client_is_still_to_be_made(
@@ -308,7 +329,7 @@ def test_host_that_the_certificate_is_not_for_is_warned_of_and_one_unknown_noted
     [
         ({"ends_secs": 29 * DAY_SECS}, "the client's certificate ends on 20"),
         ({"ends_secs": -1}, "the client's certificate expired on 20"),
-        ({"begins_secs": DAY_SECS}, "is this host's clock right?"),
+        ({"begins_secs": DAY_SECS, "ends_secs": 90 * DAY_SECS}, "is this host's clock right?"),
         ({"purposes": (FOR_SERVERS,)}, "is not for clients (no clientAuth)"),
     ],
 )

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from angos_trio.appliance.client_address import parse_address
 from angos_trio.cli.first_steps import Place, authority_of, begin, check_wish
 from angos_trio.config.sources import load
 from angos_trio.errors import OperatorError
@@ -37,12 +38,16 @@ def begun(root: Path, hostname: str | None) -> None:
         ("10.0.0.5", "https://10.0.0.5:8443"),
         ("fd00::5", "https://[fd00::5]:8443"),
         ("[FD00:0::5]", "https://[fd00::5]:8443"),
+        ("my_host.lab", "https://my_host.lab:8443"),
         (f"{'a' * 63}.{'b' * 63}.lab", f"https://{'a' * 63}.{'b' * 63}.lab:8443"),
     ],
 )
 def test_every_name_of_a_host_comes_through(tmp_path: Path, hostname: str, url: str) -> None:
     begun(tmp_path, hostname)
-    assert load([str(tmp_path / "config.toml")]).config.server.external_url == url
+    server = load([str(tmp_path / "config.toml")]).config.server
+    assert server.external_url == url
+    assert server.bind_address == ("::" if "[" in url else "0.0.0.0")
+    assert parse_address(url.removeprefix("https://"), "--host").url == url
 
 
 @pytest.mark.parametrize(

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
 import subprocess
+import time
+import tomllib
 from pathlib import Path
 
+import argon2
 import pytest
 
+from angos_trio.pki.files import locked
 from tests.running import HOST, free_port, program, running_registry
 
 pytestmark = pytest.mark.slow
 SECS_MAX = 60
+POLL_SECS = 0.02
 
 
 def init(directory: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -101,6 +108,53 @@ def test_a_directory_that_has_a_configuration_stays_as_it_is(tmp_path: Path) -> 
     assert {each: each.read_bytes() for each in tmp_path.rglob("*") if each.is_file()} == before
 
 
+def test_of_two_at_once_one_makes_it_and_its_password_is_the_one_that_works(tmp_path: Path) -> None:
+    command = [*program(), "init", str(tmp_path), "--hostname", "registry.lab"]
+    with locked(tmp_path / ".lock", SECS_MAX):
+        both = [
+            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            for _ in range(2)
+        ]
+        for each in both:
+            wait_until_open(each, tmp_path / ".lock")
+    told = [each.communicate(timeout=SECS_MAX) for each in both]
+    assert sorted(each.returncode for each in both) == [0, 1]
+    won = [each.returncode for each in both].index(0)
+    assert "is there: nothing was changed" in told[1 - won][1]
+    assert "password" not in told[1 - won][0]
+    assert is_password(tmp_path, told[won][0])
+
+
+def wait_until_open(process: subprocess.Popen[str], file: Path) -> None:
+    """Return when a process has a file open. Fails when it ends without."""
+    ends_at = time.monotonic() + SECS_MAX
+    while str(file) not in open_files(process.pid):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < ends_at
+        time.sleep(POLL_SECS)
+
+
+def open_files(pid: int) -> list[str]:
+    """Of a process, as far as it can be seen."""
+    found = []
+    for each in Path(f"/proc/{pid}/fd").glob("*"):
+        try:
+            found.append(os.readlink(each))
+        except OSError:
+            continue
+    return found
+
+
+def is_password(root: Path, printed: str) -> bool:
+    """Whether the password that was printed is that of the configuration."""
+    password = re.search(r"user admin has the password (\S+)", printed)
+    assert password is not None
+    config = tomllib.loads((root / "config.toml").read_text())
+    return argon2.PasswordHasher().verify(
+        config["auth"]["identity"]["admin"]["password"], password[1]
+    )
+
+
 def test_what_was_cut_off_is_finished_by_the_same_command(tmp_path: Path) -> None:
     assert init(tmp_path, "--hostname", "registry.lab").returncode == 0
     (tmp_path / "config.toml").unlink()
@@ -108,7 +162,33 @@ def test_what_was_cut_off_is_finished_by_the_same_command(tmp_path: Path) -> Non
     again = init(tmp_path, "--hostname", "registry.lab")
     assert again.returncode == 0
     assert (tmp_path / "pki" / "ca.crt").read_bytes() == ca
-    assert again.stdout.startswith(f"made a configuration: {tmp_path}/config.toml")
+    assert f"\nmade a configuration: {tmp_path}/config.toml" in again.stdout
+    assert "made an authority" not in again.stdout
+
+
+@pytest.mark.parametrize(
+    ("stream", "why"),
+    [
+        ("> /dev/full", "No space left on device"),
+        (">&-", "it is closed"),
+        ("| true", "Broken pipe"),
+    ],
+)
+def test_a_password_that_cannot_be_shown_leaves_no_configuration(
+    tmp_path: Path, stream: str, why: str
+) -> None:
+    typed = shlex.join([*program(), "init", str(tmp_path), "--hostname", "registry.lab"])
+    ended = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {typed} {stream}"],
+        capture_output=True,
+        text=True,
+        timeout=SECS_MAX,
+        check=False,
+    )
+    said = refusal(ended)
+    assert f"password cannot be shown on standard output ({why}): no configuration was" in said
+    assert [each.name for each in tmp_path.iterdir() if each.name.startswith("config")] == []
+    assert is_password(tmp_path, init(tmp_path, "--hostname", "registry.lab").stdout)
 
 
 @pytest.mark.parametrize(
