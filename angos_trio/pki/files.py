@@ -22,6 +22,8 @@ PRIVATE_MODE: Final = 0o600
 PUBLIC_MODE: Final = 0o644
 NEXT: Final = ".next"
 """The end of the name under which a file waits to take its place."""
+BEFORE: Final = ".before"
+"""The end of the name under which a file is kept until the one that took its place may stay."""
 
 
 def read_file(key: str, path: str) -> bytes:
@@ -61,6 +63,11 @@ def next_of(path: Path) -> Path:
     return path.with_name(path.name + NEXT)
 
 
+def before_of(path: Path) -> Path:
+    """Where a file is kept that may come back."""
+    return path.with_name(path.name + BEFORE)
+
+
 def stage(path: Path, content: bytes, mode: int) -> None:
     """Write the next content of a file beside it, whole and synced, or nothing. Raises OSError."""
     target = next_of(path)
@@ -79,8 +86,19 @@ def stage(path: Path, content: bytes, mode: int) -> None:
 
 def put_in_place(path: Path) -> None:
     """What waits takes its place, for good. Raises OSError."""
-    os.replace(next_of(path), path)
-    sync_directory(path.parent)
+    move(next_of(path), path)
+
+
+def link(path: Path, name: Path) -> None:
+    """Give a file a second name, which must not be there yet, for good. Raises OSError."""
+    os.link(path, name, follow_symlinks=False)
+    sync_directory(name.parent)
+
+
+def move(path: Path, target: Path) -> None:
+    """Give a file another name, for good, also if something has that. Raises OSError."""
+    os.replace(path, target)
+    sync_directory(target.parent)
 
 
 def replace(path: Path, content: bytes, mode: int) -> None:
@@ -194,8 +212,21 @@ def locked(path: Path, secs: float) -> Iterator[None]:
 
 
 def words_of(error: OSError) -> str:
-    """What a failed step on a file comes to: the cause, and the cure where there is one."""
-    path = "" if error.filename is None else f"{error.filename}: "
+    """What a failed step on a file comes to: the cause, and the cure where there is one.
+
+    Of two names it is the second that cannot be had, mostly: what stands there is to give way.
+    """
+    name = error.filename if error.filename2 is None else error.filename2
+    path = "" if name is None else f"{name}: "
+    if error.errno == errno.EPERM and os.geteuid() == 0:
+        return (
+            f"{path}not permitted, even to root: lsattr -d shows whether the file or its directory "
+            "is immutable (i), and chattr -i takes that away"
+        )
+    if error.errno == errno.EBUSY:
+        return f"{path}something is mounted there, and holds it: umount it (findmnt shows it)"
+    if error.errno == errno.EISDIR:
+        return f"{path}this is a directory, and a file belongs there: move it away"
     if error.errno in (errno.EACCES, errno.EPERM):
         return f"{path}no permission: run the command as root, or as the owner of the directory"
     if error.errno == errno.EROFS:

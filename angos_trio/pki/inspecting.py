@@ -13,7 +13,7 @@ from angos_trio.clock import iso
 from angos_trio.errors import OperatorError
 from angos_trio.pki.certificates import CertificateError, read_bundle
 from angos_trio.pki.explain import STALE_REFUSERS, WRONG, Finding, explain, explain_chain
-from angos_trio.pki.files import NEXT
+from angos_trio.pki.files import BEFORE, NEXT
 from angos_trio.pki.journal import Journal
 from angos_trio.pki.keeping import (
     PkiDirectory,
@@ -149,7 +149,8 @@ def _look_at_pair(inspection: Inspection, key_path: Path, path: Path) -> None:
 
 
 def _look_at_leftovers(inspection: Inspection) -> None:
-    for path in sorted(inspection.directory.root.rglob(f"*{NEXT}")):
+    root = inspection.directory.root
+    for path in sorted([*root.rglob(f"*{NEXT}"), *root.rglob(f"*.key{BEFORE}")]):
         inspection.add(
             path,
             None,

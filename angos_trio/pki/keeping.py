@@ -4,12 +4,16 @@ A certificate takes its place in three steps, each synced: certificate and key w
 places under names that end in `.next`, the journal tells of them, and then the key takes its place
 and the certificate after it. Whoever holds the lock next finds what was cut off: what the journal
 tells of is carried out, and anything else is dropped.
+
+A certificate that cannot take its place leaves the pair before it as it was: the old key is kept
+beside the new one, under a name that ends in `.before`, until both are in their places. The new
+pair waits on, and holds up nobody but its own name.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +21,15 @@ from angos_trio.errors import OperatorError
 from angos_trio.limits.certificates import PKI_LOCK_SECS
 from angos_trio.pki import files
 from angos_trio.pki.certificates import CertificateError, read_bundle, serial_text
-from angos_trio.pki.files import NEXT, PRIVATE_MODE, PUBLIC_MODE, next_of, words_of
+from angos_trio.pki.files import (
+    BEFORE,
+    NEXT,
+    PRIVATE_MODE,
+    PUBLIC_MODE,
+    before_of,
+    next_of,
+    words_of,
+)
 from angos_trio.pki.journal import Journal, JournalError, Record, issued_line, parse_journal
 from angos_trio.pki.naming import ISSUING, SERVER
 from angos_trio.records import Frozen
@@ -184,39 +196,94 @@ def tell(directory: PkiDirectory, line: bytes) -> None:
 def put_pair(directory: PkiDirectory, pair: Pair, at: int) -> None:
     """Put a certificate and its key into their places, whatever happens meanwhile. An old key of
     another certificate goes. Raises OperatorError and OSError."""
+    require_settled(directory, pair.certificate)
     try:
         if pair.key_pem is not None:
             files.stage(pair.key, pair.key_pem, PRIVATE_MODE)
         files.stage(pair.certificate, pair.certificate_pem, PUBLIC_MODE)
         tell(directory, issued_line(pair.record, at))
     except OSError as error:
-        files.remove(next_of(pair.key))
-        files.remove(next_of(pair.certificate))
+        for path in (pair.key, pair.certificate):
+            with suppress(OSError):
+                files.remove(next_of(path))
         raise OperatorError(f"{words_of(error)}; nothing was issued") from error
-    _finish(pair.certificate, pair.key, keeps_key=pair.record.has_key)
+    try:
+        _finish(pair.certificate, pair.key, keeps_key=pair.record.has_key)
+    except OSError as error:
+        raise OperatorError(_not_in_place(pair.certificate, error)) from error
+
+
+def _not_in_place(certificate: Path, error: OSError) -> str:
+    return (
+        f"{words_of(error)}; the new certificate was issued and waits in {next_of(certificate)}: "
+        "the next pki command puts it in its place"
+    )
 
 
 def _finish(certificate: Path, key: Path, *, keeps_key: bool) -> None:
+    """Put what waits into its place, the key first. Where the certificate cannot take it, the key
+    before comes back, and both wait on. Sound wherever it is cut off, and when it is done again."""
     if next_of(key).exists():
+        if key.exists() and not before_of(key).exists():
+            files.link(key, before_of(key))
         files.put_in_place(key)
-    elif not keeps_key:
-        files.remove(key)
-    files.put_in_place(certificate)
+        files.remove(next_of(key))  # two names of one file are not made one by a rename
+    elif key.exists() and not keeps_key:
+        files.move(key, before_of(key))
+    try:
+        files.put_in_place(certificate)
+    except OSError:
+        if next_of(certificate).exists():
+            _put_back(key, keeps_key=keeps_key)
+        raise
+    files.remove(before_of(key))
+
+
+def _put_back(key: Path, *, keeps_key: bool) -> None:
+    if not before_of(key).exists():
+        return
+    if keeps_key:
+        files.link(key, next_of(key))
+    files.move(before_of(key), key)
 
 
 def mend(directory: PkiDirectory) -> list[str]:
-    """Carry out or drop what a command that was cut off has left; a sentence for each. Needs the
-    lock. Raises OSError and OperatorError."""
+    """Carry out or drop what a command that was cut off has left; a sentence for each. What cannot
+    be is a sentence too, so that nobody else waits for it. Needs the lock. Raises OSError and
+    OperatorError."""
     journal = read_journal(directory)
     told = cut_torn(directory, journal)
-    told += [_mend_pair(journal, place) for place in _waiting(directory)]
+    for place in _waiting(directory):
+        try:
+            told += _mend_pair(journal, place)
+        except OSError as error:
+            told.append(_held_up(place, error))
     strays = [directory.ca, directory.crl, directory.clients_ca]
     strays += [
         path.with_suffix("") for path in directory.client_p12("").parent.glob(f"*.p12{NEXT}")
     ]
     for path in strays:
-        files.remove(next_of(path))
+        try:
+            files.remove(next_of(path))
+        except OSError as error:
+            told.append(words_of(error))
     return told
+
+
+def _held_up(place: _Place, error: OSError) -> str:
+    return f"what a command before wanted with {place.certificate} waits still: {words_of(error)}"
+
+
+def require_settled(directory: PkiDirectory, certificate: Path) -> None:
+    """Refuse to go on with a certificate for which another one waits that cannot take its place.
+    Raises OperatorError."""
+    for place in _waiting(directory):
+        if place.certificate != certificate:
+            continue
+        try:
+            _mend_pair(read_journal(directory), place)
+        except OSError as error:
+            raise OperatorError(_held_up(place, error)) from error
 
 
 def cut_torn(directory: PkiDirectory, journal: Journal) -> list[str]:
@@ -242,8 +309,9 @@ class _Place(Frozen):
 def _waiting(directory: PkiDirectory) -> list[_Place]:
     """Places for which something waits."""
     folders = directory.client("").parent, directory.client_key("").parent
-    waiting = [path.name for folder in folders for path in sorted(folder.glob(f"*{NEXT}"))]
-    names = dict.fromkeys(name.removesuffix(NEXT).rpartition(".")[0] for name in waiting)
+    ends = f"*{NEXT}", f"*.key{BEFORE}"
+    waiting = [path for folder in folders for end in ends for path in sorted(folder.glob(end))]
+    names = dict.fromkeys(path.with_suffix("").stem for path in waiting)
     places = [
         *(_Place(name, directory.client(name), directory.client_key(name)) for name in names),
         _Place(SERVER, directory.server, directory.server_key),
@@ -252,18 +320,28 @@ def _waiting(directory: PkiDirectory) -> list[_Place]:
     return [
         place
         for place in places
-        if next_of(place.certificate).exists() or next_of(place.key).exists()
+        if any(
+            path.exists()
+            for path in (next_of(place.certificate), next_of(place.key), before_of(place.key))
+        )
     ]
 
 
-def _mend_pair(journal: Journal, place: _Place) -> str:
+def _mend_pair(journal: Journal, place: _Place) -> list[str]:
+    """Carry it out or drop it; a sentence, or none where it was done but for the old key."""
     record = _newest_of(journal, place.name)
+    waits = next_of(place.certificate).exists()
+    if not waits and not next_of(place.key).exists():
+        files.remove(before_of(place.key))
+        return []
     if record is None or record.serial != _serial_in(next_of(place.certificate)):
+        if waits and before_of(place.key).exists():
+            files.move(before_of(place.key), place.key)
         files.remove(next_of(place.key))
         files.remove(next_of(place.certificate))
-        return f"a command before was cut off: {place.certificate} is what it was before it"
+        return [f"a command before was cut off: {place.certificate} is what it was before it"]
     _finish(place.certificate, place.key, keeps_key=record.has_key)
-    return f"a command before was cut off: what it wanted with {place.certificate} is done now"
+    return [f"a command before was cut off: what it wanted with {place.certificate} is done now"]
 
 
 def _newest_of(journal: Journal, name: str) -> Record | None:

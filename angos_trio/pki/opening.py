@@ -21,7 +21,7 @@ from angos_trio.pki.certificates import (
     serial_text,
     value_of,
 )
-from angos_trio.pki.files import PUBLIC_MODE
+from angos_trio.pki.files import PUBLIC_MODE, next_of, words_of
 from angos_trio.pki.journal import Journal, Listed, Revocation, listed_line, revoked_line
 from angos_trio.pki.keeping import (
     PkiDirectory,
@@ -114,11 +114,19 @@ def _load(directory: PkiDirectory, remarks: list[str]) -> Authority:
 
 
 def settle(authority: Authority) -> None:
-    """Bring the files that follow from the authority's certificates in line. Raises OSError."""
-    _settle_bundle(authority)
+    """Bring the files that follow from the authority's certificates in line. One that the system
+    does not let be replaced is a remark: what else a command is for must not wait for it."""
+    for step in (_settle_bundle, _settle_server):
+        try:
+            step(authority)
+        except OSError as error:
+            authority.remarks.append(f"{words_of(error)}; until then it is left as it is")
+
+
+def _settle_server(authority: Authority) -> None:
     directory, issuing = authority.directory, authority.issuing.certificate
-    if not directory.server.exists():
-        return
+    if not directory.server.exists() or next_of(directory.server).exists():
+        return  # what waits for its place would be lost
     content = directory.server.read_bytes()
     try:
         leaf = read_bundle(content)[0]

@@ -25,6 +25,7 @@ from angos_trio.pki.keeping import (
     put_pair,
     read_journal,
     require_authority,
+    require_settled,
 )
 from angos_trio.pki.keys import fits, load_key
 from angos_trio.pki.naming import ISSUING, SERVER, client_name
@@ -178,6 +179,8 @@ def renew_all_due(directory: PkiDirectory, now: int) -> Renewed:
         if due.server is not None:
             authority.remarks = []
             server = give_server(authority, ServerWish(due.server.names, due.server.days), now)
+        else:
+            require_settled(directory, directory.server)
         return Renewed(due, server, next_update, remarks)
 
 
