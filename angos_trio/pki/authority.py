@@ -17,7 +17,7 @@ from pathlib import Path
 
 from cryptography import x509
 
-from angos_trio.clock import DAY_SECS, iso
+from angos_trio.clock import iso
 from angos_trio.errors import OperatorError
 from angos_trio.limits.certificates import (
     AUTHORITY_YEARS,
@@ -29,9 +29,9 @@ from angos_trio.limits.certificates import (
     SERVER_DAYS,
 )
 from angos_trio.pki import files
-from angos_trio.pki.certificates import CertificateError, read_bundle, serial_text
+from angos_trio.pki.certificates import CertificateError, read_bundle
 from angos_trio.pki.files import PRIVATE_MODE, PUBLIC_MODE, words_of
-from angos_trio.pki.journal import Kind, Listed, Record, issued_line, listed_line
+from angos_trio.pki.journal import Listed, Record, issued_line, listed_line
 from angos_trio.pki.keeping import (
     Pair,
     PkiDirectory,
@@ -72,6 +72,7 @@ from angos_trio.pki.profiles import (
     pem_of,
     pkcs12_of,
 )
+from angos_trio.pki.recording import record_of
 from angos_trio.records import Frozen, field, replace
 
 _YEAR_DAYS = 365
@@ -239,16 +240,6 @@ def _write_offline(written: list[Path], path: Path, content: bytes) -> None:
             "another file, or remove it if it is of no worth"
         ) from None
     written.append(path)
-
-
-def record_of(
-    name: str, kind: Kind, certificate: x509.Certificate, days: int | None = None
-) -> Record:
-    """What the journal says of a certificate; without names."""
-    begin = int(certificate.not_valid_before_utc.timestamp())
-    end = int(certificate.not_valid_after_utc.timestamp())
-    asked = (end - begin) // DAY_SECS if days is None else days
-    return Record(kind, name, serial_text(certificate.serial_number), begin, end, asked)
 
 
 def issue_server(directory: PkiDirectory, wish: ServerWish, now: int) -> Issued:

@@ -23,6 +23,7 @@ from angos_trio.pki.keeping import (
 )
 from angos_trio.pki.keys import fits, load_key
 from angos_trio.pki.opening import MENDED, require_clock, standing_list
+from angos_trio.pki.recording import standing_server
 from angos_trio.pki.renewing import due_of
 
 
@@ -173,6 +174,9 @@ def _look_at_journal(inspection: Inspection) -> None:
         return
     if directory.journal.exists() and directory.journal.stat().st_size > journal.whole_bytes:
         inspection.add(directory.journal, None, "its last line is cut off: any command mends it")
+    standing = standing_server(directory, journal)
+    if standing is not None and journal.with_serial(standing.serial) is None:
+        inspection.add(directory.journal, None, f"it does not tell of {directory.server}: {MENDED}")
     try:
         due = due_of(directory, now)
     except OperatorError:

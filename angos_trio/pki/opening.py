@@ -22,7 +22,14 @@ from angos_trio.pki.certificates import (
     value_of,
 )
 from angos_trio.pki.files import PUBLIC_MODE, next_of, words_of
-from angos_trio.pki.journal import Journal, Listed, Revocation, listed_line, revoked_line
+from angos_trio.pki.journal import (
+    Journal,
+    Listed,
+    Revocation,
+    issued_line,
+    listed_line,
+    revoked_line,
+)
 from angos_trio.pki.keeping import (
     PkiDirectory,
     alone_in,
@@ -33,6 +40,7 @@ from angos_trio.pki.keeping import (
 )
 from angos_trio.pki.keys import fits, load_key
 from angos_trio.pki.profiles import Revoked, Signer, life_of, make_list, pem_of
+from angos_trio.pki.recording import standing_server
 from angos_trio.records import Frozen, Mutable, field
 
 MENDED: Final = "the next pki command, such as angos-trio pki crl, puts it right"
@@ -61,6 +69,7 @@ def opened(directory: PkiDirectory, now: int) -> Iterator[Authority]:
         authority = _load(directory, remarks)
         require_clock(now, authority.issuing)
         settle(authority)
+        _take_over_server(authority, now)
         _take_over_list(authority)
         _settle_list(authority, now)
         yield authority
@@ -159,6 +168,19 @@ def _settle_bundle(authority: Authority) -> None:
     wanted = pem_of(*ours, *(each for each in found if key_mark(each) not in marks))
     if content != wanted:
         files.replace(path, wanted, PUBLIC_MODE)
+
+
+def _take_over_server(authority: Authority, now: int) -> None:
+    """Tell the journal of the server's certificate if it has lost it: or it would end unseen."""
+    directory, journal = authority.directory, authority.journal
+    standing = standing_server(directory, journal)
+    if standing is None or journal.with_serial(standing.serial) is not None:
+        return
+    tell(directory, issued_line(standing, now))
+    authority.journal = read_journal(directory)
+    authority.remarks.append(
+        f"{directory.journal} did not tell of {directory.server}, and does now: {standing.serial}"
+    )
 
 
 def _take_over_list(authority: Authority) -> None:

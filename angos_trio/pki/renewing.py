@@ -15,7 +15,6 @@ from angos_trio.pki.authority import (
     give_client,
     give_server,
     issuing_days,
-    record_of,
 )
 from angos_trio.pki.journal import Journal, Listed, Record
 from angos_trio.pki.keeping import (
@@ -39,6 +38,7 @@ from angos_trio.pki.opening import (
     write_list,
 )
 from angos_trio.pki.profiles import Signer, life_of, make_issuing, pem_of
+from angos_trio.pki.recording import record_of, standing_server
 from angos_trio.records import Frozen, replace
 
 
@@ -104,14 +104,21 @@ def find_due(directory: PkiDirectory, name: str, now: int) -> Record | None:
     """
     require_authority(directory)
     require_clock(now)
-    record = _latest(read_journal(directory), _wanted(name))
-    return record if record.is_due(now) else None
+    journal, wanted = read_journal(directory), _wanted(name)
+    standing = standing_server(directory, journal) if wanted == SERVER else None
+    if standing is None or standing.serial in journal.revoked:
+        standing = _latest(journal, wanted)
+    return standing if standing.is_due(now) else None
 
 
 def _due(directory: PkiDirectory, journal: Journal, now: int) -> Due:
+    newest = journal.latest()
+    # What is served is what is in the place, also if the journal is from another day.
+    if (standing := standing_server(directory, journal)) is not None:
+        newest[SERVER] = standing
     latest = {
         name: record
-        for name, record in journal.latest().items()
+        for name, record in newest.items()
         if record.serial not in journal.revoked and record.is_due(now)
     }
     with failing_in_words(directory):
