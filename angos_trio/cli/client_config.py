@@ -91,7 +91,7 @@ def client_config(asked: Asked) -> int:
     content = _content(asked, setups, wanted, client, str(directory.client_key(asked.client)))
     server_says = None if server is None else server.summary
     told = (asked.program, asked.client, address, ca.summary, client.summary, server_says)
-    for caution in cautions(Seen(*told, epoch_seconds())):
+    for caution in cautions(Seen(*told, epoch_seconds(), directory)):
         print(f"warning: {caution}", file=sys.stderr)
     if not trio.run(_resolves, address):
         print(

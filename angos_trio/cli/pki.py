@@ -40,6 +40,7 @@ from angos_trio.pki.files import PRIVATE_MODE, PUBLIC_MODE, words_of
 from angos_trio.pki.journal import Journal, Record, states
 from angos_trio.pki.keeping import read_journal, require_authority
 from angos_trio.pki.naming import ISSUING
+from angos_trio.pki.recording import server_command
 from angos_trio.pki.renewing import (
     Due,
     RootKey,
@@ -76,7 +77,8 @@ def init(parsed: argparse.Namespace) -> int:
     print(f"root until {time_of(made.root_ends)}, issuing until {time_of(made.issuing_ends)}")
     if offline is not None:
         print(
-            f"the root's key is in {made.root_key} only: take it away; pki renew issuing needs it"
+            f"the root's key is in {made.root_key} only: take it away; "
+            f"{directory.command('renew', ISSUING)} needs it"
         )
     elif made.is_encrypted:
         print(f"the root's key is {made.root_key}, encrypted by the password")
@@ -184,7 +186,7 @@ def _renew_all_due(directory: PkiDirectory, now: int, unit: str | None) -> int:
     if done.next_update is not None:
         print(f"{directory.crl}: made anew, the next is due {time_of(done.next_update)}")
     for record in done.due.clients:
-        command = plain(command_for(record))
+        command = plain(command_for(directory, record))
         print(f"{_due_line(record)}; it must be brought its new one by hand: {command}")
     if not done.due.is_any:
         print("nothing is due")
@@ -222,12 +224,14 @@ def revoke_(parsed: argparse.Namespace) -> int:
             "that of the certificate (angos-trio pki doctor FILE)"
         )
     print(f"{directory.crl}: made anew; {COUNTS}")
-    if any(record.kind == "server" for record in done.revoked):
-        print("clients do not look at the list: give the server another with pki server")
+    for record in done.revoked:
+        if record.kind == "server":
+            command = server_command(directory, record)
+            print(f"clients do not look at the list: give the server another with {command}")
     for record in done.others:
         print(
             f"{plain(record.name)} has another that is still good: {_described(record)}; "
-            f"angos-trio pki revoke {record.serial}, or --all",
+            f"{directory.command('revoke', record.serial)}, or --all",
             file=sys.stderr,
         )
     _tell(done.remarks)

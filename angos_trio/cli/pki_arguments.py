@@ -6,12 +6,12 @@ import argparse
 from typing import TYPE_CHECKING, Final
 
 from angos_trio.cli.arguments import add_command
-from angos_trio.limits.certificates import REVOCATION_REASONS
+from angos_trio.limits.certificates import PKI_DIRECTORY, REVOCATION_REASONS
 
 if TYPE_CHECKING:
     from angos_trio.cli.arguments import Commands
 
-PKI_DEFAULT: Final = "/etc/angos-trio/pki"
+PKI_DEFAULT: Final = PKI_DIRECTORY
 
 
 def add_pki(commands: Commands) -> None:

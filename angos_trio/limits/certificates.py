@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+PKI_DIRECTORY: Final = "/etc/angos-trio/pki"
+"""Where our authority is when nothing else was asked."""
 CLOCK_LEAST: Final = 1_735_689_600
 """2025-01-01 in epoch seconds: a host whose clock says less has no clock."""
 BACKDATED_SECS: Final = 300

@@ -177,8 +177,8 @@ def _require_none(directory: PkiDirectory) -> None:
     issued = [each for each in read_journal(directory).records if each.kind in ("server", "client")]
     if directory.has_authority or issued:
         raise OperatorError(
-            f"{directory.root}: there is an authority here already: angos-trio pki list shows what "
-            "it issued; for another one name an empty directory with --pki"
+            f"{directory.root}: there is an authority here already: {directory.command('list')} "
+            "shows what it issued; for another one name an empty directory with --pki"
         )
     if directory.ca.exists() and not directory.issuing_key.exists():
         raise OperatorError(
@@ -364,9 +364,10 @@ def _on_replaced(authority: Authority, before: Record | None, now: int) -> list[
         return [f"{before.name} had a certificate ({before.serial}) that is revoked"]
     if before.not_after < now:
         return [f"this renews {before.name}: the certificate before ended {iso(before.not_after)}"]
+    command = authority.directory.command("revoke", before.serial)
     return [
         f"this renews {before.name}: the certificate before ({before.serial}) stays good until "
-        f"{iso(before.not_after)}, unless it is revoked: angos-trio pki revoke {before.serial}"
+        f"{iso(before.not_after)}, unless it is revoked: {command}"
     ]
 
 
@@ -405,14 +406,14 @@ def _make(
         pem_of(certificate, authority.issuing.certificate),
         key,
         None if key is None else key_pem(key),
-        _on_life(life),
+        _on_life(authority.directory, life),
     )
 
 
-def _on_life(life: Life) -> tuple[str, ...]:
+def _on_life(directory: PkiDirectory, life: Life) -> tuple[str, ...]:
     if not life.is_shortened:
         return ()
     return (
         f"it ends with the issuing authority, at {iso(life.not_after)}, and not as late as was "
-        "asked: angos-trio pki renew issuing",
+        f"asked: {directory.command('renew', ISSUING)}",
     )

@@ -22,7 +22,7 @@ from angos_trio.pki.keeping import (
     require_authority,
 )
 from angos_trio.pki.keys import fits, load_key
-from angos_trio.pki.opening import MENDED, require_clock, standing_list
+from angos_trio.pki.opening import mended_by, require_clock, standing_list
 from angos_trio.pki.recording import standing_server
 from angos_trio.pki.renewing import due_of
 
@@ -112,7 +112,9 @@ def _look_at_certificates(inspection: Inspection) -> None:
             inspection.found += [(path, each) for each in explain_chain(chain, ours)]
     bundle = inspection.certificates(directory.clients_ca)
     if bundle and not set(ours) <= set(bundle):
-        inspection.add(directory.clients_ca, WRONG, f"it lacks an authority of ours: {MENDED}")
+        inspection.add(
+            directory.clients_ca, WRONG, f"it lacks an authority of ours: {mended_by(directory)}"
+        )
 
 
 def _look_at_pairs(inspection: Inspection) -> None:
@@ -151,12 +153,12 @@ def _look_at_pair(inspection: Inspection, key_path: Path, path: Path) -> None:
 
 def _look_at_leftovers(inspection: Inspection) -> None:
     root = inspection.directory.root
+    command = inspection.directory.command("renew", "--all-due")
     for path in sorted([*root.rglob(f"*{NEXT}"), *root.rglob(f"*.key{BEFORE}")]):
         inspection.add(
             path,
             None,
-            "a command was cut off: the next one, such as angos-trio pki renew --all-due, carries "
-            "it out or drops it",
+            f"a command was cut off: the next one, such as {command}, carries it out or drops it",
         )
 
 
@@ -176,14 +178,15 @@ def _look_at_journal(inspection: Inspection) -> None:
         inspection.add(directory.journal, None, "its last line is cut off: any command mends it")
     standing = standing_server(directory, journal)
     if standing is not None and journal.with_serial(standing.serial) is None:
-        inspection.add(directory.journal, None, f"it does not tell of {directory.server}: {MENDED}")
+        text = f"it does not tell of {directory.server}: {mended_by(directory)}"
+        inspection.add(directory.journal, None, text)
     try:
         due = due_of(directory, now)
     except OperatorError:
         return  # a certificate that cannot be read was told of already
     if due.server is not None:
         end = iso(due.server.not_after)
-        text = f"it is due, and ends {end}: angos-trio pki renew server"
+        text = f"it is due, and ends {end}: {directory.command('renew', 'server')}"
         inspection.add(directory.server, None, text)
     for record in due.clients:
         text = f"it is due, and ends {iso(record.not_after)}: renew it, and bring it to the client"
@@ -195,25 +198,26 @@ def _look_at_journal(inspection: Inspection) -> None:
 
 def _look_at_list(inspection: Inspection, journal: Journal, *, has_list: bool) -> None:
     directory, now = inspection.directory, inspection.now
-    standing = standing_list(directory)
+    standing, mended = standing_list(directory), mended_by(directory)
+    again = directory.command("crl")
     if standing is None:
-        text = f"it is missing or damaged, or of another authority: {MENDED}"
+        text = f"it is missing or damaged, or of another authority: {mended}"
         inspection.add(directory.crl, WRONG, text)
         return
     good = {each.serial for each in journal.records if each.not_after >= now}
     missing = good & set(journal.revoked) - standing.serials
     if missing:
         names = ", ".join(sorted(missing))
-        inspection.add(directory.crl, WRONG, f"it lacks what is revoked ({names}): {MENDED}")
+        inspection.add(directory.crl, WRONG, f"it lacks what is revoked ({names}): {mended}")
     elif standing.number != journal.listed.number:
         text = f"its number is {standing.number}, and the journal's {journal.listed.number}"
-        inspection.add(directory.crl, WRONG, f"{text}: {MENDED}")
+        inspection.add(directory.crl, WRONG, f"{text}: {mended}")
     due = iso(journal.listed.next_update)
     if journal.listed.next_update < now:
         inspection.add(
             directory.crl,
             STALE_REFUSERS,
-            f"the next list was due {due}: angos-trio pki crl",
+            f"the next list was due {due}: {again}",
         )
     elif has_list:
-        inspection.add(directory.crl, None, f"the next list is due {due}: angos-trio pki crl")
+        inspection.add(directory.crl, None, f"the next list is due {due}: {again}")

@@ -12,13 +12,15 @@ pair waits on, and holds up nobody but its own name.
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from angos_trio.errors import OperatorError
-from angos_trio.limits.certificates import PKI_LOCK_SECS
+from angos_trio.limits.certificates import PKI_DIRECTORY, PKI_LOCK_SECS
 from angos_trio.pki import files
 from angos_trio.pki.certificates import CertificateError, read_bundle, serial_text
 from angos_trio.pki.files import (
@@ -92,6 +94,12 @@ class PkiDirectory(Frozen):
     def server_key(self) -> Path:
         """The server's key."""
         return self.private / "server.key"
+
+    def command(self, *words: str) -> str:
+        """What is to be typed for a command below `pki` that is about this directory."""
+        root = os.path.abspath(self.root)
+        option = () if root == PKI_DIRECTORY else ("--pki", root)
+        return shlex.join(["angos-trio", "pki", *words, *option])
 
     def client(self, name: str) -> Path:
         """A client's certificate, followed by the issuing authority's."""
@@ -169,8 +177,8 @@ def require_authority(directory: PkiDirectory) -> None:
     with failing_in_words(directory):
         if not directory.has_authority:
             raise OperatorError(
-                f"{directory.root}: there is no authority here: make one with angos-trio pki init "
-                f"--pki {directory.root}, or name its directory with --pki"
+                f"{directory.root}: there is no authority here: make one with "
+                f"{directory.command('init')}, or name its directory with --pki"
             )
 
 

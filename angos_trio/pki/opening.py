@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
 
 from cryptography import x509
 
@@ -39,12 +38,15 @@ from angos_trio.pki.keeping import (
     tell,
 )
 from angos_trio.pki.keys import fits, load_key
+from angos_trio.pki.naming import ISSUING, SERVER
 from angos_trio.pki.profiles import Revoked, Signer, life_of, make_list, pem_of
-from angos_trio.pki.recording import standing_server
+from angos_trio.pki.recording import server_command, standing_server
 from angos_trio.records import Frozen, Mutable, field
 
-MENDED: Final = "the next pki command, such as angos-trio pki crl, puts it right"
-"""What is to be said of a file that `opened` sees to."""
+
+def mended_by(directory: PkiDirectory) -> str:
+    """What is to be said of a file that `opened` sees to."""
+    return f"the next pki command, such as {directory.command('crl')}, puts it right"
 
 
 class Authority(Mutable):
@@ -98,7 +100,7 @@ def require_alive(authority: Authority, now: int) -> None:
     if now >= authority.issuing.not_after:
         raise OperatorError(
             f"the issuing authority ended at {iso(authority.issuing.not_after)}, so that nobody "
-            "would take what it issues: angos-trio pki renew issuing"
+            f"would take what it issues: {authority.directory.command('renew', ISSUING)}"
         )
 
 
@@ -141,9 +143,9 @@ def _settle_server(authority: Authority) -> None:
         leaf = read_bundle(content)[0]
     except CertificateError as error:
         # Its cure, and a revocation, must not wait for it.
+        command = server_command(directory, authority.journal.latest().get(SERVER))
         authority.remarks.append(
-            f"{directory.server} is damaged ({error}): give the server another with angos-trio pki "
-            "server"
+            f"{directory.server} is damaged ({error}): give the server another with {command}"
         )
         return
     chain = pem_of(leaf, issuing)

@@ -31,6 +31,12 @@ def record_of(
     return Record(kind, name, serial_text(certificate.serial_number), begin, end, asked)
 
 
+def server_command(directory: PkiDirectory, record: Record | None) -> str:
+    """What gives the server another certificate, with the names of one before if that is known."""
+    names = ("NAME",) if record is None else record.names
+    return directory.command("server", *(word for name in names for word in ("--san", name)))
+
+
 def standing_server(directory: PkiDirectory, journal: Journal) -> Record | None:
     """What the journal says of the certificate in the server's place, or would say if it came from
     no older backup. None where nothing of ours is there, or its key is not: others tell of that."""

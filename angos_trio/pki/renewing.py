@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 from angos_trio.clock import DAY_SECS, iso
@@ -38,7 +37,7 @@ from angos_trio.pki.opening import (
     write_list,
 )
 from angos_trio.pki.profiles import Signer, life_of, make_issuing, pem_of
-from angos_trio.pki.recording import record_of, standing_server
+from angos_trio.pki.recording import record_of, server_command, standing_server
 from angos_trio.records import Frozen, replace
 
 
@@ -61,7 +60,7 @@ def renew(directory: PkiDirectory, name: str, now: int) -> Issued:
     """A new key and certificate for a client, or for the server, with what the one before said."""
     wanted = _wanted(name)
     with opened(directory, now) as authority:
-        before = _renewable(authority.journal, wanted)
+        before = _renewable(directory, authority.journal, wanted)
         if wanted == SERVER:
             return give_server(authority, ServerWish(before.names, before.days), now)
         return give_client(authority, ClientWish(wanted, before.groups, before.days), now)
@@ -71,23 +70,26 @@ def _wanted(name: str) -> str:
     return SERVER if name == SERVER else client_name(name)
 
 
-def _renewable(journal: Journal, name: str) -> Record:
-    before = _latest(journal, name)
+def _renewable(directory: PkiDirectory, journal: Journal, name: str) -> Record:
+    before = _latest(directory, journal, name)
     if not before.has_key:
         raise OperatorError(
             f"{name}: its key is not here, since its certificate was made from a request: take a "
-            f"new request from it, and {command_for(before)}"
+            f"new request from it, and {command_for(directory, before)}"
         )
     return before
 
 
-def command_for(record: Record) -> str:
+def command_for(directory: PkiDirectory, record: Record) -> str:
     """What renews a client's certificate with all that it says."""
     if record.has_key:
-        return f"angos-trio pki renew {shlex.quote(record.name)}"
-    groups = "".join(f" --group {shlex.quote(group)}" for group in record.groups)
-    days = f" --days {record.days}"
-    return f"angos-trio pki client {shlex.quote(record.name)} --csr FILE{groups}{days}"
+        return directory.command("renew", record.name)
+    words = ("client", record.name, "--csr", "FILE", *_groups(record))
+    return directory.command(*words, "--days", str(record.days))
+
+
+def _groups(record: Record) -> tuple[str, ...]:
+    return tuple(word for group in record.groups for word in ("--group", group))
 
 
 def due_of(directory: PkiDirectory, now: int) -> Due:
@@ -107,7 +109,7 @@ def find_due(directory: PkiDirectory, name: str, now: int) -> Record | None:
     journal, wanted = read_journal(directory), _wanted(name)
     standing = standing_server(directory, journal) if wanted == SERVER else None
     if standing is None or standing.serial in journal.revoked:
-        standing = _latest(journal, wanted)
+        standing = _latest(directory, journal, wanted)
     return standing if standing.is_due(now) else None
 
 
@@ -138,7 +140,7 @@ def _is_list_due(listed: Listed, now: int) -> bool:
 def _ending(directory: PkiDirectory, now: int) -> list[str]:
     """Warnings of authorities that end soon."""
     cures = (
-        (directory.issuing, "the issuing authority", "angos-trio pki renew issuing"),
+        (directory.issuing, "the issuing authority", directory.command("renew", ISSUING)),
         (directory.ca, "the root", "make another authority, and give clients both roots"),
     )
     told = []
@@ -151,17 +153,21 @@ def _ending(directory: PkiDirectory, now: int) -> list[str]:
     return told
 
 
-def _latest(journal: Journal, name: str) -> Record:
+def _latest(directory: PkiDirectory, journal: Journal, name: str) -> Record:
     """The newest certificate of a name that is not revoked. Raises OperatorError."""
     record = journal.latest().get(name)
     if record is None:
-        command = "pki server --san NAME" if name == SERVER else f"pki client {name}"
-        raise OperatorError(f"{name}: no certificate was issued yet: angos-trio {command}")
+        command = directory.command("client", name)
+        if name == SERVER:
+            command = server_command(directory, None)
+        raise OperatorError(f"{name}: no certificate was issued yet: {command}")
     if record.serial in journal.revoked:
+        command = directory.command("client", name, *_groups(record))
+        if name == SERVER:
+            command = server_command(directory, record)
         raise OperatorError(
             f"{name}: its certificate was revoked on {iso(journal.revoked[record.serial].at)}: a "
-            "new one is issued on purpose only, with angos-trio pki "
-            + ("server" if name == SERVER else f"client {name}")
+            f"new one is issued on purpose only, with {command}"
         )
     return record
 

@@ -56,7 +56,7 @@ def test_renewing_what_nobody_can_is_refused_in_words(tmp_path: Path) -> None:
     for name, part in (
         ("nobody", "nobody: no certificate was issued yet: angos-trio pki client nobody"),
         ("server", "server: no certificate was issued yet: angos-trio pki server --san NAME"),
-        ("hsm", "pki client hsm --csr FILE --group ops --group 'a b' --days 9$"),
+        ("hsm", "pki client hsm --csr FILE --group ops --group 'a b' --days 9 --pki /"),
         ("mallory", "was revoked on .*: a new one is issued on purpose only"),
         ("../x", "no / and no"),
         ("root", "this word stands for something else"),
