@@ -47,9 +47,11 @@ from angos_trio.pki.renewing import (
     command_for,
     due_of,
     find_due,
+    owes_restart,
     renew,
     renew_all_due,
     renew_issuing,
+    restarted,
 )
 from angos_trio.pki.revoking import make_list_anew, revoke
 from angos_trio.records import asdict
@@ -180,7 +182,10 @@ def _due_line(record: Record) -> str:
 
 
 def _renew_all_due(directory: PkiDirectory, now: int, unit: str | None) -> int:
-    done = renew_all_due(directory, now)
+    done = renew_all_due(directory, now, unit)
+    restart = (
+        None if unit is None else _restart(directory, unit)
+    )  # whoever reads this may have left
     if done.server is not None:
         _say_issued(done.server)
     if done.next_update is not None:
@@ -191,9 +196,21 @@ def _renew_all_due(directory: PkiDirectory, now: int, unit: str | None) -> int:
     if not done.due.is_any:
         print("nothing is due")
     _tell((*done.remarks, *(done.server.remarks if done.server else ()), *done.due.warnings))
-    if unit is not None and done.server is not None:
-        run(["systemctl", "try-restart", unit], SERVICE_START_SECS_MAX)
+    if restart is not None:
+        raise OperatorError(restart)
     return 0
+
+
+def _restart(directory: PkiDirectory, unit: str) -> str | None:
+    """Carry out a restart that is owed, by this renewal or by one before; why it cannot be."""
+    if not owes_restart(directory, unit):
+        return None
+    try:
+        run(["systemctl", "try-restart", unit], SERVICE_START_SECS_MAX)
+    except OperatorError as error:
+        return f"{error}; the next pki renew --all-due --restart {unit} tries it again"
+    restarted(directory, unit)
+    return None
 
 
 def _root_key(parsed: argparse.Namespace, directory: PkiDirectory) -> RootKey:

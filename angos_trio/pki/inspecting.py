@@ -16,6 +16,7 @@ from angos_trio.pki.explain import STALE_REFUSERS, WRONG, Finding, explain, expl
 from angos_trio.pki.files import BEFORE, NEXT
 from angos_trio.pki.journal import Journal
 from angos_trio.pki.keeping import (
+    RESTART,
     PkiDirectory,
     failing_in_words,
     read_journal,
@@ -160,6 +161,11 @@ def _look_at_leftovers(inspection: Inspection) -> None:
             None,
             f"a command was cut off: the next one, such as {command}, carries it out or drops it",
         )
+    for path in sorted(inspection.directory.private.glob(f"*{RESTART}")):
+        unit = path.name.removesuffix(RESTART)
+        command = inspection.directory.command("renew", "--all-due", "--restart", unit)
+        text = f"{unit} was not restarted after its certificate was renewed: {command}"
+        inspection.add(path, None, text)
 
 
 def _look_at_journal(inspection: Inspection) -> None:

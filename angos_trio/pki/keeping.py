@@ -38,6 +38,8 @@ from angos_trio.records import Frozen
 
 PRIVATE_DIRECTORY_MODE: Final = 0o700
 PUBLIC_DIRECTORY_MODE: Final = 0o755
+RESTART: Final = ".restart"
+"""The end of the name of a file that stands for a restart that is owed."""
 
 
 class PkiDirectory(Frozen):
@@ -94,6 +96,15 @@ class PkiDirectory(Frozen):
     def server_key(self) -> Path:
         """The server's key."""
         return self.private / "server.key"
+
+    def restart(self, unit: str) -> Path:
+        """There while a unit of systemd has not been restarted since its certificate was renewed.
+
+        Raises OperatorError for what is no unit.
+        """
+        if not unit.strip(".") or "/" in unit:
+            raise OperatorError(f"--restart: {unit!a} is no unit of systemd")
+        return self.private / f"{unit}{RESTART}"
 
     def command(self, *words: str) -> str:
         """What is to be typed for a command below `pki` that is about this directory."""

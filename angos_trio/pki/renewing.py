@@ -7,6 +7,7 @@ from pathlib import Path
 from angos_trio.clock import DAY_SECS, iso
 from angos_trio.errors import OperatorError
 from angos_trio.limits.certificates import AUTHORITY_ENDS_SECS, BACKDATED_SECS
+from angos_trio.pki import files
 from angos_trio.pki.authority import (
     ClientWish,
     Issued,
@@ -15,6 +16,7 @@ from angos_trio.pki.authority import (
     give_server,
     issuing_days,
 )
+from angos_trio.pki.files import PRIVATE_MODE
 from angos_trio.pki.journal import Journal, Listed, Record
 from angos_trio.pki.keeping import (
     Pair,
@@ -181,8 +183,10 @@ class Renewed(Frozen):
     remarks: tuple[str, ...]
 
 
-def renew_all_due(directory: PkiDirectory, now: int) -> Renewed:
-    """Renew the server's certificate and the revocation list, each if it is due."""
+def renew_all_due(directory: PkiDirectory, now: int, unit: str | None = None) -> Renewed:
+    """Renew the server's certificate and the revocation list, each if it is due. With a `unit` it
+    owes a restart from before the certificate on, whatever ends this command."""
+    owed = None if unit is None else directory.restart(unit)
     with opened(directory, now) as authority:
         due = _due(directory, authority.journal, now)
         remarks, server, next_update = tuple(authority.remarks), None, None
@@ -191,10 +195,24 @@ def renew_all_due(directory: PkiDirectory, now: int) -> Renewed:
             next_update = authority.journal.listed.next_update
         if due.server is not None:
             authority.remarks = []
+            if owed is not None:
+                files.replace(owed, b"", PRIVATE_MODE)
             server = give_server(authority, ServerWish(due.server.names, due.server.days), now)
         else:
             require_settled(directory, directory.server)
         return Renewed(due, server, next_update, remarks)
+
+
+def owes_restart(directory: PkiDirectory, unit: str) -> bool:
+    """Whether a unit has not been restarted since its certificate was renewed."""
+    with failing_in_words(directory):
+        return directory.restart(unit).exists()
+
+
+def restarted(directory: PkiDirectory, unit: str) -> None:
+    """It has been now. Raises OperatorError."""
+    with failing_in_words(directory):
+        files.remove(directory.restart(unit))
 
 
 class RootKey(Frozen):

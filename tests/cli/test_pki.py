@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,11 +26,12 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 def pki(tmp_path: Path) -> Run:
     """Runs a command below `pki` for one directory."""
 
-    def run(*words: str) -> subprocess.CompletedProcess[str]:
+    def run(*words: str, stdout: Any = subprocess.PIPE) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [*program(), "pki", *words, "--pki", str(tmp_path / "pki")],
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=stdout,
+            stderr=subprocess.PIPE,
             text=True,
             timeout=SECS_MAX,
             check=False,
@@ -85,7 +87,7 @@ def test_first_hour(pki: Run, tmp_path: Path) -> None:
     assert len(said(pki("list", "--expiring", "100d")).splitlines()) == 2
     assert len(said(pki("list", "--expiring", "30d")).splitlines()) == 1
     told = said(pki("revoke", "alice", "--reason", "key-compromise"))
-    assert "a running registry that is given these files takes it within a few seconds" in told
+    assert "a running registry that is given this file goes by it from the next request on" in told
     [_, alice] = json.loads(said(pki("list", "--json")))
     assert (alice["name"], alice["state"], alice["reason"]) == ("alice", "revoked", "keyCompromise")
     assert said(pki("crl")).startswith("-----BEGIN X509 CRL-----")
@@ -105,13 +107,7 @@ def test_due_is_told_and_renewed(made: Run, tmp_path: Path) -> None:
     """A certificate for a day that began five minutes ago, and two days more of CRL."""
     said(made("server", "--san", "registry.lab", "--days", "1"))
     said(made("client", "alice", "--days", "1"))
-    journal = tmp_path / "pki" / "issued.jsonl"
-    lines = [json.loads(line) for line in journal.read_text().splitlines()]
-    for line in lines:  # as it were a day later
-        if line.get("kind") in ("server", "client"):
-            line["not_before"] -= 70_000
-            line["not_after"] -= 70_000
-    journal.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    make_due(tmp_path)
 
     told = said(made("renew", "--all-due", "--check"))
     assert "the server's certificate is due: it ends 20" in told
@@ -123,6 +119,49 @@ def test_due_is_told_and_renewed(made: Run, tmp_path: Path) -> None:
     assert certificates(tmp_path / "pki" / "server.crt")[0] != before
     assert made("renew", "server", "--check").returncode == 1
     assert made("renew", "alice", "--check").returncode == 0
+
+
+def make_due(folder: Path) -> None:
+    """As it were a day later, for certificates of a day."""
+    journal = folder / "pki" / "issued.jsonl"
+    lines = [json.loads(line) for line in journal.read_text().splitlines()]
+    for line in lines:
+        if line.get("kind") in ("server", "client"):
+            line["not_before"] -= 70_000
+            line["not_after"] -= 70_000
+    journal.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+@pytest.mark.parametrize("fails", ["systemctl", "output"])
+def test_restart_that_failed_is_tried_again(
+    made: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    said(made("server", "--san", "registry.lab", "--days", "1"))
+    make_due(tmp_path)
+    (tmp_path / "bin").mkdir()
+    systemctl = tmp_path / "bin" / "systemctl"
+    systemctl.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\nexit $(cat {tmp_path}/code)\n')
+    systemctl.chmod(0o755)
+    (tmp_path / "code").write_text("1" if fails == "systemctl" else "0")
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+    words = ("renew", "--all-due", "--restart", "x.service")
+    if fails == "output":
+        with open("/dev/full", "w") as full:
+            made(*words, stdout=full)
+        assert (tmp_path / "asked").read_text() == "try-restart x.service\n"
+    else:
+        ended = made(*words)
+        assert ended.returncode == 1
+        assert "server registry.lab" in ended.stdout
+        assert "`systemctl try-restart x.service` failed: code 1; the next" in ended.stderr
+        assert "x.service was not restarted after its certificate was" in said(made("doctor"))
+        (tmp_path / "code").write_text("0")
+        assert said(made(*words)) == "nothing is due\n"
+        assert (tmp_path / "asked").read_text() == "try-restart x.service\n" * 2
+    before = (tmp_path / "asked").read_text()
+    assert said(made(*words)) == "nothing is due\n"
+    assert (tmp_path / "asked").read_text() == before
+    assert "is no unit of systemd" in refused(made("renew", "--all-due", "--restart", "../x"))
 
 
 def test_name_that_is_taken_and_older_ones_are_told_of(made: Run) -> None:
