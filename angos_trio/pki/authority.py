@@ -41,6 +41,7 @@ from angos_trio.pki.keeping import (
     make_directories,
     put_pair,
     read_journal,
+    require_nothing_lost,
     tell,
 )
 from angos_trio.pki.keys import check_password, fits, load_key, requested_key
@@ -174,8 +175,8 @@ def _require_apart(directory: PkiDirectory, offline_root: Path | None) -> None:
 
 
 def _require_none(directory: PkiDirectory) -> None:
-    issued = [each for each in read_journal(directory).records if each.kind in ("server", "client")]
-    if directory.has_authority or issued:
+    require_nothing_lost(directory)
+    if directory.has_authority:
         raise OperatorError(
             f"{directory.root}: there is an authority here already: {directory.command('list')} "
             "shows what it issued; for another one name an empty directory with --pki"

@@ -186,11 +186,34 @@ def make_directories(directory: PkiDirectory) -> None:
 def require_authority(directory: PkiDirectory) -> None:
     """Raises OperatorError when there is none."""
     with failing_in_words(directory):
-        if not directory.has_authority:
+        if directory.has_authority:
+            return
+        require_nothing_lost(directory)
+        init = directory.command("init")
+        if directory.issuing_key.exists():
             raise OperatorError(
-                f"{directory.root}: there is no authority here: make one with "
-                f"{directory.command('init')}, or name its directory with --pki"
+                f"{directory.issuing} is missing: bring it back from a backup; or, if pki init was "
+                f"cut off here, run it again: {init}"
             )
+        raise OperatorError(
+            f"{directory.root}: there is no authority here: make one with {init}, or name its "
+            "directory with --pki"
+        )
+
+
+def require_nothing_lost(directory: PkiDirectory) -> None:
+    """Refuse where certificates were issued, and only that of the authority is gone. Raises
+    OperatorError and OSError."""
+    has_issued = any(each.kind in ("server", "client") for each in read_journal(directory).records)
+    has_clients = directory.issuing_key.exists() and any(directory.client("").parent.glob("*.crt"))
+    if directory.has_authority or not (has_issued or has_clients):
+        return
+    cure = ""
+    if directory.clients_ca.exists():
+        words = ["openssl", "x509", "-in", str(directory.clients_ca)]
+        words += ["-out", str(directory.issuing)]
+        cure = f", or take it from where it stands first: {shlex.join(words)}"
+    raise OperatorError(f"{directory.issuing} is missing: bring it back from a backup{cure}")
 
 
 def read_journal(directory: PkiDirectory) -> Journal:
