@@ -7,7 +7,8 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from angos_trio.clock import epoch_seconds
 from angos_trio.errors import OperatorError
 from angos_trio.limits.certificates import (
     AUTHORITY_YEARS,
+    BAG_BYTES_MAX,
     CLIENT_DAYS,
     NAME_BYTES_MAX,
     SERVER_DAYS,
@@ -39,7 +41,7 @@ from angos_trio.pki.authority import (
 from angos_trio.pki.files import PRIVATE_MODE, PUBLIC_MODE, words_of
 from angos_trio.pki.journal import Journal, Record, states
 from angos_trio.pki.keeping import read_journal, require_authority
-from angos_trio.pki.naming import ISSUING
+from angos_trio.pki.naming import ISSUING, client_name
 from angos_trio.pki.recording import server_command
 from angos_trio.pki.renewing import (
     Due,
@@ -122,12 +124,33 @@ def client(parsed: argparse.Namespace) -> int:
     request = None if parsed.csr is None else Path(parsed.csr)
     days = CLIENT_DAYS if parsed.days is None else parsed.days
     wish = ClientWish(parsed.name, tuple(parsed.groups), days, request, password)
-    issued = issue_client(_directory(parsed), wish, epoch_seconds())
+    directory = _directory(parsed)
+    with _bag_for(parsed):
+        issued = issue_client(directory, wish, epoch_seconds())
     _say_issued(issued)
+    _tell(issued.remarks)
     if parsed.output is not None:
         _copy(issued, Path(parsed.output))
-    _tell(issued.remarks)
     return 0
+
+
+@contextmanager
+def _bag_for(parsed: argparse.Namespace) -> Iterator[None]:
+    """The directory for what a client needs, proved before anything is issued; a new one does not
+    stay where nothing is."""
+    if parsed.output is None:
+        yield
+        return
+    names = [client_name(parsed.name) + end for end in (".crt", ".key", ".p12")]
+    target = Path(parsed.output)
+    is_new = files.make_ready("-o", target, ["ca.crt", *names], BAG_BYTES_MAX)
+    try:
+        yield
+    except OperatorError:
+        if is_new:
+            with suppress(OSError):
+                target.rmdir()
+        raise
 
 
 def renew_(parsed: argparse.Namespace) -> int:
@@ -353,10 +376,9 @@ def _described(record: Record) -> str:
 
 
 def _copy(issued: Issued, target: Path) -> None:
-    """What a client needs, in a directory that is made if it is not there. What was copied there
-    with a certificate before does not stay beside this one."""
+    """What a client needs, in its directory. What was copied there with a certificate before does
+    not stay beside this one."""
     try:
-        files.make_directory(target, 0o700)
         for path in stale_files(target, issued.record.name, issued.bag):
             files.remove(path)
             print(f"{path}: of a certificate before, and removed")
@@ -364,8 +386,9 @@ def _copy(issued: Issued, target: Path) -> None:
             mode = PUBLIC_MODE if name.endswith(".crt") else PRIVATE_MODE
             files.replace(target / name, content, mode)
     except OSError as error:
+        kept = " and ".join(map(str, filter(None, (issued.certificate, issued.key, issued.p12))))
         raise OperatorError(
-            f"{words_of(error)}; the certificate was issued, and is in {issued.certificate}"
+            f"{words_of(error)}; the certificate was issued: copy it from {kept}"
         ) from error
     print(f"{target}: a copy of what the client needs")
 

@@ -19,6 +19,8 @@ SERVER_DAYS: Final = 397
 BROWSER_DAYS_MAX: Final = 398
 """What browsers take of a server's certificate."""
 CLIENT_DAYS: Final = 90
+BAG_BYTES_MAX: Final = 16_384
+"""What a client needs, in all: is there room for so much, nothing is issued in vain."""
 LEAF_DAYS_MAX: Final = 3650
 LIST_DAYS: Final = 30
 """Until the next revocation list is due, when nothing else was asked."""

@@ -20,6 +20,7 @@ FileState = tuple[int, int, int, int] | None
 
 PRIVATE_MODE: Final = 0o600
 PUBLIC_MODE: Final = 0o644
+PRIVATE_DIRECTORY_MODE: Final = 0o700
 NEXT: Final = ".next"
 """The end of the name under which a file waits to take its place."""
 BEFORE: Final = ".before"
@@ -74,8 +75,9 @@ def stage(path: Path, content: bytes, mode: int) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
     descriptor = os.open(target, flags, PRIVATE_MODE)
     try:
-        _give(descriptor, path.parent, mode)
-        _write(descriptor, content)
+        with _naming(path):
+            _give(descriptor, path.parent, mode)
+            _write(descriptor, content)
     except OSError:
         with contextlib.suppress(OSError):
             os.unlink(target)
@@ -126,11 +128,46 @@ def check_target(option: str, path: Path) -> None:
         raise OperatorError(f"{option}: {words_of(error)}") from error
 
 
+def make_ready(option: str, folder: Path, names: Sequence[str], size: int) -> bool:
+    """Make a directory that can take files of these names, as large as that in all, or refuse it
+    before anything is done; whether it is new. Raises OperatorError."""
+    is_new = not folder.exists()
+    try:
+        if folder.is_symlink() and is_new:
+            raise OperatorError(f"{option}: {folder} is a link to nowhere: name another directory")
+        if not is_new and not folder.is_dir():
+            raise OperatorError(
+                f"{option}: {folder} is there and is no directory: name another one"
+            )
+        make_directory(folder, PRIVATE_DIRECTORY_MODE)
+        for name in names:
+            if (folder / name).is_dir():
+                raise OperatorError(f"{option}: {folder / name} is a directory: name another one")
+        _prove_room(folder, size)
+    except OSError as error:
+        if is_new:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        raise OperatorError(f"{option}: {words_of(error)}") from error
+    return is_new
+
+
+def _prove_room(folder: Path, size: int) -> None:
+    probe = folder / ".angos-trio"
+    try:
+        stage(probe, bytes(size), PRIVATE_MODE)
+        remove(next_of(probe))
+    except OSError as error:
+        error.filename = str(folder)
+        raise
+
+
 def write_new(path: Path, content: bytes) -> None:
     """Write a private file that must not be there yet, whole or not at all. Raises OSError."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE_MODE)
     try:
-        _write(descriptor, content)
+        with _naming(path):
+            _write(descriptor, content)
     except OSError:
         os.unlink(path)
         raise
@@ -147,9 +184,10 @@ def append(path: Path, line: bytes) -> None:
     try:
         size = os.fstat(descriptor).st_size
         try:
-            if is_new:
-                _give(descriptor, path.parent, PRIVATE_MODE)
-            _write(descriptor, line)
+            with _naming(path):
+                if is_new:
+                    _give(descriptor, path.parent, PRIVATE_MODE)
+                _write(descriptor, line)
         except OSError:
             os.ftruncate(descriptor, size)
             raise
@@ -236,6 +274,17 @@ def words_of(error: OSError) -> str:
     if error.errno == errno.ELOOP:
         return f"{path}this is a symbolic link, which is not followed here: remove it"
     return f"{path}{error.strerror or error}"
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """What fails on an open file has no name of its own."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 def _write(descriptor: int, content: bytes) -> None:

@@ -26,6 +26,7 @@ from angos_trio.pki.certificates import CertificateError, read_bundle, serial_te
 from angos_trio.pki.files import (
     BEFORE,
     NEXT,
+    PRIVATE_DIRECTORY_MODE,
     PRIVATE_MODE,
     PUBLIC_MODE,
     before_of,
@@ -36,7 +37,6 @@ from angos_trio.pki.journal import Journal, JournalError, Record, issued_line, p
 from angos_trio.pki.naming import ISSUING, SERVER
 from angos_trio.records import Frozen
 
-PRIVATE_DIRECTORY_MODE: Final = 0o700
 PUBLIC_DIRECTORY_MODE: Final = 0o755
 RESTART: Final = ".restart"
 """The end of the name of a file that stands for a restart that is owed."""

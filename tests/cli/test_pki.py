@@ -15,6 +15,7 @@ import pytest
 
 from tests.pki.authorities import certificates
 from tests.running import program
+from tests.skips import leave_out
 
 pytestmark = pytest.mark.slow
 SECS_MAX = 60.0
@@ -130,6 +131,71 @@ def make_due(folder: Path) -> None:
             line["not_before"] -= 70_000
             line["not_after"] -= 70_000
     journal.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+@pytest.mark.parametrize("kind", ["file", "link", "directory", "no room", "refused"])
+def test_bag_that_cannot_be_filled_is_refused_before_anything_is_issued(
+    made: Run, tmp_path: Path, kind: str
+) -> None:
+    bag, part, name = tmp_path / "bag", "", "alice"
+    journal = tmp_path / "pki" / "issued.jsonl"
+    before = journal.read_bytes()
+    match kind:
+        case "file":
+            bag.touch()
+            part = f"-o: {bag} is there and is no directory: name another one"
+        case "link":
+            bag.symlink_to("nowhere")
+            part = f"-o: {bag} is a link to nowhere"
+        case "directory":
+            (bag / "alice.key").mkdir(parents=True)
+            part = f"-o: {bag}/alice.key is a directory"
+        case "no room":
+            bag = Path("/proc/bag")
+            part = "-o: /proc/bag: "
+        case _:
+            name, part = "server", "this word stands for something else"
+    assert part in refused(made("client", name, "-o", str(bag)))
+    assert journal.read_bytes() == before
+    assert kind != "refused" or not bag.exists()
+
+
+def test_full_stick_is_named_before_anything_is_issued(made: Run, tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        leave_out("only root mounts a stick")
+    journal = tmp_path / "pki" / "issued.jsonl"
+    before, stick = journal.read_bytes(), tmp_path / "stick"
+    stick.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8k", "tmpfs", str(stick)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        leave_out("nothing can be mounted here")
+    try:
+        for target in (stick, stick / "bag"):
+            told = refused(made("client", "alice", "-o", str(target)))
+            assert f"-o: {target}: the disk is full: make room" in told
+        assert list(stick.iterdir()) == []
+    finally:
+        subprocess.run(["umount", str(stick)], check=True)
+    assert journal.read_bytes() == before
+
+
+def test_copy_that_fails_says_where_to_copy_it_from(made: Run, tmp_path: Path) -> None:
+    said(made("client", "alice", "-o", "bag"))
+    certificate = tmp_path / "bag" / "alice.crt"
+    if subprocess.run(["chattr", "+i", certificate], capture_output=True, check=False).returncode:
+        leave_out("no file can be made immutable here")
+    try:
+        ended = made("client", "alice", "-o", "bag")
+    finally:
+        subprocess.run(["chattr", "-i", certificate], check=True)
+    assert ended.returncode == 1
+    *remarks, last = ended.stderr.splitlines()
+    assert "this renews alice" in remarks[0]
+    assert "bag/alice.crt: not permitted, even to root" in last
+    kept = tmp_path / "pki"
+    assert last.endswith(
+        f"issued: copy it from {kept}/clients/alice.crt and {kept}/private/clients/alice.key"
+    )
 
 
 @pytest.mark.parametrize("fails", ["systemctl", "output"])
