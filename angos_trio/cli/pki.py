@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from angos_trio.appliance.host import run
+from angos_trio.cli.codes import FOUND
 from angos_trio.cli.passwords import asked, asked_twice, from_file
 from angos_trio.cli.telling import plain, time_of
 from angos_trio.cli.times import parse_length
@@ -158,7 +159,11 @@ def renew_(parsed: argparse.Namespace) -> int:
     directory, now = _directory(parsed), epoch_seconds()
     is_issuing = parsed.name == ISSUING
     if parsed.check:
-        return _check(directory, parsed.name, now)
+        try:
+            return _check(directory, parsed.name, now)
+        except OperatorError as error:  # else it could not be told from that nothing is due
+            print(f"angos-trio: {error}", file=sys.stderr)
+            return FOUND
     if (parsed.root_key or parsed.password_file) and not is_issuing:
         raise OperatorError("--root-key and --password-file are for pki renew issuing")
     if parsed.restart and not parsed.all_due:

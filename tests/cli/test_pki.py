@@ -302,7 +302,6 @@ def test_offline_root_renews_with_its_medium_only(pki: Run, tmp_path: Path) -> N
         (["client", "alice", "--p12", "--password-file", "x"], "--password-file: x: No such file"),
         (["client", "alice", "--p12"], "--p12: there is no terminal to ask for the password"),
         (["renew", "alice"], "alice: no certificate was issued yet: angos-trio pki client alice"),
-        (["renew", "alice", "--check"], "alice: no certificate was issued yet"),
         (["renew", "server", "--root-key", "x"], "are for pki renew issuing"),
         (["revoke", "alice"], "nobody has a certificate under this name: angos-trio pki list"),
         (["list", "--expiring", "soon"], "--expiring: 'soon' is not like 90d, 12h or 30m"),
@@ -323,7 +322,6 @@ def test_what_is_refused_is_one_sentence(made: Run, words: list[str], part: str)
         ["client", "alice"],
         ["renew", "server"],
         ["renew", "--all-due"],
-        ["renew", "--all-due", "--check"],
         ["revoke", "alice"],
         ["list"],
         ["crl"],
@@ -332,6 +330,14 @@ def test_what_is_refused_is_one_sentence(made: Run, words: list[str], part: str)
 )
 def test_without_an_authority_the_first_step_is_named(pki: Run, words: list[str]) -> None:
     assert "there is no authority here: make one with angos-trio pki init" in refused(pki(*words))
+
+
+@pytest.mark.parametrize("words", [["--all-due"], ["alice"], ["issuing"]])
+def test_check_that_cannot_look_is_not_taken_for_nothing_due(pki: Run, words: list[str]) -> None:
+    ended = pki("renew", *words, "--check")
+    assert (ended.returncode, ended.stdout) == (3, "")
+    assert "angos-trio: " in ended.stderr
+    assert "there is no authority here" in ended.stderr
 
 
 def test_doctor_exits_with_one_where_somebody_refuses(made: Run, tmp_path: Path) -> None:
