@@ -247,8 +247,8 @@ def _root_key(parsed: argparse.Namespace, directory: PkiDirectory) -> RootKey:
     password = _password(parsed)
     where = path or directory.root_key
     try:
-        is_encrypted = b"ENCRYPTED" in where.read_bytes()
-    except OSError:
+        is_encrypted = b"ENCRYPTED" in files.read_file("--root-key", str(where))
+    except OperatorError:
         is_encrypted = False  # told of where it is read
     if password is None and is_encrypted and sys.stdin.isatty():
         password = asked(f"Password of {where}: ").encode()
@@ -351,7 +351,13 @@ def _name_of_host() -> str:
 
 
 def _password(parsed: argparse.Namespace) -> bytes | None:
-    return None if parsed.password_file is None else from_file(parsed.password_file).encode()
+    path = parsed.password_file
+    if path is None:
+        return None
+    # What a shell hands on, as by <(…), has somebody at its other end.
+    if not path.startswith(("/dev/", "/proc/")) and Path(path).is_fifo():
+        raise OperatorError(f"--password-file: {path}: this is no file")
+    return from_file(path).encode()
 
 
 def _asked(option: str, what: str) -> str:

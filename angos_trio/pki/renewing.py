@@ -251,13 +251,12 @@ def renew_issuing(directory: PkiDirectory, root_key: RootKey, now: int) -> Issue
 
 def _root(authority: Authority, wanted: RootKey) -> Signer:
     path = wanted.path or authority.directory.root_key
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
+    if not path.exists():
         raise OperatorError(
             f"{path}: the root's key is not here: bring the medium that it was taken away on, and "
             "name the file with --root-key FILE"
-        ) from None
+        )
+    content = files.read_file("--root-key", str(path))
     cure = "give its password with --password-file FILE"
     key = load_key(path, content, wanted.password, cure=cure)
     if not fits(key, authority.root):

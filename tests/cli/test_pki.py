@@ -27,10 +27,12 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 def pki(tmp_path: Path) -> Run:
     """Runs a command below `pki` for one directory."""
 
-    def run(*words: str, stdout: Any = subprocess.PIPE) -> subprocess.CompletedProcess[str]:
+    def run(
+        *words: str, stdin: Any = subprocess.DEVNULL, stdout: Any = subprocess.PIPE
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [*program(), "pki", *words, "--pki", str(tmp_path / "pki")],
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=stdout,
             stderr=subprocess.PIPE,
             text=True,
@@ -281,6 +283,26 @@ def test_offline_root_renews_with_its_medium_only(pki: Run, tmp_path: Path) -> N
     assert "the password is wrong" in refused(pki(*key, "--password-file", "wrong"))
     told = said(pki(*key, "--password-file", "password"))
     assert "it keeps its key, so that all that it issued goes on to count" in told
+
+
+@pytest.mark.parametrize("words", [["client", "alice", "--p12"], ["renew", "issuing"]])
+def test_pipe_is_not_waited_for(made: Run, tmp_path: Path, words: list[str]) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    told = refused(made(*words, "--password-file", "pipe"))
+    assert "--password-file: pipe: this is no file" in told
+    assert "--root-key: pipe: this is no file" in refused(
+        made("renew", "issuing", "--root-key", "pipe")
+    )
+
+
+def test_password_comes_also_from_what_a_shell_hands_on(made: Run) -> None:
+    reader, writer = os.pipe()
+    os.write(writer, b"secret\n")
+    os.close(writer)
+    try:
+        said(made("client", "alice", "--p12", "--password-file", "/dev/stdin", stdin=reader))
+    finally:
+        os.close(reader)
 
 
 @pytest.mark.parametrize(
