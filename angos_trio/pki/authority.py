@@ -35,10 +35,9 @@ from angos_trio.pki.journal import Listed, Record, issued_line, listed_line
 from angos_trio.pki.keeping import (
     Pair,
     PkiDirectory,
-    alone_in,
+    alone_in_new,
     cut_torn,
     failing_in_words,
-    make_directories,
     put_pair,
     read_journal,
     require_nothing_lost,
@@ -152,11 +151,11 @@ def create_authority(directory: PkiDirectory, founding: Founding, now: int) -> F
     if not 1 <= founding.years <= AUTHORITY_YEARS_MAX:
         raise OperatorError(f"--years: from 1 to {AUTHORITY_YEARS_MAX}, and not {founding.years}")
     check_password(founding.password)
-    _require_apart(directory, founding.offline_root)
+    with failing_in_words(directory):
+        _require_apart(directory, founding.offline_root)
     with failing_in_words(directory):
         _require_none(directory)
-        make_directories(directory)
-    with alone_in(directory):
+    with alone_in_new(directory):
         _require_none(directory)
         cut_torn(directory, read_journal(directory))
         return _found(directory, replace(founding, name=name), now)
@@ -209,6 +208,8 @@ def _found(directory: PkiDirectory, founding: Founding, now: int) -> Founded:
         _write(written, directory.ca, pem_of(root.certificate), PUBLIC_MODE)
         _write(written, directory.clients_ca, pem_of(certificate, root.certificate), PUBLIC_MODE)
         _write(written, directory.crl, crl, PUBLIC_MODE)
+        if not directory.journal.exists():
+            written.append(directory.journal)
         tell(directory, issued_line(record_of(ROOT, "root", root.certificate), now))
         tell(directory, issued_line(record_of(ISSUING, "issuing", certificate), now))
         tell(directory, listed_line(listed, now))

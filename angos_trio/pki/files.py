@@ -244,6 +244,8 @@ def locked(path: Path, secs: float) -> Iterator[None]:
         if os.fstat(descriptor).st_nlink == 1:  # or a file of root's may be given away by it
             _own(descriptor, path.parent)
         locks.wait_for(descriptor, secs, PKI_LOCK_LOOK_SECS)
+        if not os.path.samestat(os.fstat(descriptor), os.stat(path)):
+            raise TimeoutError  # whoever had it took it away, and another made it anew
         yield
     finally:
         os.close(descriptor)

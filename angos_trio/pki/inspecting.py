@@ -65,13 +65,25 @@ def inspect(directory: PkiDirectory, now: int) -> list[tuple[Path, Finding]]:
     require_authority(directory)
     inspection = Inspection(directory, now)
     with failing_in_words(directory):
-        next(directory.private.iterdir(), None)  # who may not look is told so
+        _look_at_folders(inspection)
         _look_at_permissions(inspection)
         _look_at_certificates(inspection)
         _look_at_pairs(inspection)
         _look_at_leftovers(inspection)
         _look_at_journal(inspection)
     return inspection.found
+
+
+def _look_at_folders(inspection: Inspection) -> None:
+    directory = inspection.directory
+    if directory.private.exists():
+        next(directory.private.iterdir(), None)  # who may not look is told so
+    else:
+        inspection.add(directory.private, WRONG, "it is not there: bring it back from a backup")
+    for path in (directory.client("").parent, directory.client_key("").parent):
+        if not path.exists():
+            text = f"it is not there: {mended_by(directory)}"
+            inspection.add(path, None, text)
 
 
 def _look_at_permissions(inspection: Inspection) -> None:
@@ -182,6 +194,7 @@ def _look_at_journal(inspection: Inspection) -> None:
         return
     if directory.journal.exists() and directory.journal.stat().st_size > journal.whole_bytes:
         inspection.add(directory.journal, None, "its last line is cut off: any command mends it")
+    _look_at_missing_keys(inspection, journal)
     standing = standing_server(directory, journal)
     if standing is not None and journal.with_serial(standing.serial) is None:
         text = f"it does not tell of {directory.server}: {mended_by(directory)}"
@@ -200,6 +213,18 @@ def _look_at_journal(inspection: Inspection) -> None:
     for warning in due.warnings:
         inspection.add(directory.root, None, warning)
     _look_at_list(inspection, journal, has_list=due.has_list)
+
+
+def _look_at_missing_keys(inspection: Inspection, journal: Journal) -> None:
+    """Of clients; they may have been taken to where they belong."""
+    directory = inspection.directory
+    for name, record in journal.latest().items():
+        is_good = record.serial not in journal.revoked and record.not_after >= inspection.now
+        path = directory.client_key(name)
+        if record.kind == "client" and record.has_key and is_good and not path.exists():
+            command = directory.command("renew", name)
+            text = f"it is not there: {command} makes another, if nobody has taken it on purpose"
+            inspection.add(path, None, text)
 
 
 def _look_at_list(inspection: Inspection, journal: Journal, *, has_list: bool) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -164,23 +164,52 @@ def failing_in_words(directory: PkiDirectory) -> Iterator[None]:
 
 @contextmanager
 def alone_in(directory: PkiDirectory) -> Iterator[None]:
-    """Hold the lock of a directory that is there. Raises OperatorError."""
-    with (
-        failing_in_words(directory),
-        files.locked(directory.private / ".lock", PKI_LOCK_SECS),
-    ):
-        yield
+    """Hold the lock of a directory; what is missing of it is made. Raises OperatorError."""
+    with failing_in_words(directory):
+        for path, mode in _folders(directory):
+            files.make_directory(path, mode)
+        with files.locked(_lock(directory), PKI_LOCK_SECS):
+            yield
 
 
-def make_directories(directory: PkiDirectory) -> None:
-    """Make those that are missing. Raises OSError."""
-    for path, mode in (
+@contextmanager
+def alone_in_new(directory: PkiDirectory) -> Iterator[None]:
+    """The same; what was made of it for nothing goes again. Raises OperatorError."""
+    with failing_in_words(directory):
+        wanted = [*reversed(directory.root.parents), *(path for path, _ in _folders(directory))]
+        new = [path for path in wanted if not path.exists()]
+    try:
+        with alone_in(directory):
+            try:
+                yield
+            except BaseException:
+                if directory.private in new and not directory.has_authority:
+                    files.remove(_lock(directory))
+                raise
+    except BaseException:
+        with suppress(OSError):
+            _take_away([] if directory.has_authority else new)
+        raise
+
+
+def _take_away(folders: Sequence[Path]) -> None:
+    for path in reversed(folders):
+        if path.exists():
+            path.rmdir()
+
+
+def _lock(directory: PkiDirectory) -> Path:
+    return directory.private / ".lock"
+
+
+def _folders(directory: PkiDirectory) -> tuple[tuple[Path, int], ...]:
+    """All directories, each with its mode, those above others first."""
+    return (
         (directory.root, PUBLIC_DIRECTORY_MODE),
         (directory.client("").parent, PUBLIC_DIRECTORY_MODE),
         (directory.private, PRIVATE_DIRECTORY_MODE),
         (directory.client_key("").parent, PRIVATE_DIRECTORY_MODE),
-    ):
-        files.make_directory(path, mode)
+    )
 
 
 def require_authority(directory: PkiDirectory) -> None:

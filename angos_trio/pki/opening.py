@@ -113,6 +113,9 @@ def only_certificate(path: Path) -> x509.Certificate:
 
 
 def _load(directory: PkiDirectory, remarks: list[str]) -> Authority:
+    for path in (directory.issuing_key, directory.ca):
+        if not path.exists():
+            raise OperatorError(f"{path} is missing: bring it back from a backup")
     certificate = only_certificate(directory.issuing)
     key = load_key(directory.issuing_key, directory.issuing_key.read_bytes())
     if not fits(key, certificate):
