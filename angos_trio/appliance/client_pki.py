@@ -11,6 +11,7 @@ from angos_trio.appliance.client_address import RegistryAddress, address_of
 from angos_trio.clock import DAY_SECS, date_of
 from angos_trio.errors import OperatorError
 from angos_trio.limits.appliance import CERTIFICATE_SOON_SECS
+from angos_trio.limits.certificates import PKI_DIRECTORY
 from angos_trio.pki.certificates import CertificateError
 from angos_trio.pki.files import read_file
 from angos_trio.pki.keeping import PkiDirectory
@@ -39,8 +40,8 @@ def read_ca(directory: PkiDirectory) -> Certified:
     """Whom clients trust. Raises OperatorError."""
     if not _is_there(directory.ca):
         raise OperatorError(
-            f"{directory.ca}: there is no authority here: make one with angos-trio pki init, or "
-            "name its directory with --pki"
+            f"{directory.ca}: there is no authority here: make one with "
+            f"{directory.command('init')}, or name its directory with --pki"
         )
     return read_certificates(directory.ca)
 
@@ -58,7 +59,7 @@ def _unknown(directory: PkiDirectory, name: str, known: list[str]) -> str:
     if near := difflib.get_close_matches(name, known, n=1):
         return f"there is no client {name!a} in {place}; did you mean {near[0]}?"
     if not known:
-        return f"there is no client in {place}: make one with angos-trio pki client NAME"
+        return f"there is no client in {place}: make one with {directory.command('client', 'NAME')}"
     shown = ", ".join(known[:_SHOWN_MAX]) + (", …" if len(known) > _SHOWN_MAX else "")
     return f"there is no client {name!a} in {place}; there are {shown}"
 
@@ -106,7 +107,7 @@ def first_host(directory: PkiDirectory, server: Certified | None) -> RegistryAdd
     if server is None:
         raise OperatorError(
             f"{directory.server}: there is no certificate of a server to take the registry's name "
-            "from: make one with angos-trio pki server --san NAME, or give --host"
+            f"from: make one with {directory.command('server', '--san', 'NAME')}, or give --host"
         )
     hosts = [host for host in server.summary.hosts if not host.startswith("*")]
     if not hosts:
@@ -129,6 +130,7 @@ class Seen(Frozen):
     client: Summary
     server: Summary | None
     now: int
+    directory: PkiDirectory = PkiDirectory(Path(PKI_DIRECTORY))
 
 
 def cautions(seen: Seen) -> Iterator[str]:
@@ -146,11 +148,12 @@ def cautions(seen: Seen) -> Iterator[str]:
         )
     if not seen.client.is_for_clients:
         yield "the client's certificate is not for clients (no clientAuth): it will be refused"
-    renew = "renew it with angos-trio pki renew"
     yield from _cautions_on("authority", seen.ca, seen.now, "make another")
-    yield from _cautions_on("client", seen.client, seen.now, f"{renew} {seen.name}")
+    renew = seen.directory.command("renew", seen.name)
+    yield from _cautions_on("client", seen.client, seen.now, f"renew it with {renew}")
     if seen.server is not None:
-        yield from _cautions_on("server", seen.server, seen.now, f"{renew} server")
+        renew = seen.directory.command("renew", "server")
+        yield from _cautions_on("server", seen.server, seen.now, f"renew it with {renew}")
 
 
 def _cautions_on(owner: str, summary: Summary, now: int, cure: str) -> Iterator[str]:

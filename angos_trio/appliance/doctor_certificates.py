@@ -12,19 +12,18 @@ from angos_trio.appliance.doctor import Finding, bad, note, ok, warn
 from angos_trio.clock import DAY_SECS, iso, wall_seconds
 from angos_trio.errors import OperatorError
 from angos_trio.limits.appliance import CERTIFICATE_SOON_SECS
+from angos_trio.limits.certificates import PKI_DIRECTORY
 
 if TYPE_CHECKING:
     from angos_trio.pki.server import TlsFiles
     from angos_trio.pki.summary import Summary
 
-_RENEW = "angos-trio pki renew --all-due, or copy a new one over it: it is taken within seconds"
 
-
-def judge_term(summary: Summary, now: int) -> Iterator[Finding]:
-    """Whether it is the certificate's time."""
-    until = iso(summary.not_after)
+def judge_term(summary: Summary, now: int, path: str = "") -> Iterator[Finding]:
+    """Whether it is the time of the certificate in this file."""
+    until, cure = iso(summary.not_after), _renewal(path)
     if now >= summary.not_after:
-        yield bad(f"the server's certificate expired on {until}: no client takes it", _RENEW)
+        yield bad(f"the server's certificate expired on {until}: no client takes it", cure)
     elif now < summary.not_before:
         yield bad(
             f"the server's certificate is good from {iso(summary.not_before)} on, and it is "
@@ -33,9 +32,20 @@ def judge_term(summary: Summary, now: int) -> Iterator[Finding]:
         )
     elif summary.not_after - now < CERTIFICATE_SOON_SECS:
         days = (summary.not_after - now) // DAY_SECS
-        yield warn(f"the server's certificate ends in {days} days, on {until}", _RENEW)
+        yield warn(f"the server's certificate ends in {days} days, on {until}", cure)
     else:
         yield ok(f"the server's certificate is good until {until}")
+
+
+def _renewal(path: str) -> str:
+    """What renews a certificate: the authority beside it, or else the one of this host."""
+    from angos_trio.pki.keeping import PkiDirectory
+
+    beside = Path(path).absolute().parent
+    is_ours = (beside / "issuing.crt").exists()
+    directory = PkiDirectory(beside if is_ours else Path(PKI_DIRECTORY))
+    command = directory.command("renew", "--all-due")
+    return f"{command}, or copy a new one over it: it is taken within seconds"
 
 
 def judge_names(summary: Summary, wanted: Sequence[str]) -> Iterator[Finding]:
@@ -91,7 +101,7 @@ def _certificate(key: str, path: str, wanted: Sequence[str]) -> Iterator[Finding
         summary = first_summary(key, path)
     except OperatorError:
         return  # it was told of by whoever read it all
-    yield from judge_term(summary, wall_seconds())
+    yield from judge_term(summary, wall_seconds(), path)
     yield from judge_names(summary, wanted)
 
 

@@ -92,7 +92,8 @@ def client_config(asked: Asked) -> int:
     content = _content(asked, setups, wanted, client, str(directory.client_key(asked.client)))
     server_says = None if server is None else server.summary
     told = (asked.program, asked.client, address, ca.summary, client.summary, server_says)
-    for caution in (*_unnamed(setups, address), *cautions(Seen(*told, epoch_seconds()))):
+    seen = Seen(*told, epoch_seconds(), directory)
+    for caution in (*_unnamed(setups, address), *cautions(seen)):
         say(f"warning: {caution}")
     if not trio.run(_resolves, address):
         say(

@@ -15,7 +15,7 @@ from urllib.parse import urlencode, urlsplit
 import trio
 
 from angos_trio.cli.asking import plain
-from angos_trio.cli.streams import mute
+from angos_trio.cli.streams import mute, say
 from angos_trio.errors import OperatorError
 from angos_trio.limits.callers import PASSWORD_BYTES_MAX
 from angos_trio.limits.lists import EVENTS_AGAIN_SECS_MAX, EVENTS_AGAIN_SECS_MIN
@@ -137,7 +137,7 @@ class _Follower:
                 raise OperatorError(problem)
             self._again_secs_max = min(2 * self._again_secs_max, EVENTS_AGAIN_SECS_MAX)
             secs = self._chance.uniform(EVENTS_AGAIN_SECS_MIN, self._again_secs_max)
-            print(f"angos-trio: {problem}; again in {secs:.1f} s", file=sys.stderr, flush=True)
+            say(f"angos-trio: {problem}; again in {secs:.1f} s")
             await trio.sleep(secs)
 
     async def _once(self) -> str | None:

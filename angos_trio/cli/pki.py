@@ -7,18 +7,22 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from angos_trio.appliance.host import run
+from angos_trio.cli.codes import FOUND
 from angos_trio.cli.passwords import asked, asked_twice, from_file
+from angos_trio.cli.streams import say
 from angos_trio.cli.telling import plain, time_of
 from angos_trio.cli.times import parse_length
 from angos_trio.clock import epoch_seconds
 from angos_trio.errors import OperatorError
 from angos_trio.limits.certificates import (
     AUTHORITY_YEARS,
+    BAG_BYTES_MAX,
     CLIENT_DAYS,
     NAME_BYTES_MAX,
     SERVER_DAYS,
@@ -39,16 +43,19 @@ from angos_trio.pki.authority import (
 from angos_trio.pki.files import PRIVATE_MODE, PUBLIC_MODE, words_of
 from angos_trio.pki.journal import Journal, Record, states
 from angos_trio.pki.keeping import read_journal, require_authority
-from angos_trio.pki.naming import ISSUING
+from angos_trio.pki.naming import ISSUING, client_name
+from angos_trio.pki.recording import server_command
 from angos_trio.pki.renewing import (
     Due,
     RootKey,
     command_for,
     due_of,
     find_due,
+    owes_restart,
     renew,
     renew_all_due,
     renew_issuing,
+    restarted,
 )
 from angos_trio.pki.revoking import make_list_anew, revoke
 from angos_trio.records import asdict
@@ -76,7 +83,8 @@ def init(parsed: argparse.Namespace) -> int:
     print(f"root until {time_of(made.root_ends)}, issuing until {time_of(made.issuing_ends)}")
     if offline is not None:
         print(
-            f"the root's key is in {made.root_key} only: take it away; pki renew issuing needs it"
+            f"the root's key is in {made.root_key} only: take it away; "
+            f"{directory.command('renew', ISSUING)} needs it"
         )
     elif made.is_encrypted:
         print(f"the root's key is {made.root_key}, encrypted by the password")
@@ -118,12 +126,33 @@ def client(parsed: argparse.Namespace) -> int:
     request = None if parsed.csr is None else Path(parsed.csr)
     days = CLIENT_DAYS if parsed.days is None else parsed.days
     wish = ClientWish(parsed.name, tuple(parsed.groups), days, request, password)
-    issued = issue_client(_directory(parsed), wish, epoch_seconds())
+    directory = _directory(parsed)
+    with _bag_for(parsed):
+        issued = issue_client(directory, wish, epoch_seconds())
     _say_issued(issued)
+    _tell(issued.remarks)
     if parsed.output is not None:
         _copy(issued, Path(parsed.output))
-    _tell(issued.remarks)
     return 0
+
+
+@contextmanager
+def _bag_for(parsed: argparse.Namespace) -> Iterator[None]:
+    """The directory for what a client needs, proved before anything is issued; a new one does not
+    stay where nothing is."""
+    if parsed.output is None:
+        yield
+        return
+    names = [client_name(parsed.name) + end for end in (".crt", ".key", ".p12")]
+    target = Path(parsed.output)
+    is_new = files.make_ready("-o", target, ["ca.crt", *names], BAG_BYTES_MAX)
+    try:
+        yield
+    except OperatorError:
+        if is_new:
+            with suppress(OSError):
+                target.rmdir()
+        raise
 
 
 def renew_(parsed: argparse.Namespace) -> int:
@@ -131,7 +160,11 @@ def renew_(parsed: argparse.Namespace) -> int:
     directory, now = _directory(parsed), epoch_seconds()
     is_issuing = parsed.name == ISSUING
     if parsed.check:
-        return _check(directory, parsed.name, now)
+        try:
+            return _check(directory, parsed.name, now)
+        except OperatorError as error:  # else it could not be told from that nothing is due
+            say(f"angos-trio: {error}")
+            return FOUND
     if (parsed.root_key or parsed.password_file) and not is_issuing:
         raise OperatorError("--root-key and --password-file are for pki renew issuing")
     if parsed.restart and not parsed.all_due:
@@ -178,20 +211,34 @@ def _due_line(record: Record) -> str:
 
 
 def _renew_all_due(directory: PkiDirectory, now: int, unit: str | None) -> int:
-    done = renew_all_due(directory, now)
+    done = renew_all_due(directory, now, unit)
+    # Before anything is told: whoever reads it may have left.
+    restart = None if unit is None else _restart(directory, unit)
     if done.server is not None:
         _say_issued(done.server)
     if done.next_update is not None:
         print(f"{directory.crl}: made anew, the next is due {time_of(done.next_update)}")
     for record in done.due.clients:
-        command = plain(command_for(record))
+        command = plain(command_for(directory, record))
         print(f"{_due_line(record)}; it must be brought its new one by hand: {command}")
     if not done.due.is_any:
         print("nothing is due")
     _tell((*done.remarks, *(done.server.remarks if done.server else ()), *done.due.warnings))
-    if unit is not None and done.server is not None:
-        run(["systemctl", "try-restart", unit], SERVICE_START_SECS_MAX)
+    if restart is not None:
+        raise OperatorError(restart)
     return 0
+
+
+def _restart(directory: PkiDirectory, unit: str) -> str | None:
+    """Carry out a restart that is owed, by this renewal or by one before; why it cannot be."""
+    if not owes_restart(directory, unit):
+        return None
+    try:
+        run(["systemctl", "try-restart", unit], SERVICE_START_SECS_MAX)
+    except OperatorError as error:
+        return f"{error}; the next pki renew --all-due --restart {unit} tries it again"
+    restarted(directory, unit)
+    return None
 
 
 def _root_key(parsed: argparse.Namespace, directory: PkiDirectory) -> RootKey:
@@ -200,8 +247,8 @@ def _root_key(parsed: argparse.Namespace, directory: PkiDirectory) -> RootKey:
     password = _password(parsed)
     where = path or directory.root_key
     try:
-        is_encrypted = b"ENCRYPTED" in where.read_bytes()
-    except OSError:
+        is_encrypted = b"ENCRYPTED" in files.read_file("--root-key", str(where))
+    except OperatorError:
         is_encrypted = False  # told of where it is read
     if password is None and is_encrypted and sys.stdin.isatty():
         password = asked(f"Password of {where}: ").encode()
@@ -222,13 +269,14 @@ def revoke_(parsed: argparse.Namespace) -> int:
             "that of the certificate (angos-trio pki doctor FILE)"
         )
     print(f"{directory.crl}: made anew; {COUNTS}")
-    if any(record.kind == "server" for record in done.revoked):
-        print("clients do not look at the list: give the server another with pki server")
+    for record in done.revoked:
+        if record.kind == "server":
+            command = server_command(directory, record)
+            print(f"clients do not look at the list: give the server another with {command}")
     for record in done.others:
-        print(
+        say(
             f"{plain(record.name)} has another that is still good: {_described(record)}; "
-            f"angos-trio pki revoke {record.serial}, or --all",
-            file=sys.stderr,
+            f"{directory.command('revoke', record.serial)}, or --all"
         )
     _tell(done.remarks)
     return 0
@@ -302,7 +350,13 @@ def _name_of_host() -> str:
 
 
 def _password(parsed: argparse.Namespace) -> bytes | None:
-    return None if parsed.password_file is None else from_file(parsed.password_file).encode()
+    path = parsed.password_file
+    if path is None:
+        return None
+    # What a shell hands on, as by <(…), has somebody at its other end.
+    if not path.startswith(("/dev/", "/proc/")) and Path(path).is_fifo():
+        raise OperatorError(f"--password-file: {path}: this is no file")
+    return from_file(path).encode()
 
 
 def _asked(option: str, what: str) -> str:
@@ -332,10 +386,9 @@ def _described(record: Record) -> str:
 
 
 def _copy(issued: Issued, target: Path) -> None:
-    """What a client needs, in a directory that is made if it is not there. What was copied there
-    with a certificate before does not stay beside this one."""
+    """What a client needs, in its directory. What was copied there with a certificate before does
+    not stay beside this one."""
     try:
-        files.make_directory(target, 0o700)
         for path in stale_files(target, issued.record.name, issued.bag):
             files.remove(path)
             print(f"{path}: of a certificate before, and removed")
@@ -343,8 +396,9 @@ def _copy(issued: Issued, target: Path) -> None:
             mode = PUBLIC_MODE if name.endswith(".crt") else PRIVATE_MODE
             files.replace(target / name, content, mode)
     except OSError as error:
+        kept = " and ".join(map(str, filter(None, (issued.certificate, issued.key, issued.p12))))
         raise OperatorError(
-            f"{words_of(error)}; the certificate was issued, and is in {issued.certificate}"
+            f"{words_of(error)}; the certificate was issued: copy it from {kept}"
         ) from error
     print(f"{target}: a copy of what the client needs")
 
@@ -368,4 +422,4 @@ def _write(path: Path, content: bytes, done: str) -> None:
 
 def _tell(remarks: Iterable[str]) -> None:
     for remark in remarks:
-        print(remark, file=sys.stderr)
+        say(remark)

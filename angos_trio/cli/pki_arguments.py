@@ -6,12 +6,12 @@ import argparse
 from typing import TYPE_CHECKING, Final
 
 from angos_trio.cli.arguments import add_command
-from angos_trio.limits.certificates import REVOCATION_REASONS
+from angos_trio.limits.certificates import PKI_DIRECTORY, REVOCATION_REASONS
 
 if TYPE_CHECKING:
     from angos_trio.cli.arguments import Commands
 
-PKI_DEFAULT: Final = "/etc/angos-trio/pki"
+PKI_DEFAULT: Final = PKI_DIRECTORY
 
 
 def add_pki(commands: Commands) -> None:
@@ -98,7 +98,9 @@ def _add_renew(below: Commands) -> None:
         help="the server's certificate and the revocation list, if due; names clients that are",
     )
     command.add_argument(
-        "--check", action="store_true", help="change nothing: 0 if something is due, else 1"
+        "--check",
+        action="store_true",
+        help="change nothing: 0 if something is due, 1 if not, 3 for not known",
     )
     command.add_argument(
         "--restart", metavar="UNIT", help="of systemd, when --all-due renewed the server's"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+PKI_DIRECTORY: Final = "/etc/angos-trio/pki"
+"""Where our authority is when nothing else was asked."""
 CLOCK_LEAST: Final = 1_735_689_600
 """2025-01-01 in epoch seconds: a host whose clock says less has no clock."""
 BACKDATED_SECS: Final = 300
@@ -17,6 +19,8 @@ SERVER_DAYS: Final = 397
 BROWSER_DAYS_MAX: Final = 398
 """What browsers take of a server's certificate."""
 CLIENT_DAYS: Final = 90
+BAG_BYTES_MAX: Final = 16_384
+"""What a client needs, in all: is there room for so much, nothing is issued in vain."""
 LEAF_DAYS_MAX: Final = 3650
 LIST_DAYS: Final = 30
 """Until the next revocation list is due, when nothing else was asked."""

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from cryptography import x509
 
-from angos_trio.clock import DAY_SECS, iso
+from angos_trio.clock import iso
 from angos_trio.errors import OperatorError
 from angos_trio.limits.certificates import (
     AUTHORITY_YEARS,
@@ -29,18 +29,18 @@ from angos_trio.limits.certificates import (
     SERVER_DAYS,
 )
 from angos_trio.pki import files
-from angos_trio.pki.certificates import CertificateError, read_bundle, serial_text
+from angos_trio.pki.certificates import CertificateError, read_bundle
 from angos_trio.pki.files import PRIVATE_MODE, PUBLIC_MODE, words_of
-from angos_trio.pki.journal import Kind, Listed, Record, issued_line, listed_line
+from angos_trio.pki.journal import Listed, Record, issued_line, listed_line
 from angos_trio.pki.keeping import (
     Pair,
     PkiDirectory,
-    alone_in,
+    alone_in_new,
     cut_torn,
     failing_in_words,
-    make_directories,
     put_pair,
     read_journal,
+    require_nothing_lost,
     tell,
 )
 from angos_trio.pki.keys import check_password, fits, load_key, requested_key
@@ -72,6 +72,7 @@ from angos_trio.pki.profiles import (
     pem_of,
     pkcs12_of,
 )
+from angos_trio.pki.recording import record_of
 from angos_trio.records import Frozen, field, replace
 
 _YEAR_DAYS = 365
@@ -150,11 +151,11 @@ def create_authority(directory: PkiDirectory, founding: Founding, now: int) -> F
     if not 1 <= founding.years <= AUTHORITY_YEARS_MAX:
         raise OperatorError(f"--years: from 1 to {AUTHORITY_YEARS_MAX}, and not {founding.years}")
     check_password(founding.password)
-    _require_apart(directory, founding.offline_root)
+    with failing_in_words(directory):
+        _require_apart(directory, founding.offline_root)
     with failing_in_words(directory):
         _require_none(directory)
-        make_directories(directory)
-    with alone_in(directory):
+    with alone_in_new(directory):
         _require_none(directory)
         cut_torn(directory, read_journal(directory))
         return _found(directory, replace(founding, name=name), now)
@@ -173,11 +174,11 @@ def _require_apart(directory: PkiDirectory, offline_root: Path | None) -> None:
 
 
 def _require_none(directory: PkiDirectory) -> None:
-    issued = [each for each in read_journal(directory).records if each.kind in ("server", "client")]
-    if directory.has_authority or issued:
+    require_nothing_lost(directory)
+    if directory.has_authority:
         raise OperatorError(
-            f"{directory.root}: there is an authority here already: angos-trio pki list shows what "
-            "it issued; for another one name an empty directory with --pki"
+            f"{directory.root}: there is an authority here already: {directory.command('list')} "
+            "shows what it issued; for another one name an empty directory with --pki"
         )
     if directory.ca.exists() and not directory.issuing_key.exists():
         raise OperatorError(
@@ -207,6 +208,8 @@ def _found(directory: PkiDirectory, founding: Founding, now: int) -> Founded:
         _write(written, directory.ca, pem_of(root.certificate), PUBLIC_MODE)
         _write(written, directory.clients_ca, pem_of(certificate, root.certificate), PUBLIC_MODE)
         _write(written, directory.crl, crl, PUBLIC_MODE)
+        if not directory.journal.exists():
+            written.append(directory.journal)
         tell(directory, issued_line(record_of(ROOT, "root", root.certificate), now))
         tell(directory, issued_line(record_of(ISSUING, "issuing", certificate), now))
         tell(directory, listed_line(listed, now))
@@ -239,16 +242,6 @@ def _write_offline(written: list[Path], path: Path, content: bytes) -> None:
             "another file, or remove it if it is of no worth"
         ) from None
     written.append(path)
-
-
-def record_of(
-    name: str, kind: Kind, certificate: x509.Certificate, days: int | None = None
-) -> Record:
-    """What the journal says of a certificate; without names."""
-    begin = int(certificate.not_valid_before_utc.timestamp())
-    end = int(certificate.not_valid_after_utc.timestamp())
-    asked = (end - begin) // DAY_SECS if days is None else days
-    return Record(kind, name, serial_text(certificate.serial_number), begin, end, asked)
 
 
 def issue_server(directory: PkiDirectory, wish: ServerWish, now: int) -> Issued:
@@ -373,9 +366,10 @@ def _on_replaced(authority: Authority, before: Record | None, now: int) -> list[
         return [f"{before.name} had a certificate ({before.serial}) that is revoked"]
     if before.not_after < now:
         return [f"this renews {before.name}: the certificate before ended {iso(before.not_after)}"]
+    command = authority.directory.command("revoke", before.serial)
     return [
         f"this renews {before.name}: the certificate before ({before.serial}) stays good until "
-        f"{iso(before.not_after)}, unless it is revoked: angos-trio pki revoke {before.serial}"
+        f"{iso(before.not_after)}, unless it is revoked: {command}"
     ]
 
 
@@ -414,14 +408,14 @@ def _make(
         pem_of(certificate, authority.issuing.certificate),
         key,
         None if key is None else key_pem(key),
-        _on_life(life),
+        _on_life(authority.directory, life),
     )
 
 
-def _on_life(life: Life) -> tuple[str, ...]:
+def _on_life(directory: PkiDirectory, life: Life) -> tuple[str, ...]:
     if not life.is_shortened:
         return ()
     return (
         f"it ends with the issuing authority, at {iso(life.not_after)}, and not as late as was "
-        "asked: angos-trio pki renew issuing",
+        f"asked: {directory.command('renew', ISSUING)}",
     )

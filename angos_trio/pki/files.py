@@ -20,8 +20,11 @@ FileState = tuple[int, int, int, int] | None
 
 PRIVATE_MODE: Final = 0o600
 PUBLIC_MODE: Final = 0o644
+PRIVATE_DIRECTORY_MODE: Final = 0o700
 NEXT: Final = ".next"
 """The end of the name under which a file waits to take its place."""
+BEFORE: Final = ".before"
+"""The end of the name under which a file is kept until the one that took its place may stay."""
 
 
 def read_file(key: str, path: str) -> bytes:
@@ -61,14 +64,20 @@ def next_of(path: Path) -> Path:
     return path.with_name(path.name + NEXT)
 
 
+def before_of(path: Path) -> Path:
+    """Where a file is kept that may come back."""
+    return path.with_name(path.name + BEFORE)
+
+
 def stage(path: Path, content: bytes, mode: int) -> None:
     """Write the next content of a file beside it, whole and synced, or nothing. Raises OSError."""
     target = next_of(path)
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
     descriptor = os.open(target, flags, PRIVATE_MODE)
     try:
-        _give(descriptor, path.parent, mode)
-        _write(descriptor, content)
+        with _naming(path):
+            _give(descriptor, path.parent, mode)
+            _write(descriptor, content)
     except OSError:
         with contextlib.suppress(OSError):
             os.unlink(target)
@@ -79,8 +88,19 @@ def stage(path: Path, content: bytes, mode: int) -> None:
 
 def put_in_place(path: Path) -> None:
     """What waits takes its place, for good. Raises OSError."""
-    os.replace(next_of(path), path)
-    sync_directory(path.parent)
+    move(next_of(path), path)
+
+
+def link(path: Path, name: Path) -> None:
+    """Give a file a second name, which must not be there yet, for good. Raises OSError."""
+    os.link(path, name, follow_symlinks=False)
+    sync_directory(name.parent)
+
+
+def move(path: Path, target: Path) -> None:
+    """Give a file another name, for good, also if something has that. Raises OSError."""
+    os.replace(path, target)
+    sync_directory(target.parent)
 
 
 def replace(path: Path, content: bytes, mode: int) -> None:
@@ -108,11 +128,46 @@ def check_target(option: str, path: Path) -> None:
         raise OperatorError(f"{option}: {words_of(error)}") from error
 
 
+def make_ready(option: str, folder: Path, names: Sequence[str], size: int) -> bool:
+    """Make a directory that can take files of these names, as large as that in all, or refuse it
+    before anything is done; whether it is new. Raises OperatorError."""
+    is_new = not folder.exists()
+    try:
+        if folder.is_symlink() and is_new:
+            raise OperatorError(f"{option}: {folder} is a link to nowhere: name another directory")
+        if not is_new and not folder.is_dir():
+            raise OperatorError(
+                f"{option}: {folder} is there and is no directory: name another one"
+            )
+        make_directory(folder, PRIVATE_DIRECTORY_MODE)
+        for name in names:
+            if (folder / name).is_dir():
+                raise OperatorError(f"{option}: {folder / name} is a directory: name another one")
+        _prove_room(folder, size)
+    except OSError as error:
+        if is_new:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        raise OperatorError(f"{option}: {words_of(error)}") from error
+    return is_new
+
+
+def _prove_room(folder: Path, size: int) -> None:
+    probe = folder / ".angos-trio"
+    try:
+        stage(probe, bytes(size), PRIVATE_MODE)
+        remove(next_of(probe))
+    except OSError as error:
+        error.filename = str(folder)
+        raise
+
+
 def write_new(path: Path, content: bytes) -> None:
     """Write a private file that must not be there yet, whole or not at all. Raises OSError."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE_MODE)
     try:
-        _write(descriptor, content)
+        with _naming(path):
+            _write(descriptor, content)
     except OSError:
         os.unlink(path)
         raise
@@ -129,9 +184,10 @@ def append(path: Path, line: bytes) -> None:
     try:
         size = os.fstat(descriptor).st_size
         try:
-            if is_new:
-                _give(descriptor, path.parent, PRIVATE_MODE)
-            _write(descriptor, line)
+            with _naming(path):
+                if is_new:
+                    _give(descriptor, path.parent, PRIVATE_MODE)
+                _write(descriptor, line)
         except OSError:
             os.ftruncate(descriptor, size)
             raise
@@ -188,14 +244,29 @@ def locked(path: Path, secs: float) -> Iterator[None]:
         if os.fstat(descriptor).st_nlink == 1:  # or a file of root's may be given away by it
             _own(descriptor, path.parent)
         locks.wait_for(descriptor, secs, PKI_LOCK_LOOK_SECS)
+        if not os.path.samestat(os.fstat(descriptor), os.stat(path)):
+            raise TimeoutError  # whoever had it took it away, and another made it anew
         yield
     finally:
         os.close(descriptor)
 
 
 def words_of(error: OSError) -> str:
-    """What a failed step on a file comes to: the cause, and the cure where there is one."""
-    path = "" if error.filename is None else f"{error.filename}: "
+    """What a failed step on a file comes to: the cause, and the cure where there is one.
+
+    Of two names it is the second that cannot be had, mostly: what stands there is to give way.
+    """
+    name = error.filename if error.filename2 is None else error.filename2
+    path = "" if name is None else f"{name}: "
+    if error.errno == errno.EPERM and os.geteuid() == 0:
+        return (
+            f"{path}not permitted, even to root: lsattr -d shows whether the file or its directory "
+            "is immutable (i), and chattr -i takes that away"
+        )
+    if error.errno == errno.EBUSY:
+        return f"{path}something is mounted there, and holds it: umount it (findmnt shows it)"
+    if error.errno == errno.EISDIR:
+        return f"{path}this is a directory, and a file belongs there: move it away"
     if error.errno in (errno.EACCES, errno.EPERM):
         return f"{path}no permission: run the command as root, or as the owner of the directory"
     if error.errno == errno.EROFS:
@@ -205,6 +276,17 @@ def words_of(error: OSError) -> str:
     if error.errno == errno.ELOOP:
         return f"{path}this is a symbolic link, which is not followed here: remove it"
     return f"{path}{error.strerror or error}"
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """What fails on an open file has no name of its own."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 def _write(descriptor: int, content: bytes) -> None:

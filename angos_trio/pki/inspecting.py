@@ -13,16 +13,18 @@ from angos_trio.clock import iso
 from angos_trio.errors import OperatorError
 from angos_trio.pki.certificates import CertificateError, read_bundle
 from angos_trio.pki.explain import STALE_REFUSERS, WRONG, Finding, explain, explain_chain
-from angos_trio.pki.files import NEXT
+from angos_trio.pki.files import BEFORE, NEXT
 from angos_trio.pki.journal import Journal
 from angos_trio.pki.keeping import (
+    RESTART,
     PkiDirectory,
     failing_in_words,
     read_journal,
     require_authority,
 )
 from angos_trio.pki.keys import fits, load_key
-from angos_trio.pki.opening import MENDED, require_clock, standing_list
+from angos_trio.pki.opening import mended_by, require_clock, standing_list
+from angos_trio.pki.recording import standing_server
 from angos_trio.pki.renewing import due_of
 
 
@@ -63,13 +65,25 @@ def inspect(directory: PkiDirectory, now: int) -> list[tuple[Path, Finding]]:
     require_authority(directory)
     inspection = Inspection(directory, now)
     with failing_in_words(directory):
-        next(directory.private.iterdir(), None)  # who may not look is told so
+        _look_at_folders(inspection)
         _look_at_permissions(inspection)
         _look_at_certificates(inspection)
         _look_at_pairs(inspection)
         _look_at_leftovers(inspection)
         _look_at_journal(inspection)
     return inspection.found
+
+
+def _look_at_folders(inspection: Inspection) -> None:
+    directory = inspection.directory
+    if directory.private.exists():
+        next(directory.private.iterdir(), None)  # who may not look is told so
+    else:
+        inspection.add(directory.private, WRONG, "it is not there: bring it back from a backup")
+    for path in (directory.client("").parent, directory.client_key("").parent):
+        if not path.exists():
+            text = f"it is not there: {mended_by(directory)}"
+            inspection.add(path, None, text)
 
 
 def _look_at_permissions(inspection: Inspection) -> None:
@@ -111,7 +125,9 @@ def _look_at_certificates(inspection: Inspection) -> None:
             inspection.found += [(path, each) for each in explain_chain(chain, ours)]
     bundle = inspection.certificates(directory.clients_ca)
     if bundle and not set(ours) <= set(bundle):
-        inspection.add(directory.clients_ca, WRONG, f"it lacks an authority of ours: {MENDED}")
+        inspection.add(
+            directory.clients_ca, WRONG, f"it lacks an authority of ours: {mended_by(directory)}"
+        )
 
 
 def _look_at_pairs(inspection: Inspection) -> None:
@@ -149,13 +165,19 @@ def _look_at_pair(inspection: Inspection, key_path: Path, path: Path) -> None:
 
 
 def _look_at_leftovers(inspection: Inspection) -> None:
-    for path in sorted(inspection.directory.root.rglob(f"*{NEXT}")):
+    root = inspection.directory.root
+    command = inspection.directory.command("renew", "--all-due")
+    for path in sorted([*root.rglob(f"*{NEXT}"), *root.rglob(f"*.key{BEFORE}")]):
         inspection.add(
             path,
             None,
-            "a command was cut off: the next one, such as angos-trio pki renew --all-due, carries "
-            "it out or drops it",
+            f"a command was cut off: the next one, such as {command}, carries it out or drops it",
         )
+    for path in sorted(inspection.directory.private.glob(f"*{RESTART}")):
+        unit = path.name.removesuffix(RESTART)
+        command = inspection.directory.command("renew", "--all-due", "--restart", unit)
+        text = f"{unit} was not restarted after its certificate was renewed: {command}"
+        inspection.add(path, None, text)
 
 
 def _look_at_journal(inspection: Inspection) -> None:
@@ -172,13 +194,18 @@ def _look_at_journal(inspection: Inspection) -> None:
         return
     if directory.journal.exists() and directory.journal.stat().st_size > journal.whole_bytes:
         inspection.add(directory.journal, None, "its last line is cut off: any command mends it")
+    _look_at_missing_keys(inspection, journal)
+    standing = standing_server(directory, journal)
+    if standing is not None and journal.with_serial(standing.serial) is None:
+        text = f"it does not tell of {directory.server}: {mended_by(directory)}"
+        inspection.add(directory.journal, None, text)
     try:
         due = due_of(directory, now)
     except OperatorError:
         return  # a certificate that cannot be read was told of already
     if due.server is not None:
         end = iso(due.server.not_after)
-        text = f"it is due, and ends {end}: angos-trio pki renew server"
+        text = f"it is due, and ends {end}: {directory.command('renew', 'server')}"
         inspection.add(directory.server, None, text)
     for record in due.clients:
         text = f"it is due, and ends {iso(record.not_after)}: renew it, and bring it to the client"
@@ -188,27 +215,40 @@ def _look_at_journal(inspection: Inspection) -> None:
     _look_at_list(inspection, journal, has_list=due.has_list)
 
 
+def _look_at_missing_keys(inspection: Inspection, journal: Journal) -> None:
+    """Of clients; they may have been taken to where they belong."""
+    directory = inspection.directory
+    for name, record in journal.latest().items():
+        is_good = record.serial not in journal.revoked and record.not_after >= inspection.now
+        path = directory.client_key(name)
+        if record.kind == "client" and record.has_key and is_good and not path.exists():
+            command = directory.command("renew", name)
+            text = f"it is not there: {command} makes another, if nobody has taken it on purpose"
+            inspection.add(path, None, text)
+
+
 def _look_at_list(inspection: Inspection, journal: Journal, *, has_list: bool) -> None:
     directory, now = inspection.directory, inspection.now
-    standing = standing_list(directory)
+    standing, mended = standing_list(directory), mended_by(directory)
+    again = directory.command("crl")
     if standing is None:
-        text = f"it is missing or damaged, or of another authority: {MENDED}"
+        text = f"it is missing or damaged, or of another authority: {mended}"
         inspection.add(directory.crl, WRONG, text)
         return
     good = {each.serial for each in journal.records if each.not_after >= now}
     missing = good & set(journal.revoked) - standing.serials
     if missing:
         names = ", ".join(sorted(missing))
-        inspection.add(directory.crl, WRONG, f"it lacks what is revoked ({names}): {MENDED}")
+        inspection.add(directory.crl, WRONG, f"it lacks what is revoked ({names}): {mended}")
     elif standing.number != journal.listed.number:
         text = f"its number is {standing.number}, and the journal's {journal.listed.number}"
-        inspection.add(directory.crl, WRONG, f"{text}: {MENDED}")
+        inspection.add(directory.crl, WRONG, f"{text}: {mended}")
     due = iso(journal.listed.next_update)
     if journal.listed.next_update < now:
         inspection.add(
             directory.crl,
             STALE_REFUSERS,
-            f"the next list was due {due}: angos-trio pki crl",
+            f"the next list was due {due}: {again}",
         )
     elif has_list:
-        inspection.add(directory.crl, None, f"the next list is due {due}: angos-trio pki crl")
+        inspection.add(directory.crl, None, f"the next list is due {due}: {again}")

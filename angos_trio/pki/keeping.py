@@ -4,26 +4,42 @@ A certificate takes its place in three steps, each synced: certificate and key w
 places under names that end in `.next`, the journal tells of them, and then the key takes its place
 and the certificate after it. Whoever holds the lock next finds what was cut off: what the journal
 tells of is carried out, and anything else is dropped.
+
+A certificate that cannot take its place leaves the pair before it as it was: the old key is kept
+beside the new one, under a name that ends in `.before`, until both are in their places. The new
+pair waits on, and holds up nobody but its own name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import os
+import shlex
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from angos_trio.errors import OperatorError
-from angos_trio.limits.certificates import PKI_LOCK_SECS
+from angos_trio.limits.certificates import PKI_DIRECTORY, PKI_LOCK_SECS
 from angos_trio.pki import files
 from angos_trio.pki.certificates import CertificateError, read_bundle, serial_text
-from angos_trio.pki.files import NEXT, PRIVATE_MODE, PUBLIC_MODE, next_of, words_of
+from angos_trio.pki.files import (
+    BEFORE,
+    NEXT,
+    PRIVATE_DIRECTORY_MODE,
+    PRIVATE_MODE,
+    PUBLIC_MODE,
+    before_of,
+    next_of,
+    words_of,
+)
 from angos_trio.pki.journal import Journal, JournalError, Record, issued_line, parse_journal
 from angos_trio.pki.naming import ISSUING, SERVER
 from angos_trio.records import Frozen
 
-PRIVATE_DIRECTORY_MODE: Final = 0o700
 PUBLIC_DIRECTORY_MODE: Final = 0o755
+RESTART: Final = ".restart"
+"""The end of the name of a file that stands for a restart that is owed."""
 
 
 class PkiDirectory(Frozen):
@@ -81,6 +97,21 @@ class PkiDirectory(Frozen):
         """The server's key."""
         return self.private / "server.key"
 
+    def restart(self, unit: str) -> Path:
+        """There while a unit of systemd has not been restarted since its certificate was renewed.
+
+        Raises OperatorError for what is no unit.
+        """
+        if not unit.strip(".") or "/" in unit:
+            raise OperatorError(f"--restart: {unit!a} is no unit of systemd")
+        return self.private / f"{unit}{RESTART}"
+
+    def command(self, *words: str) -> str:
+        """What is to be typed for a command below `pki` that is about this directory."""
+        root = os.path.abspath(self.root)
+        option = () if root == PKI_DIRECTORY else ("--pki", root)
+        return shlex.join(["angos-trio", "pki", *words, *option])
+
     def client(self, name: str) -> Path:
         """A client's certificate, followed by the issuing authority's."""
         return self.root / "clients" / f"{name}.crt"
@@ -133,33 +164,85 @@ def failing_in_words(directory: PkiDirectory) -> Iterator[None]:
 
 @contextmanager
 def alone_in(directory: PkiDirectory) -> Iterator[None]:
-    """Hold the lock of a directory that is there. Raises OperatorError."""
-    with (
-        failing_in_words(directory),
-        files.locked(directory.private / ".lock", PKI_LOCK_SECS),
-    ):
-        yield
+    """Hold the lock of a directory; what is missing of it is made. Raises OperatorError."""
+    with failing_in_words(directory):
+        for path, mode in _folders(directory):
+            files.make_directory(path, mode)
+        with files.locked(_lock(directory), PKI_LOCK_SECS):
+            yield
 
 
-def make_directories(directory: PkiDirectory) -> None:
-    """Make those that are missing. Raises OSError."""
-    for path, mode in (
+@contextmanager
+def alone_in_new(directory: PkiDirectory) -> Iterator[None]:
+    """The same; what was made of it for nothing goes again. Raises OperatorError."""
+    with failing_in_words(directory):
+        wanted = [*reversed(directory.root.parents), *(path for path, _ in _folders(directory))]
+        new = [path for path in wanted if not path.exists()]
+    try:
+        with alone_in(directory):
+            try:
+                yield
+            except BaseException:
+                if directory.private in new and not directory.has_authority:
+                    files.remove(_lock(directory))
+                raise
+    except BaseException:
+        with suppress(OSError):
+            _take_away([] if directory.has_authority else new)
+        raise
+
+
+def _take_away(folders: Sequence[Path]) -> None:
+    for path in reversed(folders):
+        if path.exists():
+            path.rmdir()
+
+
+def _lock(directory: PkiDirectory) -> Path:
+    return directory.private / ".lock"
+
+
+def _folders(directory: PkiDirectory) -> tuple[tuple[Path, int], ...]:
+    """All directories, each with its mode, those above others first."""
+    return (
         (directory.root, PUBLIC_DIRECTORY_MODE),
         (directory.client("").parent, PUBLIC_DIRECTORY_MODE),
         (directory.private, PRIVATE_DIRECTORY_MODE),
         (directory.client_key("").parent, PRIVATE_DIRECTORY_MODE),
-    ):
-        files.make_directory(path, mode)
+    )
 
 
 def require_authority(directory: PkiDirectory) -> None:
     """Raises OperatorError when there is none."""
     with failing_in_words(directory):
-        if not directory.has_authority:
+        if directory.has_authority:
+            return
+        require_nothing_lost(directory)
+        init = directory.command("init")
+        if directory.issuing_key.exists():
             raise OperatorError(
-                f"{directory.root}: there is no authority here: make one with angos-trio pki init "
-                f"--pki {directory.root}, or name its directory with --pki"
+                f"{directory.issuing} is missing: bring it back from a backup; or, if pki init was "
+                f"cut off here, run it again: {init}"
             )
+        raise OperatorError(
+            f"{directory.root}: there is no authority here: make one with {init}, or name its "
+            "directory with --pki"
+        )
+
+
+def require_nothing_lost(directory: PkiDirectory) -> None:
+    """Refuse where certificates were issued, and only that of the authority is gone. Raises
+    OperatorError and OSError."""
+    has_issued = any(each.kind in ("server", "client") for each in read_journal(directory).records)
+    has_clients = directory.issuing_key.exists() and any(directory.client("").parent.glob("*.crt"))
+    if directory.has_authority or not (has_issued or has_clients):
+        return
+    cure = ""
+    if directory.clients_ca.exists():
+        words = ["openssl", "x509", "-in", str(directory.clients_ca)]
+        words += ["-out", str(directory.issuing)]
+        cure = f", or take it from where it stands first: {shlex.join(words)}"
+    raise OperatorError(f"{directory.issuing} is missing: bring it back from a backup{cure}")
 
 
 def read_journal(directory: PkiDirectory) -> Journal:
@@ -184,39 +267,94 @@ def tell(directory: PkiDirectory, line: bytes) -> None:
 def put_pair(directory: PkiDirectory, pair: Pair, at: int) -> None:
     """Put a certificate and its key into their places, whatever happens meanwhile. An old key of
     another certificate goes. Raises OperatorError and OSError."""
+    require_settled(directory, pair.certificate)
     try:
         if pair.key_pem is not None:
             files.stage(pair.key, pair.key_pem, PRIVATE_MODE)
         files.stage(pair.certificate, pair.certificate_pem, PUBLIC_MODE)
         tell(directory, issued_line(pair.record, at))
     except OSError as error:
-        files.remove(next_of(pair.key))
-        files.remove(next_of(pair.certificate))
+        for path in (pair.key, pair.certificate):
+            with suppress(OSError):
+                files.remove(next_of(path))
         raise OperatorError(f"{words_of(error)}; nothing was issued") from error
-    _finish(pair.certificate, pair.key, keeps_key=pair.record.has_key)
+    try:
+        _finish(pair.certificate, pair.key, keeps_key=pair.record.has_key)
+    except OSError as error:
+        raise OperatorError(_not_in_place(pair.certificate, error)) from error
+
+
+def _not_in_place(certificate: Path, error: OSError) -> str:
+    return (
+        f"{words_of(error)}; the new certificate was issued and waits in {next_of(certificate)}: "
+        "the next pki command puts it in its place"
+    )
 
 
 def _finish(certificate: Path, key: Path, *, keeps_key: bool) -> None:
+    """Put what waits into its place, the key first. Where the certificate cannot take it, the key
+    before comes back, and both wait on. Sound wherever it is cut off, and when it is done again."""
     if next_of(key).exists():
+        if key.exists() and not before_of(key).exists():
+            files.link(key, before_of(key))
         files.put_in_place(key)
-    elif not keeps_key:
-        files.remove(key)
-    files.put_in_place(certificate)
+        files.remove(next_of(key))  # two names of one file are not made one by a rename
+    elif key.exists() and not keeps_key:
+        files.move(key, before_of(key))
+    try:
+        files.put_in_place(certificate)
+    except OSError:
+        if next_of(certificate).exists():
+            _put_back(key, keeps_key=keeps_key)
+        raise
+    files.remove(before_of(key))
+
+
+def _put_back(key: Path, *, keeps_key: bool) -> None:
+    if not before_of(key).exists():
+        return
+    if keeps_key:
+        files.link(key, next_of(key))
+    files.move(before_of(key), key)
 
 
 def mend(directory: PkiDirectory) -> list[str]:
-    """Carry out or drop what a command that was cut off has left; a sentence for each. Needs the
-    lock. Raises OSError and OperatorError."""
+    """Carry out or drop what a command that was cut off has left; a sentence for each. What cannot
+    be is a sentence too, so that nobody else waits for it. Needs the lock. Raises OSError and
+    OperatorError."""
     journal = read_journal(directory)
     told = cut_torn(directory, journal)
-    told += [_mend_pair(journal, place) for place in _waiting(directory)]
+    for place in _waiting(directory):
+        try:
+            told += _mend_pair(journal, place)
+        except OSError as error:
+            told.append(_held_up(place, error))
     strays = [directory.ca, directory.crl, directory.clients_ca]
     strays += [
         path.with_suffix("") for path in directory.client_p12("").parent.glob(f"*.p12{NEXT}")
     ]
     for path in strays:
-        files.remove(next_of(path))
+        try:
+            files.remove(next_of(path))
+        except OSError as error:
+            told.append(words_of(error))
     return told
+
+
+def _held_up(place: _Place, error: OSError) -> str:
+    return f"what a command before wanted with {place.certificate} waits still: {words_of(error)}"
+
+
+def require_settled(directory: PkiDirectory, certificate: Path) -> None:
+    """Refuse to go on with a certificate for which another one waits that cannot take its place.
+    Raises OperatorError."""
+    for place in _waiting(directory):
+        if place.certificate != certificate:
+            continue
+        try:
+            _mend_pair(read_journal(directory), place)
+        except OSError as error:
+            raise OperatorError(_held_up(place, error)) from error
 
 
 def cut_torn(directory: PkiDirectory, journal: Journal) -> list[str]:
@@ -242,8 +380,9 @@ class _Place(Frozen):
 def _waiting(directory: PkiDirectory) -> list[_Place]:
     """Places for which something waits."""
     folders = directory.client("").parent, directory.client_key("").parent
-    waiting = [path.name for folder in folders for path in sorted(folder.glob(f"*{NEXT}"))]
-    names = dict.fromkeys(name.removesuffix(NEXT).rpartition(".")[0] for name in waiting)
+    ends = f"*{NEXT}", f"*.key{BEFORE}"
+    waiting = [path for folder in folders for end in ends for path in sorted(folder.glob(end))]
+    names = dict.fromkeys(path.with_suffix("").stem for path in waiting)
     places = [
         *(_Place(name, directory.client(name), directory.client_key(name)) for name in names),
         _Place(SERVER, directory.server, directory.server_key),
@@ -252,18 +391,28 @@ def _waiting(directory: PkiDirectory) -> list[_Place]:
     return [
         place
         for place in places
-        if next_of(place.certificate).exists() or next_of(place.key).exists()
+        if any(
+            path.exists()
+            for path in (next_of(place.certificate), next_of(place.key), before_of(place.key))
+        )
     ]
 
 
-def _mend_pair(journal: Journal, place: _Place) -> str:
+def _mend_pair(journal: Journal, place: _Place) -> list[str]:
+    """Carry it out or drop it; a sentence, or none where it was done but for the old key."""
     record = _newest_of(journal, place.name)
+    waits = next_of(place.certificate).exists()
+    if not waits and not next_of(place.key).exists():
+        files.remove(before_of(place.key))
+        return []
     if record is None or record.serial != _serial_in(next_of(place.certificate)):
+        if waits and before_of(place.key).exists():
+            files.move(before_of(place.key), place.key)
         files.remove(next_of(place.key))
         files.remove(next_of(place.certificate))
-        return f"a command before was cut off: {place.certificate} is what it was before it"
+        return [f"a command before was cut off: {place.certificate} is what it was before it"]
     _finish(place.certificate, place.key, keeps_key=record.has_key)
-    return f"a command before was cut off: what it wanted with {place.certificate} is done now"
+    return [f"a command before was cut off: what it wanted with {place.certificate} is done now"]
 
 
 def _newest_of(journal: Journal, name: str) -> Record | None:

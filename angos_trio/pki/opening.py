@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
 
 from cryptography import x509
 
@@ -21,8 +20,15 @@ from angos_trio.pki.certificates import (
     serial_text,
     value_of,
 )
-from angos_trio.pki.files import PUBLIC_MODE
-from angos_trio.pki.journal import Journal, Listed, Revocation, listed_line, revoked_line
+from angos_trio.pki.files import PUBLIC_MODE, next_of, words_of
+from angos_trio.pki.journal import (
+    Journal,
+    Listed,
+    Revocation,
+    issued_line,
+    listed_line,
+    revoked_line,
+)
 from angos_trio.pki.keeping import (
     PkiDirectory,
     alone_in,
@@ -32,11 +38,15 @@ from angos_trio.pki.keeping import (
     tell,
 )
 from angos_trio.pki.keys import fits, load_key
+from angos_trio.pki.naming import ISSUING, SERVER
 from angos_trio.pki.profiles import Revoked, Signer, life_of, make_list, pem_of
+from angos_trio.pki.recording import server_command, standing_server
 from angos_trio.records import Frozen, Mutable, field
 
-MENDED: Final = "the next pki command, such as angos-trio pki crl, puts it right"
-"""What is to be said of a file that `opened` sees to."""
+
+def mended_by(directory: PkiDirectory) -> str:
+    """What is to be said of a file that `opened` sees to."""
+    return f"the next pki command, such as {directory.command('crl')}, puts it right"
 
 
 class Authority(Mutable):
@@ -61,6 +71,7 @@ def opened(directory: PkiDirectory, now: int) -> Iterator[Authority]:
         authority = _load(directory, remarks)
         require_clock(now, authority.issuing)
         settle(authority)
+        _take_over_server(authority, now)
         _take_over_list(authority)
         _settle_list(authority, now)
         yield authority
@@ -89,7 +100,7 @@ def require_alive(authority: Authority, now: int) -> None:
     if now >= authority.issuing.not_after:
         raise OperatorError(
             f"the issuing authority ended at {iso(authority.issuing.not_after)}, so that nobody "
-            "would take what it issues: angos-trio pki renew issuing"
+            f"would take what it issues: {authority.directory.command('renew', ISSUING)}"
         )
 
 
@@ -102,6 +113,9 @@ def only_certificate(path: Path) -> x509.Certificate:
 
 
 def _load(directory: PkiDirectory, remarks: list[str]) -> Authority:
+    for path in (directory.issuing_key, directory.ca):
+        if not path.exists():
+            raise OperatorError(f"{path} is missing: bring it back from a backup")
     certificate = only_certificate(directory.issuing)
     key = load_key(directory.issuing_key, directory.issuing_key.read_bytes())
     if not fits(key, certificate):
@@ -114,19 +128,27 @@ def _load(directory: PkiDirectory, remarks: list[str]) -> Authority:
 
 
 def settle(authority: Authority) -> None:
-    """Bring the files that follow from the authority's certificates in line. Raises OSError."""
-    _settle_bundle(authority)
+    """Bring the files that follow from the authority's certificates in line. One that the system
+    does not let be replaced is a remark: what else a command is for must not wait for it."""
+    for step in (_settle_bundle, _settle_server):
+        try:
+            step(authority)
+        except OSError as error:
+            authority.remarks.append(f"{words_of(error)}; until then it is left as it is")
+
+
+def _settle_server(authority: Authority) -> None:
     directory, issuing = authority.directory, authority.issuing.certificate
-    if not directory.server.exists():
-        return
+    if not directory.server.exists() or next_of(directory.server).exists():
+        return  # what waits for its place would be lost
     content = directory.server.read_bytes()
     try:
         leaf = read_bundle(content)[0]
     except CertificateError as error:
         # Its cure, and a revocation, must not wait for it.
+        command = server_command(directory, authority.journal.latest().get(SERVER))
         authority.remarks.append(
-            f"{directory.server} is damaged ({error}): give the server another with angos-trio pki "
-            "server"
+            f"{directory.server} is damaged ({error}): give the server another with {command}"
         )
         return
     chain = pem_of(leaf, issuing)
@@ -151,6 +173,19 @@ def _settle_bundle(authority: Authority) -> None:
     wanted = pem_of(*ours, *(each for each in found if key_mark(each) not in marks))
     if content != wanted:
         files.replace(path, wanted, PUBLIC_MODE)
+
+
+def _take_over_server(authority: Authority, now: int) -> None:
+    """Tell the journal of the server's certificate if it has lost it: or it would end unseen."""
+    directory, journal = authority.directory, authority.journal
+    standing = standing_server(directory, journal)
+    if standing is None or journal.with_serial(standing.serial) is not None:
+        return
+    tell(directory, issued_line(standing, now))
+    authority.journal = read_journal(directory)
+    authority.remarks.append(
+        f"{directory.journal} did not tell of {directory.server}, and does now: {standing.serial}"
+    )
 
 
 def _take_over_list(authority: Authority) -> None:

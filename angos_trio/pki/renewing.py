@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 from angos_trio.clock import DAY_SECS, iso
 from angos_trio.errors import OperatorError
 from angos_trio.limits.certificates import AUTHORITY_ENDS_SECS, BACKDATED_SECS
+from angos_trio.pki import files
 from angos_trio.pki.authority import (
     ClientWish,
     Issued,
@@ -15,8 +15,8 @@ from angos_trio.pki.authority import (
     give_client,
     give_server,
     issuing_days,
-    record_of,
 )
+from angos_trio.pki.files import PRIVATE_MODE
 from angos_trio.pki.journal import Journal, Listed, Record
 from angos_trio.pki.keeping import (
     Pair,
@@ -25,6 +25,7 @@ from angos_trio.pki.keeping import (
     put_pair,
     read_journal,
     require_authority,
+    require_settled,
 )
 from angos_trio.pki.keys import fits, load_key
 from angos_trio.pki.naming import ISSUING, SERVER, client_name
@@ -38,6 +39,7 @@ from angos_trio.pki.opening import (
     write_list,
 )
 from angos_trio.pki.profiles import Signer, life_of, make_issuing, pem_of
+from angos_trio.pki.recording import record_of, server_command, standing_server
 from angos_trio.records import Frozen, replace
 
 
@@ -60,7 +62,7 @@ def renew(directory: PkiDirectory, name: str, now: int) -> Issued:
     """A new key and certificate for a client, or for the server, with what the one before said."""
     wanted = _wanted(name)
     with opened(directory, now) as authority:
-        before = _renewable(authority.journal, wanted)
+        before = _renewable(directory, authority.journal, wanted)
         if wanted == SERVER:
             return give_server(authority, ServerWish(before.names, before.days), now)
         return give_client(authority, ClientWish(wanted, before.groups, before.days), now)
@@ -70,23 +72,26 @@ def _wanted(name: str) -> str:
     return SERVER if name == SERVER else client_name(name)
 
 
-def _renewable(journal: Journal, name: str) -> Record:
-    before = _latest(journal, name)
+def _renewable(directory: PkiDirectory, journal: Journal, name: str) -> Record:
+    before = _latest(directory, journal, name)
     if not before.has_key:
         raise OperatorError(
             f"{name}: its key is not here, since its certificate was made from a request: take a "
-            f"new request from it, and {command_for(before)}"
+            f"new request from it, and {command_for(directory, before)}"
         )
     return before
 
 
-def command_for(record: Record) -> str:
+def command_for(directory: PkiDirectory, record: Record) -> str:
     """What renews a client's certificate with all that it says."""
     if record.has_key:
-        return f"angos-trio pki renew {shlex.quote(record.name)}"
-    groups = "".join(f" --group {shlex.quote(group)}" for group in record.groups)
-    days = f" --days {record.days}"
-    return f"angos-trio pki client {shlex.quote(record.name)} --csr FILE{groups}{days}"
+        return directory.command("renew", record.name)
+    words = ("client", record.name, "--csr", "FILE", *_groups(record))
+    return directory.command(*words, "--days", str(record.days))
+
+
+def _groups(record: Record) -> tuple[str, ...]:
+    return tuple(word for group in record.groups for word in ("--group", group))
 
 
 def due_of(directory: PkiDirectory, now: int) -> Due:
@@ -103,14 +108,21 @@ def find_due(directory: PkiDirectory, name: str, now: int) -> Record | None:
     """
     require_authority(directory)
     require_clock(now)
-    record = _latest(read_journal(directory), _wanted(name))
-    return record if record.is_due(now) else None
+    journal, wanted = read_journal(directory), _wanted(name)
+    standing = standing_server(directory, journal) if wanted == SERVER else None
+    if standing is None or standing.serial in journal.revoked:
+        standing = _latest(directory, journal, wanted)
+    return standing if standing.is_due(now) else None
 
 
 def _due(directory: PkiDirectory, journal: Journal, now: int) -> Due:
+    newest = journal.latest()
+    # What is served is what is in the place, also if the journal is from another day.
+    if (standing := standing_server(directory, journal)) is not None:
+        newest[SERVER] = standing
     latest = {
         name: record
-        for name, record in journal.latest().items()
+        for name, record in newest.items()
         if record.serial not in journal.revoked and record.is_due(now)
     }
     with failing_in_words(directory):
@@ -130,7 +142,7 @@ def _is_list_due(listed: Listed, now: int) -> bool:
 def _ending(directory: PkiDirectory, now: int) -> list[str]:
     """Warnings of authorities that end soon."""
     cures = (
-        (directory.issuing, "the issuing authority", "angos-trio pki renew issuing"),
+        (directory.issuing, "the issuing authority", directory.command("renew", ISSUING)),
         (directory.ca, "the root", "make another authority, and give clients both roots"),
     )
     told = []
@@ -143,17 +155,21 @@ def _ending(directory: PkiDirectory, now: int) -> list[str]:
     return told
 
 
-def _latest(journal: Journal, name: str) -> Record:
+def _latest(directory: PkiDirectory, journal: Journal, name: str) -> Record:
     """The newest certificate of a name that is not revoked. Raises OperatorError."""
     record = journal.latest().get(name)
     if record is None:
-        command = "pki server --san NAME" if name == SERVER else f"pki client {name}"
-        raise OperatorError(f"{name}: no certificate was issued yet: angos-trio {command}")
+        command = directory.command("client", name)
+        if name == SERVER:
+            command = server_command(directory, None)
+        raise OperatorError(f"{name}: no certificate was issued yet: {command}")
     if record.serial in journal.revoked:
+        command = directory.command("client", name, *_groups(record))
+        if name == SERVER:
+            command = server_command(directory, record)
         raise OperatorError(
             f"{name}: its certificate was revoked on {iso(journal.revoked[record.serial].at)}: a "
-            "new one is issued on purpose only, with angos-trio pki "
-            + ("server" if name == SERVER else f"client {name}")
+            f"new one is issued on purpose only, with {command}"
         )
     return record
 
@@ -167,8 +183,10 @@ class Renewed(Frozen):
     remarks: tuple[str, ...]
 
 
-def renew_all_due(directory: PkiDirectory, now: int) -> Renewed:
-    """Renew the server's certificate and the revocation list, each if it is due."""
+def renew_all_due(directory: PkiDirectory, now: int, unit: str | None = None) -> Renewed:
+    """Renew the server's certificate and the revocation list, each if it is due. With a `unit` it
+    owes a restart from before the certificate on, whatever ends this command."""
+    owed = None if unit is None else directory.restart(unit)
     with opened(directory, now) as authority:
         due = _due(directory, authority.journal, now)
         remarks, server, next_update = tuple(authority.remarks), None, None
@@ -177,8 +195,24 @@ def renew_all_due(directory: PkiDirectory, now: int) -> Renewed:
             next_update = authority.journal.listed.next_update
         if due.server is not None:
             authority.remarks = []
+            if owed is not None:
+                files.replace(owed, b"", PRIVATE_MODE)
             server = give_server(authority, ServerWish(due.server.names, due.server.days), now)
+        else:
+            require_settled(directory, directory.server)
         return Renewed(due, server, next_update, remarks)
+
+
+def owes_restart(directory: PkiDirectory, unit: str) -> bool:
+    """Whether a unit has not been restarted since its certificate was renewed."""
+    with failing_in_words(directory):
+        return directory.restart(unit).exists()
+
+
+def restarted(directory: PkiDirectory, unit: str) -> None:
+    """It has been now. Raises OperatorError."""
+    with failing_in_words(directory):
+        files.remove(directory.restart(unit))
 
 
 class RootKey(Frozen):
@@ -217,13 +251,12 @@ def renew_issuing(directory: PkiDirectory, root_key: RootKey, now: int) -> Issue
 
 def _root(authority: Authority, wanted: RootKey) -> Signer:
     path = wanted.path or authority.directory.root_key
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
+    if not path.exists():
         raise OperatorError(
             f"{path}: the root's key is not here: bring the medium that it was taken away on, and "
             "name the file with --root-key FILE"
-        ) from None
+        )
+    content = files.read_file("--root-key", str(path))
     cure = "give its password with --password-file FILE"
     key = load_key(path, content, wanted.password, cure=cure)
     if not fits(key, authority.root):

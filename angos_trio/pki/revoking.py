@@ -14,7 +14,7 @@ from angos_trio.errors import OperatorError
 from angos_trio.limits.certificates import REVOCATION_REASONS
 from angos_trio.pki.journal import Journal, Record, Revocation, revoked_line
 from angos_trio.pki.keeping import PkiDirectory, read_journal, tell
-from angos_trio.pki.opening import opened, write_list
+from angos_trio.pki.opening import Authority, opened, write_list
 from angos_trio.records import Frozen
 
 _SERIAL: Final = re.compile(r"[0-9a-fA-F]{2}(:?[0-9a-fA-F]{2}){3,19}|[0-9a-fA-F]{8,40}")
@@ -38,7 +38,7 @@ def revoke(
     """Revoke the newest certificate of a name, with `takes_all` each that is good, or the one of a
     serial number; `reason` is a word of `REVOCATION_REASONS`. Raises OperatorError."""
     with opened(directory, now) as authority:
-        chosen, alike = choose(authority.journal, what, now, takes_all=takes_all)
+        chosen, alike = choose(authority, what, now, takes_all=takes_all)
         unknown = None if chosen else _serial(what)
         serials = [record.serial for record in chosen] if unknown is None else [unknown]
         lines = [
@@ -52,20 +52,21 @@ def revoke(
             raise OperatorError(
                 f"{directory.crl} still lets them in: they are revoked in {directory.journal}, and "
                 f"the list cannot be made anew ({error.strerror or error}): see to that, and make "
-                f"it with angos-trio pki crl --pki {directory.root}"
+                f"it with {directory.command('crl')}"
             ) from error
         others = tuple(each for each in alike if each not in chosen)
         return Ended(tuple(chosen), others, tuple(authority.remarks), unknown)
 
 
 def choose(
-    journal: Journal, what: str, now: int, *, takes_all: bool
+    authority: Authority, what: str, now: int, *, takes_all: bool
 ) -> tuple[Sequence[Record], Sequence[Record]]:
     """Which certificates are meant, and all of that name that are good; none for a serial number
     of which the journal does not tell. Raises OperatorError."""
+    journal = authority.journal
     named = journal.of(unicodedata.normalize("NFC", what))
     if not named:
-        return _by_serial(journal, what)
+        return _by_serial(journal, what, authority.directory.command("list"))
     good = [each for each in named if each.serial not in journal.revoked and each.not_after >= now]
     if good:
         return good if takes_all else good[-1:], good
@@ -79,11 +80,13 @@ def choose(
     )
 
 
-def _by_serial(journal: Journal, what: str) -> tuple[Sequence[Record], Sequence[Record]]:
+def _by_serial(
+    journal: Journal, what: str, shows: str
+) -> tuple[Sequence[Record], Sequence[Record]]:
     if not _SERIAL.fullmatch(what):
         raise OperatorError(
-            f"{what!a}: nobody has a certificate under this name: angos-trio pki list shows names "
-            "and serial numbers"
+            f"{what!a}: nobody has a certificate under this name: {shows} shows names and serial "
+            "numbers"
         )
     serial = _serial(what)
     record = journal.with_serial(serial)
@@ -94,8 +97,8 @@ def _by_serial(journal: Journal, what: str) -> tuple[Sequence[Record], Sequence[
         if int(serial or "0", 16).bit_length() in _OURS_BITS:
             return [], []
         raise OperatorError(
-            f"{what}: no certificate with this serial number was issued here: angos-trio pki list "
-            "shows them all"
+            f"{what}: no certificate with this serial number was issued here: {shows} shows them "
+            "all"
         )
     if record.kind not in ("server", "client"):
         raise OperatorError(

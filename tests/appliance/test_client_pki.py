@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from angos_trio.appliance.client_address import RegistryAddress
 from angos_trio.appliance.client_pki import Seen, cautions
 from angos_trio.clock import DAY_SECS
+from angos_trio.pki.keeping import PkiDirectory
 from angos_trio.pki.summary import Summary
 from angos_trio.records import replace
 
@@ -68,6 +71,13 @@ def test_each_fear_is_a_sentence(seen: Seen, start: str, end: str) -> None:
 
     assert told.startswith(start)
     assert told.endswith(end)
+
+
+def test_cure_names_the_directory_that_is_meant() -> None:
+    late = replace(GOOD, client=replace(CLIENT, not_after=PAST))
+    [told] = cautions(replace(late, directory=PkiDirectory(Path("/srv/a b/pki"))))
+
+    assert told.endswith("renew it with angos-trio pki renew build-01 --pki '/srv/a b/pki'")
 
 
 def test_loopback_is_feared_for_docker_only() -> None:

@@ -342,6 +342,16 @@ def test_term_of_a_certificate_is_judged(changes: dict[str, object], level: str,
     assert word in found[1]
 
 
+def test_cure_of_a_certificate_names_the_authority_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "issuing.crt").touch()
+    for path, part in (
+        (f"{tmp_path}/server.crt", f"pki renew --all-due --pki {tmp_path}, or copy"),
+        ("/etc/elsewhere/server.crt", "angos-trio pki renew --all-due, or copy"),
+    ):
+        [found] = judge_term(covered(not_after=NOW - 1), NOW, path)
+        assert part in str(found)
+
+
 @pytest.mark.parametrize(
     ("host", "is_covered"),
     [

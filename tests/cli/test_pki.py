@@ -9,11 +9,13 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.pki.authorities import certificates
 from tests.running import program
+from tests.skips import leave_out
 
 pytestmark = pytest.mark.slow
 SECS_MAX = 60.0
@@ -25,11 +27,14 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 def pki(tmp_path: Path) -> Run:
     """Runs a command below `pki` for one directory."""
 
-    def run(*words: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        *words: str, stdin: Any = subprocess.DEVNULL, stdout: Any = subprocess.PIPE
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [*program(), "pki", *words, "--pki", str(tmp_path / "pki")],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=subprocess.PIPE,
             text=True,
             timeout=SECS_MAX,
             check=False,
@@ -85,7 +90,7 @@ def test_first_hour(pki: Run, tmp_path: Path) -> None:
     assert len(said(pki("list", "--expiring", "100d")).splitlines()) == 2
     assert len(said(pki("list", "--expiring", "30d")).splitlines()) == 1
     told = said(pki("revoke", "alice", "--reason", "key-compromise"))
-    assert "a running registry that is given these files takes it within a few seconds" in told
+    assert "a running registry that is given this file goes by it from the next request on" in told
     [_, alice] = json.loads(said(pki("list", "--json")))
     assert (alice["name"], alice["state"], alice["reason"]) == ("alice", "revoked", "keyCompromise")
     assert said(pki("crl")).startswith("-----BEGIN X509 CRL-----")
@@ -105,13 +110,7 @@ def test_due_is_told_and_renewed(made: Run, tmp_path: Path) -> None:
     """A certificate for a day that began five minutes ago, and two days more of CRL."""
     said(made("server", "--san", "registry.lab", "--days", "1"))
     said(made("client", "alice", "--days", "1"))
-    journal = tmp_path / "pki" / "issued.jsonl"
-    lines = [json.loads(line) for line in journal.read_text().splitlines()]
-    for line in lines:  # as it were a day later
-        if line.get("kind") in ("server", "client"):
-            line["not_before"] -= 70_000
-            line["not_after"] -= 70_000
-    journal.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    make_due(tmp_path)
 
     told = said(made("renew", "--all-due", "--check"))
     assert "the server's certificate is due: it ends 20" in told
@@ -123,6 +122,114 @@ def test_due_is_told_and_renewed(made: Run, tmp_path: Path) -> None:
     assert certificates(tmp_path / "pki" / "server.crt")[0] != before
     assert made("renew", "server", "--check").returncode == 1
     assert made("renew", "alice", "--check").returncode == 0
+
+
+def make_due(folder: Path) -> None:
+    """As it were a day later, for certificates of a day."""
+    journal = folder / "pki" / "issued.jsonl"
+    lines = [json.loads(line) for line in journal.read_text().splitlines()]
+    for line in lines:
+        if line.get("kind") in ("server", "client"):
+            line["not_before"] -= 70_000
+            line["not_after"] -= 70_000
+    journal.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+@pytest.mark.parametrize("kind", ["file", "link", "directory", "no room", "refused"])
+def test_bag_that_cannot_be_filled_is_refused_before_anything_is_issued(
+    made: Run, tmp_path: Path, kind: str
+) -> None:
+    bag, part, name = tmp_path / "bag", "", "alice"
+    journal = tmp_path / "pki" / "issued.jsonl"
+    before = journal.read_bytes()
+    match kind:
+        case "file":
+            bag.touch()
+            part = f"-o: {bag} is there and is no directory: name another one"
+        case "link":
+            bag.symlink_to("nowhere")
+            part = f"-o: {bag} is a link to nowhere"
+        case "directory":
+            (bag / "alice.key").mkdir(parents=True)
+            part = f"-o: {bag}/alice.key is a directory"
+        case "no room":
+            bag = Path("/proc/bag")
+            part = "-o: /proc/bag: "
+        case _:
+            name, part = "server", "this word stands for something else"
+    assert part in refused(made("client", name, "-o", str(bag)))
+    assert journal.read_bytes() == before
+    assert kind != "refused" or not bag.exists()
+
+
+def test_full_stick_is_named_before_anything_is_issued(made: Run, tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        leave_out("only root mounts a stick")
+    journal = tmp_path / "pki" / "issued.jsonl"
+    before, stick = journal.read_bytes(), tmp_path / "stick"
+    stick.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8k", "tmpfs", str(stick)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        leave_out("nothing can be mounted here")
+    try:
+        for target in (stick, stick / "bag"):
+            told = refused(made("client", "alice", "-o", str(target)))
+            assert f"-o: {target}: the disk is full: make room" in told
+        assert list(stick.iterdir()) == []
+    finally:
+        subprocess.run(["umount", str(stick)], check=True)
+    assert journal.read_bytes() == before
+
+
+def test_copy_that_fails_says_where_to_copy_it_from(made: Run, tmp_path: Path) -> None:
+    said(made("client", "alice", "-o", "bag"))
+    certificate = tmp_path / "bag" / "alice.crt"
+    if subprocess.run(["chattr", "+i", certificate], capture_output=True, check=False).returncode:
+        leave_out("no file can be made immutable here")
+    try:
+        ended = made("client", "alice", "-o", "bag")
+    finally:
+        subprocess.run(["chattr", "-i", certificate], check=True)
+    assert ended.returncode == 1
+    *remarks, last = ended.stderr.splitlines()
+    assert "this renews alice" in remarks[0]
+    assert "bag/alice.crt: not permitted, even to root" in last
+    kept = tmp_path / "pki"
+    assert last.endswith(
+        f"issued: copy it from {kept}/clients/alice.crt and {kept}/private/clients/alice.key"
+    )
+
+
+@pytest.mark.parametrize("fails", ["systemctl", "output"])
+def test_restart_that_failed_is_tried_again(
+    made: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    said(made("server", "--san", "registry.lab", "--days", "1"))
+    make_due(tmp_path)
+    (tmp_path / "bin").mkdir()
+    systemctl = tmp_path / "bin" / "systemctl"
+    systemctl.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\nexit $(cat {tmp_path}/code)\n')
+    systemctl.chmod(0o755)
+    (tmp_path / "code").write_text("1" if fails == "systemctl" else "0")
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+    words = ("renew", "--all-due", "--restart", "x.service")
+    if fails == "output":
+        with open("/dev/full", "w") as full:
+            made(*words, stdout=full)
+        assert (tmp_path / "asked").read_text() == "try-restart x.service\n"
+    else:
+        ended = made(*words)
+        assert ended.returncode == 1
+        assert "server registry.lab" in ended.stdout
+        assert "`systemctl try-restart x.service` failed: code 1; the next" in ended.stderr
+        assert "x.service was not restarted after its certificate was" in said(made("doctor"))
+        (tmp_path / "code").write_text("0")
+        assert said(made(*words)) == "nothing is due\n"
+        assert (tmp_path / "asked").read_text() == "try-restart x.service\n" * 2
+    before = (tmp_path / "asked").read_text()
+    assert said(made(*words)) == "nothing is due\n"
+    assert (tmp_path / "asked").read_text() == before
+    assert "is no unit of systemd" in refused(made("renew", "--all-due", "--restart", "../x"))
 
 
 def test_name_that_is_taken_and_older_ones_are_told_of(made: Run) -> None:
@@ -178,6 +285,26 @@ def test_offline_root_renews_with_its_medium_only(pki: Run, tmp_path: Path) -> N
     assert "it keeps its key, so that all that it issued goes on to count" in told
 
 
+@pytest.mark.parametrize("words", [["client", "alice", "--p12"], ["renew", "issuing"]])
+def test_pipe_is_not_waited_for(made: Run, tmp_path: Path, words: list[str]) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    told = refused(made(*words, "--password-file", "pipe"))
+    assert "--password-file: pipe: this is no file" in told
+    assert "--root-key: pipe: this is no file" in refused(
+        made("renew", "issuing", "--root-key", "pipe")
+    )
+
+
+def test_password_comes_also_from_what_a_shell_hands_on(made: Run) -> None:
+    reader, writer = os.pipe()
+    os.write(writer, b"secret\n")
+    os.close(writer)
+    try:
+        said(made("client", "alice", "--p12", "--password-file", "/dev/stdin", stdin=reader))
+    finally:
+        os.close(reader)
+
+
 @pytest.mark.parametrize(
     ("words", "part"),
     [
@@ -197,7 +324,6 @@ def test_offline_root_renews_with_its_medium_only(pki: Run, tmp_path: Path) -> N
         (["client", "alice", "--p12", "--password-file", "x"], "--password-file: x: No such file"),
         (["client", "alice", "--p12"], "--p12: there is no terminal to ask for the password"),
         (["renew", "alice"], "alice: no certificate was issued yet: angos-trio pki client alice"),
-        (["renew", "alice", "--check"], "alice: no certificate was issued yet"),
         (["renew", "server", "--root-key", "x"], "are for pki renew issuing"),
         (["revoke", "alice"], "nobody has a certificate under this name: angos-trio pki list"),
         (["list", "--expiring", "soon"], "--expiring: 'soon' is not like 90d, 12h or 30m"),
@@ -218,7 +344,6 @@ def test_what_is_refused_is_one_sentence(made: Run, words: list[str], part: str)
         ["client", "alice"],
         ["renew", "server"],
         ["renew", "--all-due"],
-        ["renew", "--all-due", "--check"],
         ["revoke", "alice"],
         ["list"],
         ["crl"],
@@ -227,6 +352,14 @@ def test_what_is_refused_is_one_sentence(made: Run, words: list[str], part: str)
 )
 def test_without_an_authority_the_first_step_is_named(pki: Run, words: list[str]) -> None:
     assert "there is no authority here: make one with angos-trio pki init" in refused(pki(*words))
+
+
+@pytest.mark.parametrize("words", [["--all-due"], ["alice"], ["issuing"]])
+def test_check_that_cannot_look_is_not_taken_for_nothing_due(pki: Run, words: list[str]) -> None:
+    ended = pki("renew", *words, "--check")
+    assert (ended.returncode, ended.stdout) == (3, "")
+    assert "angos-trio: " in ended.stderr
+    assert "there is no authority here" in ended.stderr
 
 
 def test_doctor_exits_with_one_where_somebody_refuses(made: Run, tmp_path: Path) -> None:

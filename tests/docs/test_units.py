@@ -127,6 +127,16 @@ def test_backup_that_is_not_made_is_a_failure() -> None:
     assert [name for _, name, _ in found if name.startswith("Condition")] == []
 
 
+def test_renewal_waits_for_no_journal() -> None:
+    """Without it, or with one of an older backup, the server's certificate ends all the same."""
+    key = "/etc/angos-trio/pki/private/issuing.key"
+    found = directives(UNITS / "angos-trio-renew.service")
+    start = of_service(UNITS / "angos-trio.service")["ExecStartPre"]
+
+    assert [value for _, name, value in found if name.startswith("Condition")] == [key]
+    assert f"test ! -e {key} ||" in start
+
+
 def test_every_file_is_in_the_docs() -> None:
     text = (REPOSITORY / "docs" / "systemd.md").read_text(encoding="utf-8")
     named = set(re.findall(r"`(angos-trio[^`]*\.(?:service|socket|timer|conf))`", text))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -107,6 +108,22 @@ WRONG: dict[str, tuple[Callable[[PkiDirectory], object], str]] = {
         "issued.jsonl: note: its last line is cut off",
     ),
     "command was cut off": (leave_next, "server.crt.next: note: a command was cut off"),
+    "key of a client is gone": (
+        lambda it: it.client_key("alice").unlink(),
+        "private/clients/alice.key: note: it is not there: angos-trio pki renew alice --pki /",
+    ),
+    "keys of clients are gone": (
+        lambda it: shutil.rmtree(it.client_key("").parent),
+        "private/clients: note: it is not there: the next pki command",
+    ),
+    "clients are gone": (
+        lambda it: shutil.rmtree(it.client("").parent),
+        "clients: note: it is not there: the next pki command",
+    ),
+    "private is gone": (
+        lambda it: shutil.rmtree(it.private),
+        "private: wrong: it is not there: bring it back from a backup",
+    ),
     "key of nobody": (
         lambda it: swap(it.client_key("bob"), it.root_key),
         "private/clients/bob.key: note: there is no ",
@@ -125,7 +142,7 @@ def test_what_is_wrong_is_found_and_nothing_is_changed(name: str, tmp_path: Path
     lines = said(directory)
 
     assert [line for line in lines if line.startswith(part)], lines
-    assert len(lines) <= (4 if name == "root is gone" else 2), lines
+    assert len(lines) <= (5 if name in ("root is gone", "private is gone") else 2), lines
     assert files_below(directory.root) == before
 
 

@@ -31,7 +31,7 @@ from tests.pki.test_authority import key_of, request_file
 from tests.skips import leave_out
 
 KILLED = 77
-STEPS = ("open", "os.rename", "os.remove", "os.mkdir", "os.truncate")
+STEPS = ("open", "os.link", "os.rename", "os.remove", "os.mkdir", "os.truncate")
 NOBODY = 65534
 
 

@@ -8,6 +8,7 @@ import pytest
 from cryptography import x509
 
 from angos_trio.errors import OperatorError
+from angos_trio.pki.inspecting import inspect
 from angos_trio.pki.keeping import PkiDirectory, read_journal
 from angos_trio.pki.keys import fits, load_key
 from angos_trio.pki.renewing import RootKey, due_of, find_due, renew, renew_all_due, renew_issuing
@@ -55,7 +56,7 @@ def test_renewing_what_nobody_can_is_refused_in_words(tmp_path: Path) -> None:
     for name, part in (
         ("nobody", "nobody: no certificate was issued yet: angos-trio pki client nobody"),
         ("server", "server: no certificate was issued yet: angos-trio pki server --san NAME"),
-        ("hsm", "pki client hsm --csr FILE --group ops --group 'a b' --days 9$"),
+        ("hsm", "pki client hsm --csr FILE --group ops --group 'a b' --days 9 --pki /"),
         ("mallory", "was revoked on .*: a new one is issued on purpose only"),
         ("../x", "no / and no"),
         ("root", "this word stands for something else"),
@@ -202,6 +203,56 @@ def test_what_a_clock_that_was_ahead_has_made_is_due(tmp_path: Path) -> None:
     renew_all_due(directory, NOW)
     assert not due_of(directory, NOW).is_any
     assert certificates(directory.server)[0].not_valid_before_utc.timestamp() < NOW
+
+
+@pytest.mark.parametrize("is_older", [False, True])
+def test_server_is_due_also_when_the_journal_has_lost_it(tmp_path: Path, is_older: bool) -> None:
+    directory = found(tmp_path)
+    before = directory.journal.read_bytes() if is_older else b""
+    serve(directory, "registry.lab", "10.0.0.5", days=90)
+    serial = read_journal(directory).latest()["server"].serial
+    directory.journal.write_bytes(before)
+    if not is_older:
+        directory.journal.unlink()
+    later = NOW + 61 * DAY_SECS
+    assert due_of(directory, NOW).server is None
+    for due in (due_of(directory, later).server, find_due(directory, "server", later)):
+        assert due is not None
+        assert due.serial == serial
+    assert any("it does not tell of" in str(each) for _, each in inspect(directory, NOW))
+    assert any("it is due, and ends" in str(each) for _, each in inspect(directory, later))
+    done = renew_all_due(directory, later)
+
+    assert done.server is not None
+    assert any(f"did not tell of {directory.server}" in remark for remark in done.remarks)
+    assert done.server.record.names == ("DNS:registry.lab", "IP:10.0.0.5")
+    assert (done.server.record.days, done.server.record.replaces) == (90, serial)
+    assert read_journal(directory).with_serial(serial) is not None
+    assert inspect(directory, later) == []
+
+
+def test_server_that_came_back_from_a_backup_is_due_by_its_own_end(tmp_path: Path) -> None:
+    directory = found(tmp_path)
+    serve(directory, days=90)
+    before = directory.server.read_bytes(), directory.server_key.read_bytes()
+    later = NOW + 61 * DAY_SECS
+    renew_all_due(directory, later)
+    assert due_of(directory, later).server is None
+    directory.server.write_bytes(before[0])
+    directory.server_key.write_bytes(before[1])
+    assert find_due(directory, "server", later) is not None
+    assert renew_all_due(directory, later).server is not None
+    assert find_due(directory, "server", later) is None
+
+
+def test_what_is_not_ours_in_the_place_of_the_server_is_left_to_its_owner(tmp_path: Path) -> None:
+    directory, other = found(tmp_path), found(tmp_path / "other")
+    serve(other, days=90)
+    for path in (other.server, other.server_key):
+        (directory.root / path.relative_to(other.root)).write_bytes(path.read_bytes())
+    assert due_of(directory, NOW + 89 * DAY_SECS).server is None
+    admit(directory, "alice")
+    assert "server" not in read_journal(directory).latest()
 
 
 def test_a_list_that_lacks_what_was_revoked_is_due(tmp_path: Path) -> None:
