@@ -236,9 +236,17 @@ BEFORE = {
 }
 PLACED = {"placed": f"releases/{LATER}-*", "switching": "previous"}
 """The new release is whole, and perhaps the current one by the time that the kill comes."""
+QUICK = ("unpacking", "syncing", "switching", "switched")
+"""Of two that are much alike one is enough for each day."""
 
 
-@pytest.mark.parametrize("moment", [*BEFORE, *PLACED, "switched"])
+@pytest.mark.parametrize(
+    "moment",
+    [
+        pytest.param(moment, marks=[] if moment in QUICK else pytest.mark.slow)
+        for moment in (*BEFORE, *PLACED, "switched")
+    ],
+)
 def test_a_kill_at_any_moment_leaves_a_release_that_is_whole(
     tree: Path, cache: Path, later: Path, moment: str
 ) -> None:
