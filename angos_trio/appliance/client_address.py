@@ -17,8 +17,8 @@ _DOCKER: Final = "/etc/docker/certs.d"
 _CONTAINERS: Final = "/etc/containers/certs.d"
 _CONTAINERS_IMAGES: Final = frozenset({"podman", "crio", "skopeo", "buildah"})
 _IMAGES: Final = _CONTAINERS_IMAGES | {"docker", "containerd", "k3s", "rke2", "buildkit"}
-"""Clients that read names of images as docker does: an underscore is in no host (measured with
-podman, skopeo, buildah and docker; the others have the same rule)."""
+"""Clients that read names of images as docker does: an underscore is in no host. Measured with
+podman, skopeo, buildah and docker; the others are said to read them alike, and were not tried."""
 _DOCKER_HUB: Final = "https://registry-1.docker.io"
 _LABEL: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII | re.IGNORECASE)
 _NAME_CHARS_MAX: Final = 253

@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Final
 
 from angos_trio.cli.arguments import add_command
-from angos_trio.cli.pki_arguments import PKI_DEFAULT
+from angos_trio.limits.certificates import PKI_DIRECTORY
 
 if TYPE_CHECKING:
     from angos_trio.cli.arguments import Commands
@@ -58,7 +58,7 @@ def add_client_config(commands: Commands) -> None:
         "--address", metavar="IP", help="test: where the registry is, over what its name says"
     )
     command.add_argument(
-        "--pki", metavar="DIR", default=PKI_DEFAULT, help=f"the authority ({PKI_DEFAULT})"
+        "--pki", metavar="DIR", default=PKI_DIRECTORY, help=f"the authority ({PKI_DIRECTORY})"
     )
     command.add_argument(
         "-o", "--output", metavar="FILE", help="write into this file; else to standard output"

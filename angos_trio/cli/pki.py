@@ -236,7 +236,8 @@ def _restart(directory: PkiDirectory, unit: str) -> str | None:
     try:
         run(["systemctl", "try-restart", unit], SERVICE_START_SECS_MAX)
     except OperatorError as error:
-        return f"{error}; the next pki renew --all-due --restart {unit} tries it again"
+        command = directory.command("renew", "--all-due", "--restart", unit)
+        return f"{error}; this tries it again: {command}"
     restarted(directory, unit)
     return None
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from angos_trio.cli.arguments import add_command
 from angos_trio.limits.certificates import PKI_DIRECTORY, REVOCATION_REASONS
 
 if TYPE_CHECKING:
     from angos_trio.cli.arguments import Commands
-
-PKI_DEFAULT: Final = PKI_DIRECTORY
 
 
 def add_pki(commands: Commands) -> None:
@@ -32,8 +30,8 @@ def _add_pki_dir(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--pki",
         metavar="DIR",
-        default=PKI_DEFAULT,
-        help=f"directory of the authority; without it {PKI_DEFAULT}",
+        default=PKI_DIRECTORY,
+        help=f"directory of the authority; without it {PKI_DIRECTORY}",
     )
 
 

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import stat
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -56,6 +57,10 @@ def _state_of(path: str) -> FileState:
         found = os.stat(path)
     except (OSError, ValueError):
         return None
+    return _state(found)
+
+
+def _state(found: os.stat_result) -> FileState:
     return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size
 
 
@@ -239,16 +244,19 @@ def locked(path: Path, secs: float) -> Iterator[None]:
     """Hold the lock of a file, which is made if it is not there. Raises TimeoutError when another
     process holds it for so long, and OSError."""
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-    descriptor = os.open(path, flags, PRIVATE_MODE)
-    try:
-        if os.fstat(descriptor).st_nlink == 1:  # or a file of root's may be given away by it
-            _own(descriptor, path.parent)
-        locks.wait_for(descriptor, secs, PKI_LOCK_LOOK_SECS)
-        if not os.path.samestat(os.fstat(descriptor), os.stat(path)):
-            raise TimeoutError  # whoever had it took it away, and another made it anew
-        yield
-    finally:
-        os.close(descriptor)
+    ends_at = time.monotonic() + secs
+    while True:
+        descriptor = os.open(path, flags, PRIVATE_MODE)
+        try:
+            if os.fstat(descriptor).st_nlink == 1:  # or a file of root's may be given away by it
+                _own(descriptor, path.parent)
+            locks.wait_for(descriptor, ends_at - time.monotonic(), PKI_LOCK_LOOK_SECS)
+            if _state_of(str(path)) == _state(os.fstat(descriptor)):
+                yield
+                return
+        finally:
+            os.close(descriptor)
+        # Whoever had it took it away, and this one is nobody else's lock any more.
 
 
 def words_of(error: OSError) -> str:

@@ -221,7 +221,8 @@ def test_restart_that_failed_is_tried_again(
         ended = made(*words)
         assert ended.returncode == 1
         assert "server registry.lab" in ended.stdout
-        assert "`systemctl try-restart x.service` failed: code 1; the next" in ended.stderr
+        assert "`systemctl try-restart x.service` failed: code 1; this tries it" in ended.stderr
+        assert "angos-trio pki renew --all-due --restart x.service --pki " in ended.stderr
         assert "x.service was not restarted after its certificate was" in said(made("doctor"))
         (tmp_path / "code").write_text("0")
         assert said(made(*words)) == "nothing is due\n"

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from angos_trio.cli.pki_arguments import PKI_DEFAULT
 from angos_trio.errors import OperatorError
+from angos_trio.limits.certificates import PKI_DIRECTORY
 from angos_trio.pki.inspecting import inspect
 from angos_trio.pki.keeping import PkiDirectory, require_authority
 from angos_trio.pki.renewing import RootKey, command_for, due_of, renew, renew_issuing
@@ -114,7 +114,7 @@ def test_command_that_renews_says_all_that_the_one_before_said(tmp_path: Path) -
 def test_directory_that_needs_no_word_has_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert PkiDirectory(Path(PKI_DEFAULT)).command("list") == "angos-trio pki list"
+    assert PkiDirectory(Path(PKI_DIRECTORY)).command("list") == "angos-trio pki list"
     monkeypatch.chdir(tmp_path)
     assert PkiDirectory(Path("x")).command("list") == f"angos-trio pki list --pki {tmp_path}/x"
 

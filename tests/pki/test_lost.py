@@ -124,7 +124,7 @@ def test_second_authority_that_is_refused_takes_nothing_of_the_first_away(tmp_pa
     assert directory.client_key("").parent.is_dir()
 
 
-def test_lock_of_a_directory_that_was_taken_away_is_nobodys(tmp_path: Path) -> None:
+def test_lock_that_was_taken_away_is_nobodys_and_the_new_one_is_taken(tmp_path: Path) -> None:
     path = tmp_path / ".lock"
     path.touch()
     descriptor = os.open(path, os.O_RDWR)
@@ -137,8 +137,8 @@ def test_lock_of_a_directory_that_was_taken_away_is_nobodys(tmp_path: Path) -> N
 
     timer = threading.Timer(0.2, replaced)
     timer.start()
-    with pytest.raises(TimeoutError), locked(path, 10):
-        pass
+    with locked(path, 10), path.open("rb") as other, pytest.raises(BlockingIOError):
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
     timer.join()
 
 
